@@ -1,0 +1,65 @@
+"""Files that are whole or absent, and JSON that hashes the same everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that no reader, and no crash, ever sees a part of it.
+
+    Raises:
+        OSError: the directory cannot be written or the disk is full; `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename inside `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def canonical_json(value: Any) -> bytes:
+    """Serialise `value` with sorted keys and no spaces: equal values give equal bytes.
+
+    Raises:
+        ValueError: `value` holds a number that is not finite.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode()
+
+
+def content_hash(value: Any) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of `value`'s canonical JSON."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()[:16]
+
+
+def encode_float(value: float) -> float | str:
+    """Write a number that JSON does not know (NaN and the infinities) as a word."""
+    return value if math.isfinite(value) else repr(float(value))
+
+
+def decode_float(value: float | str) -> float:
+    """Undo `encode_float`."""
+    return float(value)
