@@ -1,0 +1,114 @@
+"""Where the analysis of a suite lies on disk: `results/<suite>/`.
+
+In: `{baselines,sweep}/{curves,outcomes}.parquet` and `sweep/metrics.json`. Out: `trials.parquet`,
+`analysis/<table>.parquet`, `summary.json` (`dvc metrics`) and `plots/*.csv` (`dvc plots`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.analysis.objectives import read_objectives, scatter_axes
+from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
+from pipeline.analysis.tables import CURVES, OUTCOMES, read_table, write_table
+from pipeline.files import canonical_json, write_atomically
+
+_TABLES = [field.name for field in fields(SuiteAnalysis) if field.name not in ("objectives", "trials")]
+
+
+def analyse_directory(directory: Path) -> SuiteAnalysis:
+    """Analyse the raw tables under `directory` (one suite) and write everything beside them.
+
+    Raises:
+        UserError: a table is missing or damaged, or a task has no usable baseline.
+    """
+    raw = []
+    for stage in ("baselines", "sweep"):
+        raw.append(read_table(directory / stage / "curves.parquet", CURVES.names, ["split", "task", "metric"]))
+        raw.append(read_table(directory / stage / "outcomes.parquet", OUTCOMES.names))
+    analysis = analyse_suite(*raw, read_objectives(directory / "sweep" / "metrics.json"))
+    write_analysis(directory, analysis)
+    return analysis
+
+
+def write_analysis(directory: Path, analysis: SuiteAnalysis) -> None:
+    """Write every table of `analysis`, its summary and its plot data under `directory`."""
+    write_table(directory / "trials.parquet", analysis.trials)
+    for name in _TABLES:
+        write_table(directory / "analysis" / f"{name}.parquet", getattr(analysis, name))
+    objectives = [asdict(objective) for objective in analysis.objectives]
+    write_atomically(directory / "analysis" / "metrics.json", canonical_json(objectives) + b"\n")
+    summary = json.dumps(summarise(analysis), indent=2, sort_keys=True, allow_nan=False)
+    write_atomically(directory / "summary.json", summary.encode() + b"\n")
+    for name, plot in plot_data(analysis).items():
+        write_atomically(directory / "plots" / f"{name}.csv", plot.to_csv(index=False, lineterminator="\n").encode())
+
+
+def read_analysis(directory: Path) -> SuiteAnalysis:
+    """Read back what `write_analysis` wrote.
+
+    Raises:
+        UserError: a table is missing or damaged.
+    """
+    tables = {name: read_table(directory / "analysis" / f"{name}.parquet") for name in _TABLES}
+    objectives = read_objectives(directory / "analysis" / "metrics.json")
+    return SuiteAnalysis(objectives=objectives, trials=read_table(directory / "trials.parquet"), **tables)
+
+
+def summarise(analysis: SuiteAnalysis) -> dict[str, Any]:
+    """Return the few numbers a person compares between commits; a number that is not finite is left out.
+
+    The best method is the one with the lowest *validation* Delta_m; its test Delta_m is what is shown.
+    """
+    best_by_optimizer = analysis.results.groupby("optimizer", observed=True).head(1)
+    summary: dict[str, Any] = {
+        "best": _described(analysis.results.iloc[0]) if len(analysis.results) else {},
+        "best_by_optimizer": {row["optimizer"]: _described(row) for _, row in best_by_optimizer.iterrows()},
+        "pareto": {
+            row["optimizer"]: {k: v for k, v in row.items() if k != "optimizer"}
+            for row in analysis.optimizer_counts.to_dict("records")
+        },
+        "outcomes": {name: int(analysis.outcomes[name].sum()) for name in ("done", "diverged", "pruned", "failed")},
+    }
+    finite: dict[str, Any] = _only_finite(summary)
+    return finite
+
+
+def _described(method: pd.Series) -> dict[str, Any]:
+    return {
+        "weighting": method["weighting"],
+        "optimizer": method["optimizer"],
+        "lr": method["lr"],
+        "delta_m": method["test_delta_m_mean"],
+        "delta_m_std": method["test_delta_m_std"],
+        "val_delta_m": method["val_delta_m_mean"],
+    }
+
+
+def _only_finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _only_finite(entry) for key, entry in value.items()}
+        return {key: entry for key, entry in kept.items() if entry is not None}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def plot_data(analysis: SuiteAnalysis) -> dict[str, pd.DataFrame]:
+    """Return the tables behind `dvc plots`: Delta_m against learning rate, and the scatter of the first two tasks."""
+    done = analysis.trials[(analysis.trials["role"] == "mtl") & (analysis.trials["outcome"] == "done")]
+    by_rate = done.groupby(["weighting", "optimizer", "lr"], as_index=False, observed=True)
+    learning_rates = by_rate[["val_delta_m", "test_delta_m"]].mean()
+    learning_rates.insert(0, "method", learning_rates["weighting"] + " " + learning_rates["optimizer"])
+    x, y = scatter_axes(analysis.objectives)
+    scatter = done[["trial_key", "weighting", "optimizer", "lr", "seed"]].assign(
+        x=done[f"test_{x.name}"], y=done[f"test_{y.name}"], x_label=x.label, y_label=y.label
+    )
+    scatter = scatter.merge(analysis.members[["trial_key", "full"]], on="trial_key", how="left")
+    return {"delta_m_by_learning_rate": learning_rates, "scatter": scatter}
