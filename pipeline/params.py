@@ -75,12 +75,24 @@ class Baselines(Section):
     seeds: Seeds
 
 
+class Method(Section):
+    """A weighting with the one optimizer it goes with."""
+
+    weighting: Choice
+    optimizer: Choice
+
+
 class Sweep(Section):
-    """Multi-task trials: what the strategy chooses from."""
+    """Multi-task trials: what the strategy chooses from.
+
+    Methods are every weighting with every optimizer, and beside them the pairs under `methods`
+    (AdaTask with Adam, say, which no other optimizer can take).
+    """
 
     strategy: Literal["grid"] = "grid"
     weightings: Choices
     optimizers: Choices
+    methods: Annotated[tuple[Method, ...], AfterValidator(_without_repeats)] = ()
     learning_rates: LearningRates
     seeds: Seeds
 

@@ -1,0 +1,42 @@
+# `make repro` runs the study and says where its report is; `make test` runs every check and test.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+# No telemetry from any tool, and the environment's own programs first.
+export RAY_USAGE_STATS_ENABLED := 0
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test venv ui check clean
+
+repro: venv
+	dvc repro
+	@echo
+	@echo "report:    file://$(CURDIR)/reports/index.html"
+	@echo "MLflow UI: make ui   (then open http://127.0.0.1:5000)"
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+ui: venv
+	mtlsweep ui
+
+check: venv
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+test: check
+	pytest -n 2 --dist worksteal
+
+clean:
+	rm -rf $(VENV)

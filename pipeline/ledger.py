@@ -1,0 +1,128 @@
+"""The ledger: an append-only directory of finished and half-finished trials, the one truth.
+
+`<root>/<suite>/ledger/<trial_key>/` holds
+
+- `spec.json`           the trial, written when it first starts
+- `result.json`         outcome, cause, curve, cost and provenance; its presence *is* "finished"
+- `best.safetensors`    weights of the best epoch by the sweep's own score (a cache)
+- `resume.pt`           where to go on; removed when the trial finishes
+
+Every file is written under a temporary name, synced and renamed, so a crash at any instruction
+leaves it whole or absent. Views (MLflow, tables, the Optuna study) are rebuilt from here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.files import write_atomically
+from pipeline.trials import Execution, FinishedTrial, Trial, TrialResult
+
+RESULT = "result.json"
+SPEC = "spec.json"
+RESUME = "resume.pt"
+BEST = "best.safetensors"
+
+
+class Ledger:
+    """The finished and half-finished trials of one suite.
+
+    Args:
+        root: directory of all ledgers (`resources.ledger_root`).
+        suite: name of the suite.
+    """
+
+    def __init__(self, root: Path, suite: str) -> None:
+        self.directory = root / suite / "ledger"
+
+    def prepare(self) -> None:
+        """Make the directory and prove that it can be written.
+
+        Raises:
+            UserError: it cannot.
+        """
+        try:
+            write_atomically(self.directory / ".writable", b"")
+        except OSError as error:
+            raise UserError(
+                f"ledger directory `{self.directory}` cannot be written ({error.strerror}); "
+                "make it writable or set `resources.ledger_root` in params.yaml to a directory that is."
+            ) from error
+
+    def finished_keys(self) -> set[str]:
+        """Return the keys of all finished trials."""
+        return {path.parent.name for path in self.directory.glob(f"*/{RESULT}")}
+
+    def half_finished_keys(self) -> set[str]:
+        """Return the keys of trials that have a resume point and no result."""
+        return {path.parent.name for path in self.directory.glob(f"*/{RESUME}")} - self.finished_keys()
+
+    def start(self, trial: Trial) -> None:
+        """Record that `trial` was begun."""
+        path = self._path(trial.key, SPEC)
+        if not path.exists():
+            write_atomically(path, _to_bytes(trial.to_json()))
+
+    def finish(self, finished: FinishedTrial) -> None:
+        """Record a trial's end, once; its resume point is dropped."""
+        content = {
+            "trial": finished.trial.to_json(),
+            "result": finished.result.to_json(),
+            "execution": asdict(finished.execution),
+        }
+        write_atomically(self._path(finished.trial.key, RESULT), _to_bytes(content))
+        self._path(finished.trial.key, RESUME).unlink(missing_ok=True)
+
+    def read(self, key: str) -> FinishedTrial:
+        """Return the finished trial called `key`.
+
+        Raises:
+            UserError: there is none, or its file was damaged from outside.
+        """
+        path = self._path(key, RESULT)
+        try:
+            content = json.loads(path.read_bytes())
+            return FinishedTrial(
+                Trial.from_json(content["trial"]),
+                TrialResult.from_json(content["result"]),
+                Execution(**content["execution"]),
+            )
+        except FileNotFoundError as error:
+            raise UserError(f"trial `{key}` is not in the ledger {self.directory}; `mtlsweep status` lists what is.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again.") from error
+
+    def read_all(self) -> Iterator[FinishedTrial]:
+        """Yield every finished trial, in the order of keys."""
+        for key in sorted(self.finished_keys()):
+            yield self.read(key)
+
+    def save_resume(self, key: str, content: bytes) -> None:
+        """Keep where `key` has got to, in place of any earlier point."""
+        write_atomically(self._path(key, RESUME), content)
+
+    def load_resume(self, key: str) -> bytes | None:
+        """Return where to go on with `key`, or None."""
+        path = self._path(key, RESUME)
+        return path.read_bytes() if path.exists() else None
+
+    def save_best(self, key: str, content: bytes) -> None:
+        """Keep the weights of the best epoch of `key` (safetensors)."""
+        write_atomically(self._path(key, BEST), content)
+
+    def forget(self, key: str) -> None:
+        """Drop all that is known of a trial, so that it counts as never run."""
+        shutil.rmtree(self.directory / key, ignore_errors=True)
+
+    def _path(self, key: str, name: str) -> Path:
+        return self.directory / key / name
+
+
+def _to_bytes(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, allow_nan=False).encode()

@@ -1,0 +1,114 @@
+"""Pending trials onto a Ray cluster: the user's, or one of this machine's own that ends with the sweep."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+# Read by Ray when it is imported or started.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+import ray
+from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.errors import UserError
+from pipeline.params import Resources
+from pipeline.sweep.driver import Driver
+from pipeline.sweep.search import PlanSearcher
+from pipeline.sweep.stopping import StopRequest, TuneStopper
+from pipeline.sweep.worker import Keeper, WorkerSetup, train
+from pipeline.trials import Trial
+
+OBJECT_STORE_BYTES = 200_000_000
+"""Checkpoints in flight; data is memory-mapped from disk and never enters the object store."""
+
+
+def execute(
+    pending: Sequence[Trial],
+    driver: Driver,
+    resources: Resources,
+    data_directory: Path,
+    score: Callable[[Mapping[str, float]], float],
+) -> None:
+    """Run `pending` to their ends, or until a stop is asked for; `driver` is told everything.
+
+    Raises:
+        UserError: no cluster can be reached, or no trial fits on it.
+    """
+    _connect(resources)
+    try:
+        slots = _slots(resources)
+        driver.progress.slots = min(slots, len(pending))
+        with StopRequest() as stop, tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
+            here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here).remote(driver.ledger)
+            setup = WorkerSetup(
+                keeper=keeper,
+                data_directory=data_directory.resolve(),
+                score=score,
+                device=resources.device,
+                threads=max(1, int(resources.cpus_per_trial)),
+                checkpoint_seconds=resources.checkpoint_seconds,
+                import_path=os.getcwd(),
+            )
+            share = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+            tune.Tuner(
+                tune.with_resources(tune.with_parameters(train, setup=setup), share),
+                tune_config=tune.TuneConfig(
+                    search_alg=PlanSearcher(pending, driver.study, stop.requested),
+                    num_samples=len(pending),
+                    max_concurrent_trials=slots,
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    name="sweep",
+                    storage_path=scratch,
+                    callbacks=[driver],
+                    failure_config=tune.FailureConfig(max_failures=resources.worker_retries),
+                    stop=TuneStopper(stop),
+                    verbose=0,
+                ),
+            ).fit()
+    finally:
+        ray.shutdown()
+
+
+def _connect(resources: Resources) -> None:
+    """Attach to the cluster of `RAY_ADDRESS` or `resources.address`, or start one on loopback."""
+    address = os.environ.get("RAY_ADDRESS") or resources.address
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    threads = str(max(1, int(resources.cpus_per_trial)))
+    environment = {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}}
+    own = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="error", **own)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"no Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {str(error).splitlines()[0]}; "
+            "start it, or set `resources.address: local`."
+        ) from error
+    where = "a local Ray on this machine" if address == "local" else f"the Ray cluster at {address}"
+    print(f"running on {where}", flush=True)
+
+
+def _slots(resources: Resources) -> int:
+    """Return how many trials run at once: as many as fit, or fewer where the user says so."""
+    total = ray.cluster_resources()
+    room = int(total.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
+    if resources.gpus_per_trial > 0:
+        room = min(room, int(total.get("GPU", 0) / resources.gpus_per_trial + 1e-9))
+    if room == 0:
+        raise UserError(
+            f"no trial fits: `resources` asks for {resources.cpus_per_trial:g} CPUs and {resources.gpus_per_trial:g} GPUs a trial, "
+            f"the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs; ask for less in params.yaml."
+        )
+    return room if resources.concurrency is None else min(room, resources.concurrency)

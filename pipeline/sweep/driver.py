@@ -1,0 +1,95 @@
+"""The driver's side of Tune: every report of a worker goes to the ledger first, then to the views."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial as TuneTrial
+
+from pipeline.ledger import Ledger
+from pipeline.sweep.progress import Progress
+from pipeline.sweep.recorder import Recorder
+from pipeline.sweep.reference import Reference
+from pipeline.sweep.study import CellStudy
+from pipeline.trials import Execution, FinishedTrial, Outcome, Trial, TrialResult
+
+
+class Driver(Callback):
+    """Tune callback that writes what happens.
+
+    Args:
+        ledger: the truth.
+        recorder: MLflow's writer.
+        progress: what people watch.
+        study: the Optuna study, if the stage has one.
+        reference: what the live Delta_m compares with.
+        provenance: recorded with every result.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        recorder: Recorder,
+        progress: Progress,
+        study: CellStudy | None,
+        reference: Reference,
+        provenance: Mapping[str, Any],
+    ) -> None:
+        self.ledger = ledger
+        self.progress = progress
+        self.study = study
+        self._recorder = recorder
+        self._reference = reference
+        self._provenance = provenance
+        self._started_at: dict[str, float] = {}
+        self._trials: dict[str, Trial] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Record that a trial begins."""
+        ours = self._trial(trial)
+        self._started_at.setdefault(ours.key, time.time())
+        self.ledger.start(ours)
+        self.progress.epoch(ours, 0, None)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Take one epoch, or the end of a trial."""
+        ours = self._trial(trial)
+        if "result" in result:
+            self._finish(ours, TrialResult.from_json(result["result"]), result["host"], trial.num_failures)
+        elif "record" in result:
+            record = TrialResult.from_json(result["record"]).curve[0]
+            self._recorder.epoch(ours, record, self._started_at[ours.key])
+            derived = self._reference.derive([record.metrics])[0]
+            self.progress.epoch(ours, record.epoch, derived.get("val/delta_m"))
+            self.progress.note = f"MLflow is away: {self._recorder.outage}" if self._recorder.outage else None
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Take a trial whose worker died as often as `resources.worker_retries` allows."""
+        detail = str(trial.error_file and trial.get_error() or "the worker process died")
+        self._finish(self._trial(trial), TrialResult(Outcome.FAILED, (), "worker", detail), "", trial.num_failures - 1)
+
+    def _finish(self, trial: Trial, result: TrialResult, host: str, failures: int) -> None:
+        execution = Execution(
+            started_at=self._started_at[trial.key],
+            finished_at=time.time(),
+            seconds=sum(record.seconds for record in result.curve),
+            host=host,
+            attempts=failures + 1,
+            provenance=self._provenance,
+        )
+        finished = FinishedTrial(trial, result, execution)
+        self.ledger.finish(finished)
+        self._recorder.finish(finished)
+        self.progress.finish(finished)
+        if self.study is not None:
+            self.study.tell(finished)
+
+    def _trial(self, trial: TuneTrial) -> Trial:
+        if trial.trial_id not in self._trials:
+            self._trials[trial.trial_id] = Trial.from_json(trial.config["trial"])
+        return self._trials[trial.trial_id]

@@ -1,0 +1,152 @@
+"""The plan: the finite list of trials a suite wants, and how much of it the ledger already holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.data import DATASETS, PreparedData
+from pipeline.errors import UserError
+from pipeline.networks import NETWORKS
+from pipeline.optimizers import OPTIMIZERS
+from pipeline.params import Method, Suite
+from pipeline.registry import Choice, Registry
+from pipeline.training.step import check_combination
+from pipeline.trials import Cell, Trial
+from pipeline.weighting import WEIGHTINGS
+
+Stage = Literal["baselines", "sweep"]
+
+EQUAL_WEIGHTS = Choice(name="ew")
+"""What a single-task trial is trained with: one task, weight 1."""
+
+
+@dataclass(frozen=True)
+class MethodCount:
+    """How many trials of one method are planned, and how many of them are finished."""
+
+    method: str
+    planned: int
+    finished: int
+
+
+def plan_trials(name: str, suite: Suite, stage: Stage, data: PreparedData) -> tuple[Trial, ...]:
+    """Return the trials of one stage of a suite, all of one seed before any of the next.
+
+    Raises:
+        UserError: an unknown weighting, optimizer or network, a wrong option, or a combination
+            that does not exist; the message names the field of params.yaml.
+    """
+    cells = _baseline_cells(name, suite, data) if stage == "baselines" else _grid_cells(name, suite, data)
+    seeds = suite.baselines.seeds if stage == "baselines" else suite.sweep.seeds
+    return tuple(Trial(cell, seed) for seed in seeds for cell in cells)
+
+
+def check_names(name: str, suite: Suite) -> None:
+    """Check every name and option of a suite against the registries, without any data.
+
+    Raises:
+        UserError: as `plan_trials`.
+    """
+    path = f"suites.{name}"
+    _resolve(DATASETS, suite.data.dataset, f"{path}.data.dataset")
+    _resolve(NETWORKS, suite.network, f"{path}.network")
+    _resolve(OPTIMIZERS, suite.baselines.optimizer, f"{path}.baselines.optimizer")
+    list(_methods(path, suite))
+
+
+def count_by_method(trials: Sequence[Trial], finished: Collection[str]) -> list[MethodCount]:
+    """Return a line for each method of the plan, in the plan's order."""
+    planned = Counter(_method_name(trial) for trial in trials)
+    done = Counter(_method_name(trial) for trial in trials if trial.key in finished)
+    return [MethodCount(method, count, done[method]) for method, count in planned.items()]
+
+
+def _method_name(trial: Trial) -> str:
+    return f"stl {trial.cell.tasks[0]} {trial.cell.optimizer_label}" if trial.cell.role == "stl" else trial.cell.method
+
+
+def _baseline_cells(name: str, suite: Suite, data: PreparedData) -> list[Cell]:
+    path = f"suites.{name}"
+    network = _resolve(NETWORKS, suite.network, f"{path}.network")
+    optimizer = _resolve(OPTIMIZERS, suite.baselines.optimizer, f"{path}.baselines.optimizer")
+    return [
+        Cell(
+            suite=name,
+            role="stl",
+            tasks=(task.name,),
+            network=network,
+            weighting=WEIGHTINGS.resolve(EQUAL_WEIGHTS),
+            optimizer=optimizer,
+            learning_rate=rate,
+            training=suite.training,
+            data_fingerprint=data.fingerprint,
+            weighting_label="stl",
+            optimizer_label=OPTIMIZERS.label(optimizer),
+        )
+        for task in data.tasks
+        for rate in suite.baselines.learning_rates
+    ]
+
+
+def _grid_cells(name: str, suite: Suite, data: PreparedData) -> list[Cell]:
+    path = f"suites.{name}"
+    network = _resolve(NETWORKS, suite.network, f"{path}.network")
+    for field, method in _methods(path, suite):
+        _in_field(field, lambda method=method: check_combination(method.weighting, method.optimizer, len(data.tasks)))
+    return [
+        Cell(
+            suite=name,
+            role="mtl",
+            tasks=tuple(task.name for task in data.tasks),
+            network=network,
+            weighting=method.weighting,
+            optimizer=method.optimizer,
+            learning_rate=rate,
+            training=suite.training,
+            data_fingerprint=data.fingerprint,
+            weighting_label=WEIGHTINGS.label(method.weighting),
+            optimizer_label=OPTIMIZERS.label(method.optimizer),
+        )
+        for _, method in _methods(path, suite)
+        for rate in suite.sweep.learning_rates
+    ]
+
+
+def _methods(path: str, suite: Suite) -> Iterator[tuple[str, Method]]:
+    """Yield (field of params.yaml, method with resolved choices)."""
+    sweep = suite.sweep
+    weightings = [
+        (field, _resolve(WEIGHTINGS, choice, field))
+        for position, choice in enumerate(sweep.weightings)
+        for field in [f"{path}.sweep.weightings[{position}]"]
+    ]
+    optimizers = [
+        _resolve(OPTIMIZERS, choice, f"{path}.sweep.optimizers[{position}]") for position, choice in enumerate(sweep.optimizers)
+    ]
+    for field, weighting in weightings:
+        for optimizer in optimizers:
+            yield field, Method(weighting=weighting, optimizer=optimizer)
+    for position, method in enumerate(sweep.methods):
+        field = f"{path}.sweep.methods[{position}]"
+        yield (
+            field,
+            Method(
+                weighting=_resolve(WEIGHTINGS, method.weighting, f"{field}.weighting"),
+                optimizer=_resolve(OPTIMIZERS, method.optimizer, f"{field}.optimizer"),
+            ),
+        )
+
+
+def _resolve(registry: Registry, choice: Choice, field: str) -> Choice:
+    return _in_field(field, lambda: registry.resolve(choice))
+
+
+def _in_field(field, check):
+    """Run `check`; a mistake it finds is said with the field of params.yaml in front."""
+    try:
+        return check()
+    except UserError as error:
+        raise UserError(f"params.yaml: `{field}`: {error}") from error

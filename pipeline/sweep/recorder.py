@@ -1,0 +1,91 @@
+"""The one writer of MLflow: a thread beside the driver that may lag, but never slows or fails a trial."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Mapping
+
+from pipeline.errors import UserError
+from pipeline.tracking import TrackingOutage, Tracker
+from pipeline.trials import EpochRecord, FinishedTrial, Trial
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries while the server is away."""
+
+_Item = tuple[Trial, EpochRecord, float] | FinishedTrial | None
+
+
+class Recorder:
+    """Takes epochs and finished trials from the driver and writes them when the server lets it.
+
+    Args:
+        tracker: where to write.
+        tags: tags of every finished run, such as the sweep's id.
+    """
+
+    def __init__(self, tracker: Tracker, tags: Mapping[str, str]) -> None:
+        self._tracker = tracker
+        self._tags = tags
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._outage: str | None = None
+        self._thread.start()
+
+    @property
+    def outage(self) -> str | None:
+        """Why nothing can be written now, or None."""
+        return self._outage
+
+    def epoch(self, trial: Trial, record: EpochRecord, started_at: float) -> None:
+        """Take one epoch of a running trial; it is dropped while the server is away."""
+        if self._outage is None:
+            self._queue.put((trial, record, started_at))
+
+    def finish(self, finished: FinishedTrial) -> None:
+        """Take a finished trial."""
+        self._queue.put(finished)
+
+    def close(self, patience: float = 60.0) -> None:
+        """Wait until all is written.
+
+        Raises:
+            UserError: the server stayed away for `patience` seconds; the ledger has everything.
+        """
+        self._queue.put(None)
+        deadline = time.monotonic() + patience
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+            if self._outage is None:
+                deadline = time.monotonic() + patience
+            elif time.monotonic() > deadline:
+                raise UserError(
+                    f"the tracking server is away ({self._outage}); every result is safe in the ledger: "
+                    "start the server and run `dvc repro` again, no trial will be trained twice."
+                )
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            self._write(item)
+
+    def _write(self, item: _Item) -> None:
+        pause = 0.5
+        while True:
+            try:
+                if isinstance(item, FinishedTrial):
+                    self._tracker.finish(item, self._tags)
+                elif item is not None:
+                    self._tracker.log_epoch(*item)
+                self._outage = None
+                return
+            except TrackingOutage as error:
+                self._outage = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+                logger.warning("tracking server away, trying again in %.0f s: %s", pause, self._outage)
+                if not isinstance(item, FinishedTrial):
+                    return  # the finished trial brings all its epochs again
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,74 @@
+"""When a sweep shall end early: a signal, or the death of the `dvc` that started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+import psutil
+from ray.tune import Stopper
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class StopRequest:
+    """Context manager that turns SIGTERM, SIGINT and a dead `dvc` into a request to stop.
+
+    DVC killed leaves its stage running, and the next `dvc repro` would start a second one beside it.
+    """
+
+    def __init__(self) -> None:
+        self._requested = threading.Event()
+        self._left = threading.Event()
+        self._previous: dict[int, Any] = {}
+        self._parents = [process for process in psutil.Process(os.getpid()).parents() if _is_dvc(process)]
+
+    def requested(self) -> bool:
+        """Whether the sweep shall end."""
+        return self._requested.is_set()
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._on_signal)
+        if self._parents:
+            threading.Thread(target=self._watch_parents, name="parent-watch", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._left.set()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._requested.set()
+
+    def _watch_parents(self) -> None:
+        while not self._left.wait(SECONDS_BETWEEN_LOOKS):
+            if not all(parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE for parent in self._parents):
+                self._requested.set()
+                return
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        return any(os.path.basename(word) == "dvc" or word == "dvc" for word in process.cmdline()[:4])
+    except psutil.Error:
+        return False
+
+
+class TuneStopper(Stopper):
+    """Ends all running Tune trials once a stop is requested; their resume points stay."""
+
+    def __init__(self, request: StopRequest) -> None:
+        self._request = request
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self._request.requested()
+
+    def stop_all(self) -> bool:
+        """Whether the whole sweep shall end."""
+        return self._request.requested()

@@ -1,0 +1,153 @@
+"""What runs in Ray's worker processes: one trial after another, and the keeper of their checkpoints.
+
+Workers never write to the ledger themselves, so hosts need not share a disk: checkpoints travel to
+the `Keeper`, an actor beside the driver, and results to the driver through Tune.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from pipeline.errors import UserError
+from pipeline.ledger import Ledger
+from pipeline.trials import Outcome, Trial, TrialResult
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What every trial of a sweep is given.
+
+    Attributes:
+        keeper: handle of the `Keeper`.
+        data_directory: the prepared data, on the worker's own disk.
+        score: of an epoch's metrics, lower is better; decides only which weights are kept.
+        device: `auto`, `cpu` or `cuda`.
+        threads: torch threads of one trial.
+        checkpoint_seconds: least time between two resume points.
+        import_path: directory of the user's own modules.
+    """
+
+    keeper: Any
+    data_directory: Path
+    score: Callable[[Mapping[str, float]], float]
+    device: str
+    threads: int
+    checkpoint_seconds: float
+    import_path: str
+
+
+class Keeper:
+    """Writes checkpoints into the ledger, on the driver's own host."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def load_resume(self, key: str) -> bytes | None:
+        """Return where to go on with a trial, or None."""
+        return self._ledger.load_resume(key)
+
+    def save(self, key: str, resume: bytes | None, best: bytes | None) -> None:
+        """Keep a trial's best weights first, then its resume point, which counts on them."""
+        if best is not None:
+            self._ledger.save_best(key, best)
+        if resume is not None:
+            self._ledger.save_resume(key, resume)
+
+
+def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
+    """Train one trial (a Tune function trainable).
+
+    Reports `{"epoch", "record"}` after every epoch and `{"result"}` at the end. An exception of the
+    trial's own code is a result too (`failed`), so it never stops the sweep; only the death of this
+    process is left to Tune.
+    """
+    import torch  # the driver imports this module and need not wait for torch
+
+    torch.set_num_threads(setup.threads)
+    trial = Trial.from_json(config["trial"])
+    try:
+        result = _run(trial, setup)
+    except Exception as error:
+        result = TrialResult(Outcome.FAILED, (), _cause(error), traceback.format_exc())
+    tune.report({"result": result.to_json(), "host": os.uname().nodename})
+
+
+def _run(trial: Trial, setup: WorkerSetup) -> TrialResult:
+    import sys
+
+    import torch
+
+    from pipeline.data import open_prepared
+    from pipeline.training.trial import EpochEnd, run_trial
+
+    if setup.import_path not in sys.path:
+        sys.path.insert(0, setup.import_path)
+    checkpoints = _Checkpoints(setup, trial.key)
+
+    def report(end: EpochEnd) -> None:
+        checkpoints.epoch(end)
+        partial = TrialResult(Outcome.DONE, (end.record,))
+        tune.report({"record": partial.to_json(), "host": os.uname().nodename})
+
+    result = run_trial(
+        trial,
+        open_prepared(setup.data_directory),
+        report,
+        score=setup.score,
+        device=torch.device(_device(setup.device)),
+        resume=ray.get(setup.keeper.load_resume.remote(trial.key)),
+    )
+    checkpoints.end()
+    return result
+
+
+@dataclass
+class _Checkpoints:
+    """Sends best weights and resume points of one trial to the keeper, not more often than asked."""
+
+    setup: WorkerSetup
+    key: str
+    best: bytes | None = None
+    saved_at: float = field(default_factory=time.monotonic)
+    pending: Any = None
+
+    def epoch(self, end: Any) -> None:
+        if end.is_best:
+            self.best = end.weights()
+        if time.monotonic() - self.saved_at >= self.setup.checkpoint_seconds:
+            self._send(end.resume_point())
+
+    def end(self) -> None:
+        self._send(None)
+        ray.get(self.pending)
+
+    def _send(self, resume: bytes | None) -> None:
+        if self.pending is not None:
+            ray.get(self.pending)  # one at a time: a slow disk slows the trial instead of filling memory
+        self.pending = self.setup.keeper.save.remote(self.key, resume, self.best)
+        self.best = None
+        self.saved_at = time.monotonic()
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def _cause(error: Exception) -> str:
+    """Name the kind of a failure in one word."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "oom"
+    if isinstance(error, UserError):
+        return "data"
+    return "code"

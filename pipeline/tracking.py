@@ -1,0 +1,342 @@
+"""MLflow: the record people look at, and the source of the metrics that analysis reads.
+
+One flat run per trial in one experiment per suite. Writing is idempotent: a run is found by its
+`trial_key`, its rows carry the trial's own timestamps, and a run whose status is terminal is
+complete. Only this module imports mlflow; it knows nothing of Ray or the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+UI_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves six processes of 240 MB
+}
+"""For every process that runs MLflow: no telemetry, no job workers."""
+
+# Read when mlflow is imported; outages are noticed soon, the recorder repeats what failed.
+for _name, _value in {**UI_ENVIRONMENT, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}.items():
+    os.environ.setdefault(_name, _value)
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.utils.rest_utils import http_request
+
+from pipeline.errors import UserError
+from pipeline.trials import EpochRecord, FinishedTrial, Outcome, Trial
+
+BATCH_OF_METRICS = 1000
+"""Most metric rows of one `log_batch` call (a limit of MLflow)."""
+
+RUNS_PER_PAGE = 1000
+RUNS_PER_HISTORY_CALL = 50
+ROWS_PER_HISTORY_CALL = 25_000
+"""Most rows a server returns for one metric of several runs: enough for 500 epochs of 50 runs."""
+
+LARGEST_STORED = 1.7976931348623157e308
+"""What MLflow's databases keep in place of an infinity."""
+
+STATUS = {Outcome.DONE: "FINISHED", Outcome.DIVERGED: "FINISHED", Outcome.PRUNED: "KILLED", Outcome.FAILED: "FAILED"}
+
+TrackingOutage = (MlflowException, OSError)
+"""What a tracking server that is down, full or unreachable raises."""
+
+Derived = Callable[[Sequence[Mapping[str, float]]], Sequence[Mapping[str, float]]]
+"""Metrics computed from the metrics of epochs, such as `val/delta_m` against the baselines at hand."""
+
+
+def nothing_derived(epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
+    """Derive no metric from any epoch."""
+    return [{} for _ in epochs]
+
+
+def resolve_uri(uri: str) -> str:
+    """Return the tracking URI to use: `MLFLOW_TRACKING_URI` of the environment, else the one of params.yaml.
+
+    Raises:
+        UserError: params.yaml holds a password, or names a plain directory.
+    """
+    chosen = os.environ.get("MLFLOW_TRACKING_URI") or uri
+    if chosen == uri and urlsplit(uri).password:
+        raise UserError(
+            f"params.yaml: `resources.tracking_uri` {shown_uri(uri)} holds a password; "
+            "put the whole URI into the environment variable MLFLOW_TRACKING_URI instead."
+        )
+    if urlsplit(chosen).scheme not in ("sqlite", "postgresql", "postgresql+psycopg2", "mysql", "mysql+pymysql", "http", "https"):
+        raise UserError(
+            f"`resources.tracking_uri` is {shown_uri(chosen)!r}; allowed are sqlite:///FILE, postgresql://... and http(s)://HOST:PORT "
+            "(MLflow keeps no runs in plain directories any more)."
+        )
+    return chosen
+
+
+def shown_uri(uri: str) -> str:
+    """Return `uri` without its password."""
+    password = urlsplit(uri).password
+    return uri.replace(f":{password}@", ":***@") if password else uri
+
+
+@dataclass
+class _Run:
+    """What this process knows of one run."""
+
+    run_id: str
+    status: str
+    reference: str
+    rows: set[tuple[int, int]] = field(default_factory=set)
+    """(epoch, timestamp in ms) of the records logged from here."""
+
+
+class Tracker:
+    """Writer and reader of one suite's experiment.
+
+    Args:
+        uri: tracking URI, see `resolve_uri`.
+        suite: name of the suite, and of the experiment.
+        derived: metrics to log beside each epoch's own.
+        reference: names what `derived` compares with; a run logged with another is written anew.
+
+    Raises:
+        UserError: the store cannot be reached or opened.
+    """
+
+    def __init__(self, uri: str, suite: str, derived: Derived = nothing_derived, reference: str = "") -> None:
+        self._uri = resolve_uri(uri)
+        self._suite = suite
+        self._derived = derived
+        self._reference = reference
+        try:
+            _create_database(self._uri)
+            self._client = MlflowClient(tracking_uri=self._uri)
+            experiment = self._client.get_experiment_by_name(suite)
+            self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(suite)
+            self._runs = self._index()
+        except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"tracking server {shown_uri(self._uri)} cannot be used ({reason[:200]}); "
+                "start it, or set `resources.tracking_uri` in params.yaml (nothing was trained)."
+            ) from error
+
+    @property
+    def complete_keys(self) -> set[str]:
+        """Keys of the trials whose runs are whole and compare with the reference at hand."""
+        return {key for key, run in self._runs.items() if run.status != "RUNNING" and run.reference == self._reference}
+
+    def drop_unfinished(self) -> None:
+        """Delete runs left RUNNING by a sweep that died. Only the holder of the suite's lease may call it."""
+        for key, run in list(self._runs.items()):
+            if run.status == "RUNNING":
+                self._delete(key)
+
+    def log_epoch(self, trial: Trial, record: EpochRecord, started_at: float) -> None:
+        """Show one epoch of a trial that is still running."""
+        run = self._runs.get(trial.key) or self._create(trial, started_at)
+        if run.status == "RUNNING":
+            self._log_records(run, [record])
+
+    def finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
+        """Bring the run of a finished trial to what the ledger says, whatever it held before."""
+        key, curve = finished.trial.key, finished.result.curve
+        if key in self.complete_keys:
+            return
+        run = self._runs.get(key)
+        expected = {_row(record) for record in curve}
+        if run is not None and (run.status != "RUNNING" or not run.rows <= expected):
+            self._delete(key)
+            run = None
+        run = run or self._create(finished.trial, finished.execution.started_at)
+        self._log_records(run, [record for record in curve if _row(record) not in run.rows])
+        self._client.log_batch(run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **_end_tags(finished)}.items()])
+        end_time = int(finished.execution.finished_at * 1000)
+        self._client.set_terminated(run.run_id, STATUS[finished.result.outcome], end_time)
+        run.status = STATUS[finished.result.outcome]
+
+    def forget(self, key: str) -> None:
+        """Delete the run of a trial, if there is one."""
+        if key in self._runs:
+            self._delete(key)
+
+    def log_summary(self, metrics: Mapping[str, float], artifacts: Iterable[Path], tags: Mapping[str, str]) -> None:
+        """Write the suite's one `summary` run: figures and tables of the analysis, in place of an earlier one."""
+        query = "tags.kind = 'summary'"
+        for run in self._client.search_runs([self._experiment], query):
+            self._client.delete_run(run.info.run_id)
+        summary = self._client.create_run(self._experiment, run_name=f"summary {self._suite}", tags={"kind": "summary", **tags})
+        for name, value in metrics.items():
+            self._client.log_metric(summary.info.run_id, name, value)
+        for path in artifacts:
+            self._client.log_artifact(summary.info.run_id, str(path))
+        self._client.set_terminated(summary.info.run_id)
+
+    def read_metrics(self, keys: Iterable[str]) -> Iterator[tuple[str, int, str, float]]:
+        """Yield (trial_key, epoch, metric name, value) of the named trials, every row once.
+
+        Raises:
+            UserError: a trial has no complete run.
+        """
+        wanted = set(keys)
+        missing = wanted - {key for key, run in self._runs.items() if run.status != "RUNNING"}
+        if missing:
+            raise UserError(
+                f"{len(missing)} finished trials (such as {min(missing)}) have no complete run in MLflow at {shown_uri(self._uri)}; "
+                f"run `mtlsweep mlflow rebuild {self._suite}`."
+            )
+        key_of_run = {self._runs[key].run_id: key for key in wanted}
+        run_ids = defaultdict(list)
+        for run in self._search("attributes.status != 'RUNNING'"):
+            if run.info.run_id in key_of_run:
+                for name in run.data.metrics:
+                    run_ids[name].append(run.info.run_id)
+        seen = set()
+        for name in sorted(run_ids):
+            for run_id, step, value in self._history(run_ids[name], name):
+                if (run_id, step, name) not in seen:
+                    seen.add((run_id, step, name))
+                    yield key_of_run[run_id], step, name, math.copysign(math.inf, value) if abs(value) >= LARGEST_STORED else value
+
+    def outcomes(self) -> dict[str, str]:
+        """Return the `outcome` tag of every complete run, by trial key."""
+        runs = self._search("attributes.status != 'RUNNING'")
+        return {run.data.tags["trial_key"]: run.data.tags.get("outcome", "") for run in runs if "trial_key" in run.data.tags}
+
+    def _index(self) -> dict[str, _Run]:
+        """Find every trial's run; of two with one key the complete or older one stays."""
+        found: dict[str, _Run] = {}
+        for entry in self._search(""):
+            tags = entry.data.tags
+            if "trial_key" not in tags:
+                continue
+            run = _Run(entry.info.run_id, entry.info.status, tags.get("reference", ""))
+            other = found.setdefault(tags["trial_key"], run)
+            if other is not run:
+                loser = run if other.status != "RUNNING" else other
+                found[tags["trial_key"]] = other if loser is run else run
+                self._client.delete_run(loser.run_id)
+        return found
+
+    def _search(self, query: str) -> Iterator[Any]:
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], query, ViewType.ACTIVE_ONLY, RUNS_PER_PAGE, ["attributes.start_time ASC"], token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _create(self, trial: Trial, started_at: float) -> _Run:
+        tags = {
+            "trial_key": trial.key,
+            "cell_key": trial.cell.key,
+            "suite": trial.cell.suite,
+            "role": trial.cell.role,
+            "reference": self._reference,
+        }
+        created = self._client.create_run(self._experiment, int(started_at * 1000), tags, trial.name)
+        run = _Run(created.info.run_id, "RUNNING", self._reference)
+        self._runs[trial.key] = run
+        self._client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in _params(trial).items()])
+        return run
+
+    def _delete(self, key: str) -> None:
+        self._client.delete_run(self._runs[key].run_id)
+        del self._runs[key]
+
+    def _log_records(self, run: _Run, records: Sequence[EpochRecord]) -> None:
+        rows = []
+        for record, derived in zip(records, self._derived([record.metrics for record in records]), strict=True):
+            values = {**record.metrics, **derived}
+            timestamp = _row(record)[1]
+            rows += [Metric(name, value, timestamp, record.epoch) for name, value in values.items()]
+        for start in range(0, len(rows), BATCH_OF_METRICS):
+            self._client.log_batch(run.run_id, metrics=rows[start : start + BATCH_OF_METRICS])
+        run.rows |= {_row(record) for record in records}
+
+    def _history(self, run_ids: Sequence[str], name: str) -> Iterator[tuple[str, int, float]]:
+        """Yield (run id, step, value) of one metric of many runs, in as few calls as the store allows."""
+        store = self._client._tracking_client.store
+        for start in range(0, len(run_ids), RUNS_PER_HISTORY_CALL):
+            chunk = list(run_ids[start : start + RUNS_PER_HISTORY_CALL])
+            if hasattr(store, "get_metric_history_bulk"):  # a database, read directly
+                for row in store.get_metric_history_bulk(chunk, name, ROWS_PER_HISTORY_CALL):
+                    yield row.run_id, row.step, row.value
+            else:
+                response = http_request(
+                    store.get_host_creds(),
+                    "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
+                    "GET",
+                    params={"run_id": chunk, "metric_key": name, "max_results": ROWS_PER_HISTORY_CALL},
+                )
+                response.raise_for_status()
+                for row in response.json()["metrics"]:
+                    yield row["run_id"], int(row["step"]), float(row["value"])
+
+
+def _row(record: EpochRecord) -> tuple[int, int]:
+    return record.epoch, int(record.finished_at * 1000)
+
+
+def _params(trial: Trial) -> dict[str, Any]:
+    """Return a trial's semantic fields, one name each, the ones people compare first by plain names."""
+    cell = trial.cell
+    params: dict[str, Any] = {
+        "weighting": cell.weighting_label,
+        "optimizer": cell.optimizer_label,
+        "lr": cell.learning_rate,
+        "seed": trial.seed,
+        "tasks": ",".join(cell.tasks),
+        "network": cell.network.name,
+        "data_fingerprint": cell.data_fingerprint,
+    }
+    for prefix, choice in (("network", cell.network), ("weighting", cell.weighting), ("optimizer", cell.optimizer)):
+        params.update({f"{prefix}.{name}": value for name, value in choice.options.items()})
+    params.update({f"training.{name}": value for name, value in cell.training.model_dump(mode="json").items()})
+    return params
+
+
+def _end_tags(finished: FinishedTrial) -> dict[str, str]:
+    tags = {"outcome": finished.result.outcome.value, "host": finished.execution.host}
+    if finished.result.cause:
+        tags["cause"] = finished.result.cause
+    if finished.result.detail:
+        tags["mlflow.note.content"] = f"```\n{finished.result.detail[-4000:]}\n```"
+    if sha := finished.execution.provenance.get("git_sha"):
+        tags["mlflow.source.git.commit"] = str(sha)
+    return tags
+
+
+def _create_database(uri: str) -> None:
+    """Create a missing SQLite database under a temporary name, then link it into place.
+
+    A kill while MLflow makes its schema would leave a database that no later version opens, and so
+    would two first users at once.
+    """
+    if not uri.startswith("sqlite:///"):
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary.unlink(missing_ok=True)
+    client = MlflowClient(tracking_uri=f"sqlite:///{temporary}")
+    client.search_experiments()
+    client._tracking_client.store.engine.dispose()
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass  # another first user was faster; theirs is as good
+    finally:
+        temporary.unlink()

@@ -1,0 +1,186 @@
+"""One trial from start to end: a function of (trial, data, resume point, a `report` callable).
+
+It knows nothing of Ray, MLflow or the ledger, so it runs in a notebook or a debugger. It depends on
+no baseline: validation and test metrics are recorded at the same epochs, and which epoch counts is
+chosen later, in `pipeline.analysis`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_safetensors
+
+from pipeline.data.augmentation import augment
+from pipeline.data.store import PreparedData
+from pipeline.networks import NETWORKS
+from pipeline.networks.multitask import MultiTaskNetwork
+from pipeline.params import Schedule
+from pipeline.training.evaluation import evaluate
+from pipeline.training.seeds import stream, stream_seed
+from pipeline.training.step import Diverged, Updater, build_updater
+from pipeline.trials import EpochRecord, Outcome, Trial, TrialResult
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What a trial hands to `report` after every epoch.
+
+    Attributes:
+        record: the epoch's metrics.
+        is_best: whether the epoch's score is the lowest so far.
+        weights: returns the network's weights as safetensors bytes.
+        resume_point: returns bytes from which `run_trial` continues as if never stopped.
+    """
+
+    record: EpochRecord
+    is_best: bool
+    weights: Callable[[], bytes]
+    resume_point: Callable[[], bytes]
+
+
+Report = Callable[[EpochEnd], None]
+Score = Callable[[Mapping[str, float]], float]
+
+
+def run_trial(
+    trial: Trial,
+    data: PreparedData,
+    report: Report,
+    *,
+    score: Score,
+    device: torch.device,
+    resume: bytes | None = None,
+) -> TrialResult:
+    """Train and evaluate `trial`, from the start or from a resume point.
+
+    Args:
+        trial: what to train; its fingerprint must be that of `data`.
+        data: the prepared data.
+        report: called after every epoch.
+        score: of an epoch's metrics, lower is better; decides only which weights are worth keeping.
+        device: where to train.
+        resume: bytes of an earlier `EpochEnd.resume_point`, or None to start afresh.
+
+    Returns:
+        The curve with outcome `done`, or `diverged` with its cause when a loss stopped being finite
+        or exploded. Any other exception is the caller's to type.
+
+    Raises:
+        ValueError: the data is not what the trial's key says.
+    """
+    cell = trial.cell
+    if data.fingerprint != cell.data_fingerprint:
+        raise ValueError(f"trial {trial.key} was planned on data {cell.data_fingerprint[:16]}, found {data.fingerprint[:16]}")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    state = _RunState.start(trial, data, device)
+    if resume is not None:
+        state.restore(resume)
+    try:
+        while len(state.curve) < cell.training.epochs:
+            began = time.perf_counter()
+            metrics = _run_epoch(trial, data, state, device)
+            seconds = time.perf_counter() - began
+            state.curve.append(EpochRecord(len(state.curve) + 1, metrics, time.time(), seconds))
+            epoch_score = score(metrics)
+            is_best = epoch_score < state.best_score
+            if is_best:
+                state.best_score = epoch_score
+            report(EpochEnd(state.curve[-1], is_best, state.weights, state.resume_point))
+    except Diverged as divergence:
+        detail = f"epoch {len(state.curve) + 1}: {divergence.detail}"
+        return TrialResult(Outcome.DIVERGED, tuple(state.curve), divergence.cause, detail)
+    return TrialResult(Outcome.DONE, tuple(state.curve))
+
+
+def learning_rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:
+    """Return what the initial learning rate is multiplied by in `epoch` (1-based) of `epochs`."""
+    if schedule.kind == "step":
+        return schedule.factor ** ((epoch - 1) // schedule.every)
+    if schedule.kind == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
+    return 1.0
+
+
+def build_network(trial: Trial, data: PreparedData, device: torch.device) -> MultiTaskNetwork:
+    """Return the trial's network with the initial weights its seed decides."""
+    tasks = [task for task in data.tasks if task.name in trial.cell.tasks]
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(trial.seed, "init"))
+        network: MultiTaskNetwork = NETWORKS.create(trial.cell.network, tasks, data.input_shape)
+    return network.to(device)
+
+
+@dataclass
+class _RunState:
+    """All that changes while a trial trains."""
+
+    network: MultiTaskNetwork
+    updater: Updater
+    curve: list[EpochRecord]
+    best_score: float
+
+    @classmethod
+    def start(cls, trial: Trial, data: PreparedData, device: torch.device) -> _RunState:
+        cell = trial.cell
+        network = build_network(trial, data, device)
+        updater = build_updater(
+            network,
+            [task for task in data.tasks if task.name in cell.tasks],
+            cell.weighting,
+            cell.optimizer,
+            cell.learning_rate,
+            generator=stream(trial.seed, "weighting"),
+            precision=cell.training.precision,
+            explosion_factor=cell.training.explosion_factor,
+        )
+        return cls(network, updater, [], math.inf)
+
+    def weights(self) -> bytes:
+        return save_safetensors({name: tensor.contiguous() for name, tensor in self.network.state_dict().items()})
+
+    def resume_point(self) -> bytes:
+        buffer = io.BytesIO()
+        curve = [(record.epoch, dict(record.metrics), record.finished_at, record.seconds) for record in self.curve]
+        content: dict[str, Any] = {
+            "network": self.network.state_dict(),
+            "updater": self.updater.state_dict(),
+            "curve": curve,
+            "best_score": self.best_score,
+        }
+        torch.save(content, buffer)
+        return buffer.getvalue()
+
+    def restore(self, resume: bytes) -> None:
+        content = torch.load(io.BytesIO(resume), map_location="cpu", weights_only=True)
+        self.network.load_state_dict(content["network"])
+        self.updater.load_state_dict(content["updater"])
+        self.curve = [EpochRecord(*record) for record in content["curve"]]
+        self.best_score = content["best_score"]
+
+
+def _run_epoch(trial: Trial, data: PreparedData, state: _RunState, device: torch.device) -> dict[str, float]:
+    """Train one epoch, then measure validation and test."""
+    training, epoch = trial.cell.training, len(state.curve) + 1
+    tasks = [task for task in data.tasks if task.name in trial.cell.tasks]
+    torch.manual_seed(stream_seed(trial.seed, "forward", epoch))  # dropout and the like
+    state.updater.set_learning_rate(learning_rate_factor(training.schedule, epoch, training.epochs))
+    order = torch.randperm(len(data.splits["train"]), generator=stream(trial.seed, "order", epoch))
+    augmentation = stream(trial.seed, "augmentation", epoch)
+    state.network.train()
+    for batch in data.splits["train"].batches(order, training.batch_size, device):
+        if training.augmentation != "none":
+            batch = augment(batch, tasks, training.augmentation, augmentation)
+        state.updater.step(batch)
+    metrics = dict(state.updater.end_epoch())
+    for name in ("val", "test"):
+        measured = evaluate(state.network, data.splits[name], tasks, training.batch_size, device)
+        metrics.update({f"{name}/{key}": value for key, value in measured.items()})
+    return metrics
