@@ -13,11 +13,12 @@ from pipeline.ledger import Ledger
 from pipeline.sweep.progress import Progress
 from pipeline.sweep.recorder import Recorder
 from pipeline.sweep.reference import Reference
+from pipeline.sweep.search import Unsaved
 from pipeline.sweep.study import CellStudy
 from pipeline.trials import Execution, FinishedTrial, Outcome, Trial, TrialResult
 
 
-class Driver(Callback):
+class Driver(Unsaved, Callback):
     """Tune callback that writes what happens.
 
     Args:

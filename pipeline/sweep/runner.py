@@ -90,8 +90,7 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     directory = paths.stage_tables(suite, "baselines")
     curves = read_table(directory / "curves.parquet", CURVES.names, ["split", "task", "metric"])
     outcomes = read_table(directory / "outcomes.parquet", OUTCOMES.names)
-    baselines = select_baselines(curves, outcomes, objectives)
-    return Reference(objectives, {"val": baselines.val, "test": baselines.test})
+    return Reference(objectives, select_baselines(curves, outcomes, objectives).values)
 
 
 def run_stage(params: Params, suite: str, stage: Stage) -> None:

@@ -12,7 +12,14 @@ from pipeline.sweep.study import CellStudy
 from pipeline.trials import Trial
 
 
-class PlanSearcher(Searcher):
+class Unsaved:
+    """Keeps its state out of the snapshots Tune writes: a sweep goes on from the ledger, never from Tune's state."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class PlanSearcher(Unsaved, Searcher):
     """Hands the pending trials of a plan to Tune, cell by cell in the order Optuna asks for.
 
     Args:
@@ -45,7 +52,7 @@ class PlanSearcher(Searcher):
         """Nothing: the driver tells the study what it writes to the ledger."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: a sweep goes on from the ledger, never from Tune's own state."""
+        """Nothing, see `Unsaved`."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, see `save`."""
+        """Nothing, see `Unsaved`."""

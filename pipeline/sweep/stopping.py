@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 from ray.tune import Stopper
 
+from pipeline.sweep.search import Unsaved
+
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
@@ -60,7 +62,7 @@ def _is_dvc(process: psutil.Process) -> bool:
         return False
 
 
-class TuneStopper(Stopper):
+class TuneStopper(Unsaved, Stopper):
     """Ends all running Tune trials once a stop is requested; their resume points stay."""
 
     def __init__(self, request: StopRequest) -> None:

@@ -8,6 +8,7 @@ Pareto plots, and its dashboard, work on any sweep.
 from __future__ import annotations
 
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,9 @@ class CellStudy:
             directions=["minimize"] * len(self._tasks),
             sampler=optuna.samplers.RandomSampler(seed=0),  # never asked: every cell of the plan is enqueued
         )
-        self._study.set_metric_names([f"val delta_m {task}" for task in self._tasks])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names([f"val delta_m {task}" for task in self._tasks])
 
     def restore(self, finished: Sequence[FinishedTrial]) -> None:
         """Enter what the ledger holds already, and enqueue every cell that is not complete."""

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from safetensors.torch import save as save_safetensors
 
-from pipeline.data.augmentation import augment
 from pipeline.data.store import PreparedData
 from pipeline.networks import NETWORKS
 from pipeline.networks.multitask import MultiTaskNetwork
@@ -177,6 +176,8 @@ def _run_epoch(trial: Trial, data: PreparedData, state: _RunState, device: torch
     state.network.train()
     for batch in data.splits["train"].batches(order, training.batch_size, device):
         if training.augmentation != "none":
+            from pipeline.data.augmentation import augment
+
             batch = augment(batch, tasks, training.augmentation, augmentation)
         state.updater.step(batch)
     metrics = dict(state.updater.end_epoch())
