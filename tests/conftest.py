@@ -1,0 +1,82 @@
+"""Shared by all tests: one torch thread, no telemetry, and the makers of small trials."""
+
+from __future__ import annotations
+
+import os
+
+for name, value in {
+    "OMP_NUM_THREADS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+}.items():
+    os.environ[name] = value
+for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+    os.environ.pop(name, None)
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.params import Training
+from pipeline.registry import Choice
+from pipeline.trials import Cell, EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def make_trial() -> Callable[..., Trial]:
+    """Return a maker of trials that differ in what the test names."""
+
+    def make(seed: int = 0, **changes: object) -> Trial:
+        fields: dict[str, object] = {
+            "suite": "digits",
+            "role": "mtl",
+            "tasks": ("left", "right"),
+            "network": Choice(name="lenet", options={"width": 50}),
+            "weighting": Choice(name="cagrad", options={"c": 0.5}),
+            "optimizer": Choice(name="adam", options={"weight_decay": 1e-5}),
+            "learning_rate": 1e-3,
+            "training": Training(epochs=3, batch_size=32),
+            "data_fingerprint": "f" * 64,
+            "weighting_label": "cagrad",
+            "optimizer_label": "adam",
+        }
+        return Trial(Cell(**{**fields, **changes}), seed)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def make_finished(make_trial: Callable[..., Trial]) -> Callable[..., FinishedTrial]:
+    """Return a maker of finished trials with a curve of `epochs` epochs."""
+
+    def make(seed: int = 0, epochs: int = 3, outcome: Outcome = Outcome.DONE, **changes: object) -> FinishedTrial:
+        trial = make_trial(seed, **changes)
+        curve = tuple(
+            EpochRecord(
+                epoch,
+                {f"{split}/{task}/accuracy": (epoch + seed) / 10 for split in ("val", "test") for task in trial.cell.tasks},
+                1_700_000_000.5 + epoch,
+                2.0,
+            )
+            for epoch in range(1, epochs + 1)
+        )
+        cause = None if outcome is Outcome.DONE else "nan"
+        execution = Execution(1_700_000_000.0, 1_700_000_009.0, 2.0 * epochs, "host", 1, {"git_sha": "abc"})
+        return FinishedTrial(trial, TrialResult(outcome, curve, cause, cause), execution)
+
+    return make
+
+
+@pytest.fixture
+def in_directory(tmp_path: Path) -> Iterator[Path]:
+    """Run the test inside an empty directory."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield tmp_path
+    os.chdir(before)

@@ -1,0 +1,83 @@
+"""A registry turns names and options of params.yaml into objects, or into one clear sentence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, ValidationError
+
+from pipeline.errors import UserError
+from pipeline.registry import Choice, Registry
+
+METHODS: Registry[type] = Registry("weighting", "pipeline.weighting")
+
+
+@METHODS.register("test_bounded")
+class Bounded:
+    """Has options with a type, a bound and defaults."""
+
+    def __init__(self, tasks: int, *, c: Annotated[float, Field(ge=0)] = 0.5, mode: Literal["a", "b"] = "a") -> None:
+        self.tasks, self.c, self.mode = tasks, c, mode
+
+
+@METHODS.register("test_open")
+class Open:
+    """Takes options the user names."""
+
+    def __init__(self, tasks: int, **weights: float) -> None:
+        self.weights = weights
+
+
+@pytest.mark.parametrize("written", ["test_bounded", {"test_bounded": {}}, {"test_bounded": {"c": 0.5}}, {"name": "test_bounded"}])
+def test_all_ways_to_write_a_default_resolve_to_one_choice(written: object) -> None:
+    resolved = METHODS.resolve(Choice.model_validate(written))
+    assert resolved == Choice(name="test_bounded", options={"c": 0.5, "mode": "a"})
+    assert METHODS.label(resolved) == "test_bounded"
+
+
+def test_whole_numbers_and_text_become_the_options_type() -> None:
+    resolved = METHODS.resolve(Choice.model_validate({"test_bounded": {"c": 1}}))
+    assert isinstance(resolved.options["c"], float)
+    assert METHODS.label(resolved) == "test_bounded(c=1)"
+    assert METHODS.create(resolved, 3).c == 1.0
+
+
+def test_options_named_by_the_user_are_typed_too() -> None:
+    choice = METHODS.resolve(Choice.model_validate({"test_open": {"left": 1, "right": "0.5"}}))
+    assert METHODS.create(choice, 2).weights == {"left": 1.0, "right": 0.5}
+    with pytest.raises(UserError, match="option `left` is 'x'"):
+        METHODS.resolve(Choice.model_validate({"test_open": {"left": "x"}}))
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("test_boundd", "unknown weighting `test_boundd`; did you mean `test_bounded`? Allowed:"),
+        ({"test_bounded": {"cc": 1}}, "weighting `test_bounded` has no option `cc`; did you mean `c`? Allowed: c, mode."),
+        ({"test_bounded": {"c": -1}}, "weighting `test_bounded` option `c` is -1"),
+        ({"test_bounded": {"mode": "z"}}, "weighting `test_bounded` option `mode` is 'z'"),
+        ("nowhere.module:Name", "there is no module `nowhere`"),
+        ("pipeline.files:Nothing", "module `pipeline.files` defines no `Nothing`"),
+    ],
+)
+def test_mistakes_are_sentences(written: object, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        METHODS.resolve(Choice.model_validate(written))
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [3, ["a"], {"a": {}, "b": {}}, {"a": 3}])
+def test_what_is_no_choice_is_refused(written: object) -> None:
+    with pytest.raises(ValidationError):
+        Choice.model_validate(written)
+
+
+def test_a_name_can_be_taken_once() -> None:
+    with pytest.raises(ValueError, match="two weightings are called 'test_open'"):
+        METHODS.register("test_open")(Bounded)
+
+
+def test_a_class_of_the_users_own_needs_no_registration() -> None:
+    choice = METHODS.resolve(Choice(name="fractions:Fraction"))
+    assert METHODS.label(choice) == "Fraction"

@@ -1,0 +1,104 @@
+"""The ledger holds every trial once, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.ledger import Ledger
+from pipeline.trials import FinishedTrial, Outcome, Trial
+
+
+def test_what_goes_in_comes_out(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+    ledger = Ledger(tmp_path, "digits")
+    entries = [make_finished(seed, outcome=outcome) for seed, outcome in enumerate(Outcome)]
+    for entry in entries:
+        ledger.start(entry.trial)
+        ledger.finish(entry)
+    assert ledger.finished_keys() == {entry.trial.key for entry in entries}
+    assert list(ledger.read_all()) == sorted(entries, key=lambda entry: entry.trial.key)
+
+
+def test_a_resume_point_is_half_a_trial_until_it_is_finished(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+    ledger, entry = Ledger(tmp_path, "digits"), make_finished()
+    key = entry.trial.key
+    assert ledger.load_resume(key) is None
+    ledger.save_resume(key, b"epoch 1")
+    ledger.save_resume(key, b"epoch 2")
+    assert ledger.load_resume(key) == b"epoch 2"
+    assert (ledger.half_finished_keys(), ledger.finished_keys()) == ({key}, set())
+    ledger.finish(entry)
+    assert (ledger.half_finished_keys(), ledger.finished_keys()) == (set(), {key})
+    assert ledger.load_resume(key) is None
+
+
+def test_suites_do_not_mix(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+    Ledger(tmp_path, "one").finish(make_finished())
+    assert Ledger(tmp_path, "two").finished_keys() == set()
+
+
+def test_forgetting_a_trial_makes_it_pending(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+    ledger, entry = Ledger(tmp_path, "digits"), make_finished()
+    ledger.finish(entry)
+    ledger.forget(entry.trial.key)
+    assert ledger.finished_keys() == set()
+
+
+def test_a_file_damaged_from_outside_is_named(tmp_path: Path, make_trial: Callable[..., Trial]) -> None:
+    ledger, key = Ledger(tmp_path, "digits"), make_trial().key
+    path = tmp_path / "digits" / "ledger" / key / "result.json"
+    path.parent.mkdir(parents=True)
+    for content in ("{", "[]", json.dumps({"trial": {}})):
+        path.write_text(content)
+        with pytest.raises(UserError, match=r"result\.json: damaged .* remove its directory"):
+            ledger.read(key)
+    with pytest.raises(UserError, match="is not in the ledger"):
+        ledger.read("0" * 16)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match=r"ledger directory .* cannot be written"):
+        Ledger(tmp_path, "digits").prepare()
+
+
+def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("in the way")
+    with pytest.raises(UserError, match=r"ledger directory .*results/digits/ledger` cannot be written .*resources\.ledger_root"):
+        Ledger(tmp_path / "results", "digits").prepare()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from pipeline.ledger import Ledger
+ledger, n = Ledger(Path(sys.argv[1]), "digits"), 0
+print("go", flush=True)
+while True:
+    n += 1
+    ledger.save_resume("0" * 16, str(n % 10).encode() * 2_000_000)
+"""
+
+
+def test_a_kill_at_any_instant_leaves_a_whole_resume_point(tmp_path: Path) -> None:
+    """SIGKILL while the same file is written over and over: what is found is always one whole version."""
+    for pause in (0.003, 0.011, 0.029):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(0.1 + pause)
+            writer.send_signal(signal.SIGKILL)
+        content = Ledger(tmp_path, "digits").load_resume("0" * 16)
+        assert content is not None
+        assert len(content) == 2_000_000
+        assert len(set(content)) == 1

@@ -1,0 +1,77 @@
+"""A key names what decides a result, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.params import Schedule, Training
+from pipeline.registry import Choice
+from pipeline.trials import EpochRecord, FinishedTrial, Outcome, Trial, TrialResult
+
+
+def test_keys_are_pinned(make_trial: Callable[..., Trial]) -> None:
+    """Changing a key orphans every result people have: bump SCHEMA_VERSION knowingly when this fails."""
+    assert make_trial().cell.key == "535c21a8f80109f7"
+    assert make_trial().key == "347fd08659c3af55"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"suite": "other"},
+        {"role": "stl"},
+        {"tasks": ("left",)},
+        {"network": Choice(name="lenet", options={"width": 51})},
+        {"weighting": Choice(name="cagrad", options={"c": 0.4})},
+        {"optimizer": Choice(name="sgd")},
+        {"learning_rate": 2e-3},
+        {"training": Training(epochs=4, batch_size=32)},
+        {"training": Training(epochs=3, batch_size=32, schedule=Schedule(kind="cosine"))},
+        {"data_fingerprint": "e" * 64},
+    ],
+)
+def test_whatever_decides_a_result_changes_both_keys(make_trial: Callable[..., Trial], change: dict[str, object]) -> None:
+    assert make_trial(**change).cell.key != make_trial().cell.key
+    assert make_trial(**change).key != make_trial().key
+
+
+def test_replicates_share_a_cell(make_trial: Callable[..., Trial]) -> None:
+    assert make_trial(0).cell.key == make_trial(1).cell.key
+    assert make_trial(0).key != make_trial(1).key
+
+
+def test_how_a_method_is_called_changes_no_key(make_trial: Callable[..., Trial]) -> None:
+    assert make_trial(weighting_label="CAGrad (ours)").key == make_trial().key
+
+
+def test_a_trial_survives_json(make_trial: Callable[..., Trial]) -> None:
+    trial = make_trial(5)
+    assert Trial.from_json(trial.to_json()) == trial
+
+
+@pytest.mark.parametrize(
+    ("rate", "name"),
+    [
+        (1e-3, "cagrad adam lr=1e-3 seed=0"),
+        (0.5, "cagrad adam lr=5e-1 seed=0"),
+        (0.00025, "cagrad adam lr=2.5e-4 seed=0"),
+        (10.0, "cagrad adam lr=1e1 seed=0"),
+    ],
+)
+def test_names_are_what_people_read(make_trial: Callable[..., Trial], rate: float, name: str) -> None:
+    assert make_trial(learning_rate=rate).name == name
+
+
+def test_baselines_are_named_by_their_task(make_trial: Callable[..., Trial]) -> None:
+    assert make_trial(role="stl", tasks=("left",)).name == "stl left adam lr=1e-3 seed=0"
+
+
+def test_a_result_survives_json_with_every_kind_of_number(make_finished: Callable[..., FinishedTrial]) -> None:
+    odd = EpochRecord(4, {"val/left/r2": math.inf, "val/left/accuracy": -math.inf, "only/now/here": 1.0}, 1.0, 2.0)
+    result = TrialResult(Outcome.DIVERGED, (*make_finished().result.curve, odd), "nan", "epoch 5")
+    assert TrialResult.from_json(result.to_json()) == result
+    undefined = TrialResult(Outcome.DONE, (EpochRecord(1, {"val/left/r2": math.nan}, 1.0, 2.0),))
+    assert math.isnan(TrialResult.from_json(undefined.to_json()).curve[0].metrics["val/left/r2"])
