@@ -1,0 +1,47 @@
+"""A network's parameters belong to the backbone or to exactly one head."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipeline.networks import NETWORKS, MultiTaskNetwork
+from pipeline.registry import Choice
+from pipeline.tasks import Task
+from pipeline.tasks.classification import Classification
+from pipeline.tasks.regression import Regression
+
+TASKS: tuple[Task, ...] = (Classification("left", classes=10), Classification("right", classes=10), Regression("mass"))
+SHAPE = (1, 36, 36)
+
+
+def lenet(**options: object) -> MultiTaskNetwork:
+    network: MultiTaskNetwork = NETWORKS.create(NETWORKS.resolve(Choice(name="lenet", options=options)), TASKS, SHAPE)
+    return network
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"head_width": 50}, {"downsampling": "stride"}, {"channels": (4, 8), "shared_width": 16}]
+)
+def test_lenet_gives_each_task_its_outputs(options: dict[str, object]) -> None:
+    outputs = lenet(**options)(torch.rand(3, *SHAPE))
+    assert {name: tuple(output.shape) for name, output in outputs.items()} == {"left": (3, 10), "right": (3, 10), "mass": (3, 1)}
+
+
+def test_every_parameter_is_shared_or_of_one_head() -> None:
+    network = lenet()
+    groups = [network.shared_parameters(), *(network.head_parameters(task.name) for task in TASKS)]
+    listed = [id(parameter) for group in groups for parameter in group]
+    assert sorted(listed) == sorted(id(parameter) for parameter in network.parameters())
+
+
+def test_heads_read_the_representation() -> None:
+    network, inputs = lenet(), torch.rand(2, *SHAPE)
+    shared = network.representation(inputs)
+    assert all(torch.equal(network.heads[name](shared), output) for name, output in network(inputs).items())
+
+
+def test_both_ways_of_downsampling_have_the_same_parameters() -> None:
+    pooled, strided = lenet(), lenet(downsampling="stride")
+    assert [value.shape for value in pooled.parameters()] == [value.shape for value in strided.parameters()]
+    assert sum(parameter.numel() for parameter in pooled.shared_parameters()) == 260 + 5020 + 720 * 50 + 50
