@@ -7,6 +7,7 @@ complete. Only this module imports mlflow; it knows nothing of Ray or the ledger
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections import defaultdict
@@ -118,8 +119,7 @@ class Tracker:
         try:
             _create_database(self._uri)
             self._client = MlflowClient(tracking_uri=self._uri)
-            experiment = self._client.get_experiment_by_name(suite)
-            self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(suite)
+            self._experiment = self._find_experiment()
             self._runs = self._index()
         except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -209,6 +209,16 @@ class Tracker:
         """Return the `outcome` tag of every complete run, by trial key."""
         runs = self._search("attributes.status != 'RUNNING'")
         return {run.data.tags["trial_key"]: run.data.tags.get("outcome", "") for run in runs if "trial_key" in run.data.tags}
+
+    def _find_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self._suite)
+        if found is None:
+            with contextlib.suppress(MlflowException):  # another first user was faster
+                return str(self._client.create_experiment(self._suite))
+            found = self._client.get_experiment_by_name(self._suite)
+        if found is None or found.lifecycle_stage != "active":
+            raise MlflowException(f"experiment `{self._suite}` is deleted; restore it in MLflow or delete it for good")
+        return str(found.experiment_id)
 
     def _index(self) -> dict[str, _Run]:
         """Find every trial's run; of two with one key the complete or older one stays."""

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.data import PreparedData, open_prepared, prepare
 from pipeline.params import Training
 from pipeline.registry import Choice
 from pipeline.trials import Cell, EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
@@ -71,6 +72,14 @@ def make_finished(make_trial: Callable[..., Trial]) -> Callable[..., FinishedTri
         return FinishedTrial(trial, TrialResult(outcome, curve, cause, cause), execution)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """A MultiDigits small enough to train in a second."""
+    directory = tmp_path_factory.mktemp("prepared") / "digits"
+    prepare(Choice(name="multidigits", options={"train": 256, "val": 64, "test": 64}), directory)
+    return open_prepared(directory)
 
 
 @pytest.fixture

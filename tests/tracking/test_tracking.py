@@ -1,0 +1,242 @@
+"""MLflow shows every trial as one flat run; writing twice changes nothing, and reading is complete."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.errors import UserError
+from pipeline.tracking import Tracker, resolve_uri, shown_uri
+from pipeline.trials import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a fresh MLflow database: making its schema takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracker(f"sqlite:///{path}", "unused")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_database: bytes) -> str:
+    (tmp_path / "mlflow.db").write_bytes(empty_database)
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def runs_of(uri: str, suite: str = "digits") -> list:  # type: ignore[type-arg]
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(suite)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def rows_of(uri: str, run_id: str) -> dict[str, list[tuple[int, int, float]]]:
+    client = MlflowClient(tracking_uri=uri)
+    names = client.get_run(run_id).data.metrics
+    return {name: sorted((m.step, m.timestamp, m.value) for m in client.get_metric_history(run_id, name)) for name in names}
+
+
+def test_a_trial_is_one_flat_run_with_names_tags_params_and_curves(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    finished = make_finished(seed=2)
+    Tracker(uri, "digits").finish(finished, {"sweep_id": "s1"})
+    (run,) = runs_of(uri)
+    assert run.info.run_name == "cagrad adam lr=1e-3 seed=2"
+    assert run.info.status == "FINISHED"
+    assert (run.info.start_time, run.info.end_time) == (1_700_000_000_000, 1_700_000_009_000)
+    tags = {"trial_key", "cell_key", "suite", "sweep_id", "outcome"}
+    assert {name: run.data.tags[name] for name in tags} == {
+        "trial_key": finished.trial.key,
+        "cell_key": finished.trial.cell.key,
+        "suite": "digits",
+        "sweep_id": "s1",
+        "outcome": "done",
+    }
+    assert "mlflow.parentRunId" not in run.data.tags
+    assert {name: run.data.params[name] for name in ("weighting", "optimizer", "lr", "seed", "weighting.c")} == {
+        "weighting": "cagrad",
+        "optimizer": "adam",
+        "lr": "0.001",
+        "seed": "2",
+        "weighting.c": "0.5",
+    }
+    history = rows_of(uri, run.info.run_id)["val/left/accuracy"]
+    assert history == [(epoch, 1_700_000_000_500 + 1000 * epoch, (epoch + 2) / 10) for epoch in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(Outcome.DONE, "FINISHED"), (Outcome.DIVERGED, "FINISHED"), (Outcome.PRUNED, "KILLED"), (Outcome.FAILED, "FAILED")],
+)
+def test_every_outcome_ends_its_run(uri: str, make_finished: Callable[..., FinishedTrial], outcome: Outcome, status: str) -> None:
+    tracker = Tracker(uri, "digits")
+    tracker.finish(make_finished(outcome=outcome), {})
+    assert [run.info.status for run in runs_of(uri)] == [status]
+    assert tracker.outcomes() == {make_finished().trial.key: outcome.value}
+
+
+def test_writing_twice_from_two_processes_changes_nothing(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    finished = make_finished()
+    for _ in range(2):
+        tracker = Tracker(uri, "digits")
+        tracker.finish(finished, {})
+        tracker.finish(finished, {})
+    (run,) = runs_of(uri)
+    assert {len(rows) for rows in rows_of(uri, run.info.run_id).values()} == {3}
+
+
+def test_live_epochs_become_the_finished_run(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    finished, tracker = make_finished(), Tracker(uri, "digits")
+    for record in finished.result.curve[:2]:
+        tracker.log_epoch(finished.trial, record, finished.execution.started_at)
+    assert [run.info.status for run in runs_of(uri)] == ["RUNNING"]
+    tracker.finish(finished, {})
+    (run,) = runs_of(uri)
+    assert run.info.status == "FINISHED"
+    assert {len(rows) for rows in rows_of(uri, run.info.run_id).values()} == {3}
+
+
+def test_epochs_trained_again_after_a_crash_stand_there_once(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    """The live run saw epoch 2 at a time that the final curve, resumed from epoch 1, does not know."""
+    finished, tracker = make_finished(), Tracker(uri, "digits")
+    first, second, _ = finished.result.curve
+    tracker.log_epoch(finished.trial, first, 0.0)
+    tracker.log_epoch(finished.trial, EpochRecord(2, second.metrics, second.finished_at - 60, 2.0), 0.0)
+    tracker.finish(finished, {})
+    (run,) = runs_of(uri)
+    assert {len(rows) for rows in rows_of(uri, run.info.run_id).values()} == {3}
+
+
+def test_runs_of_a_dead_sweep_are_dropped(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    finished, other = make_finished(0), make_finished(1)
+    dead = Tracker(uri, "digits")
+    dead.log_epoch(finished.trial, finished.result.curve[0], 0.0)
+    dead.finish(other, {})
+    Tracker(uri, "digits").drop_unfinished()
+    assert [run.data.tags["trial_key"] for run in runs_of(uri)] == [other.trial.key]
+
+
+def test_two_runs_of_one_trial_become_one(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    """A create whose answer was lost on the way is made again; the next start mends it."""
+    finished = make_finished()
+    first, second = Tracker(uri, "digits"), Tracker(uri, "digits")
+    first.log_epoch(finished.trial, finished.result.curve[0], 0.0)
+    second.finish(finished, {})
+    assert len(runs_of(uri)) == 2
+    Tracker(uri, "digits")
+    assert [run.info.status for run in runs_of(uri)] == ["FINISHED"]
+
+
+def twice(epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
+    return [{"val/delta_m": 2 * epoch["val/left/accuracy"]} for epoch in epochs]
+
+
+def test_new_baselines_replace_what_was_derived_from_the_old(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    finished = make_finished()
+    Tracker(uri, "digits").finish(finished, {})
+    renewed = Tracker(uri, "digits", twice, "other baselines")
+    assert renewed.complete_keys == set()
+    renewed.finish(finished, {})
+    (run,) = runs_of(uri)
+    assert [row[2] for row in rows_of(uri, run.info.run_id)["val/delta_m"]] == pytest.approx([0.2, 0.4, 0.6])
+
+
+def test_reading_gives_back_every_value_once(uri: str, make_trial: Callable[..., object]) -> None:
+    odd = {"val/left/r2": math.nan, "val/left/loss": math.inf, "test/left/loss": -math.inf, "val/left/accuracy": 0.1 + 0.2}
+    trial = make_trial()
+    curve = tuple(EpochRecord(epoch, odd, 1_700_000_000.0 + epoch, 1.0) for epoch in (1, 2))
+    finished = FinishedTrial(trial, TrialResult(Outcome.DONE, curve), Execution(1.0, 2.0, 1.0, "host", 1, {}))  # type: ignore[arg-type]
+    tracker = Tracker(uri, "digits")
+    tracker.finish(finished, {})
+    read = {(epoch, name): value for _, epoch, name, value in tracker.read_metrics([finished.trial.key])}
+    assert len(read) == 8
+    assert math.isnan(read.pop((1, "val/left/r2")))
+    assert math.isnan(read.pop((2, "val/left/r2")))
+    assert read == {(epoch, name): value for epoch in (1, 2) for name, value in odd.items() if not math.isnan(value)}
+
+
+def test_reading_what_was_never_written_is_an_error(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+    with pytest.raises(UserError, match=r"1 finished trials .* have no complete run in MLflow .* run `mtlsweep mlflow rebuild digits`"):
+        list(Tracker(uri, "digits").read_metrics([make_finished().trial.key]))
+
+
+def test_reading_pages_to_the_end(uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.tracking.RUNS_PER_PAGE", 4)
+    monkeypatch.setattr("pipeline.tracking.RUNS_PER_HISTORY_CALL", 3)
+    tracker = Tracker(uri, "digits")
+    entries = [make_finished(seed, epochs=2) for seed in range(11)]
+    for entry in entries:
+        tracker.finish(entry, {})
+    assert Tracker(uri, "digits").complete_keys == {entry.trial.key for entry in entries}
+    assert len(list(tracker.read_metrics(entry.trial.key for entry in entries))) == 11 * 2 * 4
+
+
+def test_the_summary_run_is_one(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("a,b")
+    tracker = Tracker(uri, "digits")
+    for value in (1.0, 2.0):
+        tracker.log_summary({"best/delta_m": value}, [tmp_path / "table.csv"], {"data_fingerprint": "f"})
+    (run,) = runs_of(uri)
+    assert (run.data.tags["kind"], run.data.metrics["best/delta_m"]) == ("summary", 2.0)
+    assert Tracker(uri, "digits").complete_keys == set()
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("./mlruns", r"allowed are sqlite:///FILE, postgresql"),
+        ("file:///tmp/mlruns", r"allowed are sqlite:///FILE, postgresql"),
+        ("postgresql://user:secret@host/db", r"holds a password; put the whole URI into the environment variable MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_uris_that_cannot_be_used_are_refused(written: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence) as caught:
+        resolve_uri(written)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_environment_may_hold_the_uri_and_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:secret@host/db")
+    assert resolve_uri("sqlite:///mlflow.db") == "postgresql://user:secret@host/db"
+    assert shown_uri(resolve_uri("")) == "postgresql://user:***@host/db"
+
+
+def test_a_server_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(UserError, match=r"tracking server http://127\.0\.0\.1:9 cannot be used .*start it, or set") as caught:
+        Tracker("http://127.0.0.1:9", "digits")
+    assert "\n" not in str(caught.value)
+
+
+CREATOR = "import sys; from pipeline.tracking import Tracker; print('go', flush=True); Tracker(sys.argv[1], 'digits')"
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_database_is_made_leaves_none(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with subprocess.Popen([sys.executable, "-c", CREATOR, uri], stdout=subprocess.PIPE) as creator:
+        assert creator.stdout is not None
+        creator.stdout.readline()
+        while not list(tmp_path.glob(".mlflow.db.*")):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        creator.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert Tracker(uri, "digits").complete_keys == set()
+
+
+@pytest.mark.slow
+def test_two_first_users_at_once_both_succeed(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    both = [subprocess.Popen([sys.executable, "-c", CREATOR, uri], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [one.wait() for one in both] == [0, 0]
+    assert os.listdir(tmp_path) == ["mlflow.db"]
