@@ -48,6 +48,11 @@ def delta_m(values: pd.DataFrame, baseline: Mapping[str, float], objectives: Seq
     return pd.DataFrame(columns | {f"delta_m_{task}": column for task, column in per_task.items()})
 
 
+def delta_m_columns(objectives: Sequence[Objective]) -> list[str]:
+    """Return the names of the columns that `delta_m` makes."""
+    return ["delta_m", "delta_m_task_mean", *(f"delta_m_{task}" for task in tasks_of(counted(objectives)))]
+
+
 def _relative_change(values: pd.Series, baseline: Mapping[str, float], objective: Objective) -> np.ndarray:
     reference = baseline[objective.name]
     if not math.isfinite(reference) or reference == 0.0:

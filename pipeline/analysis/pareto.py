@@ -28,7 +28,7 @@ def costs(runs: pd.DataFrame, objectives: Sequence[Objective], prefix: str = "te
 
 def comparable(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which rows hold no NaN."""
-    return ~np.isnan(points).any(axis=1)
+    return np.logical_not(np.isnan(points).any(axis=1))
 
 
 def nondominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -38,8 +38,15 @@ def nondominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """
     member = comparable(points)
     if member.any():
-        member[member] = moocore.is_nondominated(points[member], keep_weakly=True)
+        member[member] = moocore.is_nondominated(_ranked_if_infinite(points[member]), keep_weakly=True)
     return member
+
+
+def _ranked_if_infinite(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace values by their ranks where one is infinite: moocore takes infinity for a mark of its own."""
+    if np.isfinite(points).all():
+        return points
+    return np.column_stack([np.unique(column, return_inverse=True)[1] for column in points.T]).astype(float)
 
 
 def dominated_by(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -76,8 +76,7 @@ def simulate_sweep(
             for seed in range(seeds):
                 worse = truth.curvature * (np.log10(lr) + 3) ** 2
                 noise = truth.noise * generator.normal()
-                baselines.add({"role": "stl", "task": task, "weighting": "stl", "optimizer": "adam", "lr": lr, "seed": seed},
-                              {task: worse + noise})  # fmt: skip
+                baselines.add(_identity("stl", task, "stl", "adam", lr, seed), {task: worse + noise})
     for weighting, weighting_effect in truth.weighting_effect.items():
         for optimizer, optimizer_effect in truth.optimizer_effect.items():
             for lr in learning_rates:
@@ -86,10 +85,14 @@ def simulate_sweep(
                 for seed in range(seeds):
                     own = generator.normal(size=len(_BASELINE))
                     noise = truth.noise * (truth.shared_noise**0.5 * common[seed] + (1 - truth.shared_noise) ** 0.5 * own)
-                    sweep.add({"role": "mtl", "task": None, "weighting": weighting, "optimizer": optimizer, "lr": lr, "seed": seed},
-                              dict(zip(_BASELINE, level + noise, strict=True)),
-                              diverges=lr > truth.diverges_above.get(optimizer, np.inf))  # fmt: skip
+                    identity = _identity("mtl", None, weighting, optimizer, lr, seed)
+                    diverges = lr > truth.diverges_above.get(optimizer, np.inf)
+                    sweep.add(identity, dict(zip(_BASELINE, level + noise, strict=True)), diverges)
     return SimulatedSweep(*baselines.tables(), *sweep.tables())
+
+
+def _identity(role: str, task: str | None, weighting: str, optimizer: str, lr: float, seed: int) -> dict[str, Any]:
+    return {"role": role, "task": task, "weighting": weighting, "optimizer": optimizer, "lr": lr, "seed": seed}
 
 
 class _Recorder:

@@ -28,11 +28,12 @@ def analyse_directory(directory: Path) -> SuiteAnalysis:
     Raises:
         UserError: a table is missing or damaged, or a task has no usable baseline.
     """
-    raw = []
-    for stage in ("baselines", "sweep"):
-        raw.append(read_table(directory / stage / "curves.parquet", CURVES.names, ["split", "task", "metric"]))
-        raw.append(read_table(directory / stage / "outcomes.parquet", OUTCOMES.names))
-    analysis = analyse_suite(*raw, read_objectives(directory / "sweep" / "metrics.json"))
+    tables = {
+        f"{prefix}_{name}": read_table(directory / stage / f"{name}.parquet", schema.names, categories)
+        for prefix, stage in (("baseline", "baselines"), ("sweep", "sweep"))
+        for name, schema, categories in (("curves", CURVES, ("split", "task", "metric")), ("outcomes", OUTCOMES, ()))
+    }
+    analysis = analyse_suite(**tables, objectives=read_objectives(directory / "sweep" / "metrics.json"))
     write_analysis(directory, analysis)
     return analysis
 

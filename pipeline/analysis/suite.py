@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.analysis import pareto
-from pipeline.analysis.objectives import Objective, counted, tasks_of
+from pipeline.analysis import comparisons, fronts, pareto
+from pipeline.analysis.delta_m import delta_m_columns
+from pipeline.analysis.learning import learning_curves
+from pipeline.analysis.objectives import Objective
+from pipeline.analysis.results import count_outcomes, results_by_cell
 from pipeline.analysis.selection import (
     METHOD,
+    eligible_cells,
     measure_trials,
     select_baselines,
     select_learning_rates,
@@ -22,16 +26,23 @@ IDENTITY = ["trial_key", "cell_key", "suite", "role", "task", "weighting", "opti
 
 @dataclass(frozen=True)
 class SuiteAnalysis:
-    """Every table of a suite, all in percent where they speak of Delta_m.
+    """Every table of a suite; Delta_m and its differences are in percent.
 
     Attributes:
         objectives: the metrics, with their directions.
         trials: a row per trial (STL and MTL) at its chosen epoch; what `trials.parquet` holds.
-        results: a row per method: selected lr, mean and std over seeds of each test metric and Delta_m.
+        results: a row per method: selected lr; mean, std and interval of each test metric and Delta_m.
         baselines: a row per task and metric: the STL cell behind Delta_m.
         members: a row per finished MTL run: is it Pareto-optimal, in full and against each optimizer.
         optimizer_counts, weighting_counts: Pareto counts.
+        noise_counts: Pareto counts that forgive differences within seed noise.
         outcomes: how many trials of each method and learning rate ended how.
+        comparisons: paired tests between methods. rankings: agreement between optimizers.
+        pareto_probability: bootstrap probability of each method to be Pareto-optimal.
+        sensitivity: how far each method's learning rate may stray.
+        hypervolume, reference_point: how much each optimizer and weighting covers, and of what.
+        attainment, attainment_differences: surfaces over seeds per pair of objectives.
+        learning_curves: per selected method and epoch, Delta_m, losses and task weights.
     """
 
     objectives: tuple[Objective, ...]
@@ -41,7 +52,17 @@ class SuiteAnalysis:
     members: pd.DataFrame
     optimizer_counts: pd.DataFrame
     weighting_counts: pd.DataFrame
+    noise_counts: pd.DataFrame
     outcomes: pd.DataFrame
+    comparisons: pd.DataFrame
+    rankings: pd.DataFrame
+    pareto_probability: pd.DataFrame
+    sensitivity: pd.DataFrame
+    hypervolume: pd.DataFrame
+    reference_point: pd.DataFrame
+    attainment: pd.DataFrame
+    attainment_differences: pd.DataFrame
+    learning_curves: pd.DataFrame
 
 
 def analyse_suite(
@@ -51,7 +72,7 @@ def analyse_suite(
     sweep_outcomes: pd.DataFrame,
     objectives: Sequence[Objective],
 ) -> SuiteAnalysis:
-    """Select late, compare with the baselines, and count the fronts.
+    """Select late, compare with the baselines, and conclude.
 
     Args:
         baseline_curves, sweep_curves: a row per (trial_key, epoch, split, task, metric).
@@ -61,56 +82,68 @@ def analyse_suite(
     Raises:
         UserError: a task has no usable baseline.
     """
-    objectives = tuple(objectives)
     baselines = select_baselines(baseline_curves, baseline_outcomes, objectives)
     multi_task = with_delta_m(measure_trials(sweep_curves, sweep_outcomes, baselines, objectives), baselines, objectives)
     single_task = with_delta_m(baselines.trials, baselines, objectives)
-    finished = multi_task[multi_task["outcome"] == "done"]
+    selected = select_learning_rates(multi_task)
+    return conclude(
+        trials=_trial_table(pd.concat([single_task, multi_task], ignore_index=True), objectives),
+        selected=selected,
+        baselines=baselines.table,
+        sensitivity=comparisons.learning_rate_sensitivity(eligible_cells(multi_task, METHOD, "val_delta_m")),
+        curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
+        objectives=objectives,
+    )
+
+
+def conclude(
+    trials: pd.DataFrame,
+    selected: pd.DataFrame,
+    baselines: pd.DataFrame,
+    sensitivity: pd.DataFrame,
+    curves: pd.DataFrame,
+    objectives: Sequence[Objective],
+) -> SuiteAnalysis:
+    """Draw every conclusion that needs no more than trials at their chosen epochs and the cells selected among them.
+
+    Args:
+        trials: a row per trial with identity, `test_<objective>` and `test_delta_m*`.
+        selected: weighting, optimizer, lr, cell_key, seeds and `mean` (validation Delta_m) of the selected cells.
+        baselines, sensitivity, curves: passed through.
+        objectives: every metric of every task.
+    """
+    objectives = tuple(objectives)
+    multi_task = trials[trials["role"] == "mtl"]
+    finished = multi_task[multi_task["outcome"] == "done"].reset_index(drop=True)
+    chosen = finished[finished["cell_key"].isin(selected["cell_key"])]
+    unambiguous = chosen.groupby(METHOD, observed=True)["cell_key"].transform("nunique") == 1
+    rivals = chosen[unambiguous]  # one cell per method: only so can methods be compared
     members = pareto.pareto_members(finished, objectives)
+    hypervolume, reference_point = fronts.hypervolume_shares(finished, objectives)
     return SuiteAnalysis(
         objectives=objectives,
-        trials=_trial_table(pd.concat([single_task, multi_task], ignore_index=True), objectives),
-        results=results_by_method(multi_task, objectives),
-        baselines=baselines.table,
+        trials=trials,
+        results=results_by_cell(multi_task, selected, objectives),
+        baselines=baselines,
         members=members,
         optimizer_counts=pareto.count_by_optimizer(members),
         weighting_counts=pareto.count_by_weighting(members),
+        noise_counts=fronts.count_beyond_noise(finished, fronts.seed_noise(chosen, objectives), objectives),
         outcomes=count_outcomes(multi_task),
+        comparisons=comparisons.compare_methods(rivals),
+        rankings=comparisons.compare_rankings(rivals),
+        pareto_probability=comparisons.pareto_probability(rivals, objectives),
+        sensitivity=sensitivity,
+        hypervolume=hypervolume,
+        reference_point=reference_point,
+        attainment=fronts.attainment_surfaces(finished, objectives),
+        attainment_differences=fronts.attainment_differences(finished, objectives),
+        learning_curves=curves,
     )
 
 
 def _trial_table(trials: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
-    names = [objective.name for objective in objectives]
-    names += ["delta_m", "delta_m_task_mean", *(f"delta_m_{task}" for task in tasks_of(counted(objectives)))]
+    names = [*(objective.name for objective in objectives), *delta_m_columns(objectives)]
     figures = [f"{split}_{name}" for split in ("val", "test") for name in names]
     table = trials[[*IDENTITY, "best_epoch", *figures]].astype({"best_epoch": "Int32"})
     return table.sort_values("trial_key", ignore_index=True)
-
-
-def results_by_method(trials: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
-    """Return a row per method, best validation Delta_m first, methods without an eligible cell last.
-
-    Columns: weighting, optimizer, lr, cell_key, seeds, cells, `val_delta_m_mean`, then mean and
-    (sample) std over seeds of `test_delta_m`, its task mean, each task's, and each test metric.
-    """
-    figures = ["test_delta_m", "test_delta_m_task_mean"]
-    figures += [f"test_delta_m_{task}" for task in tasks_of(counted(objectives))]
-    figures += [f"test_{objective.name}" for objective in objectives]
-    selected = select_learning_rates(trials).rename(columns={"mean": "val_delta_m_mean"})
-    replicates = trials[trials["cell_key"].isin(selected["cell_key"])].groupby("cell_key", observed=True)[figures]
-    means = replicates.mean().add_suffix("_mean")
-    deviations = replicates.std(ddof=1).add_suffix("_std")
-    ordered = [f"{figure}_{statistic}" for figure in figures for statistic in ("mean", "std")]
-    statistics = pd.concat([means, deviations], axis=1)[ordered].reset_index()
-    methods = trials.groupby(METHOD, as_index=False, observed=True).agg(cells=("cell_key", "nunique"))
-    table = methods.merge(selected, on=METHOD, how="left").merge(statistics, on="cell_key", how="left")
-    leading = [*METHOD, "lr", "cell_key", "seeds", "cells", "val_delta_m_mean"]
-    table = table[[*leading, *ordered]].astype({"seeds": "Int32"})
-    return table.sort_values(["val_delta_m_mean", *METHOD], ignore_index=True)
-
-
-def count_outcomes(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return per weighting, optimizer and learning rate the number of trials with each outcome."""
-    outcomes = ["done", "diverged", "pruned", "failed"]
-    table = pd.crosstab([trials["weighting"], trials["optimizer"], trials["lr"]], trials["outcome"])
-    return table.reindex(columns=outcomes, fill_value=0).reset_index().rename_axis(columns=None)

@@ -28,7 +28,7 @@ def render_page(suites: Sequence[SuiteReport]) -> str:
         suites=[_suite_section(suite, specs) for suite in suites],
         css=Markup((_ASSETS / "page.css").read_text()),
         js=Markup((_ASSETS / "page.js").read_text()),
-        vega=Markup(_script_safe(vl_convert.javascript_bundle())),
+        vega=Markup(_script_safe(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))),
         figures_json=Markup(
             _script_safe(json.dumps({"specs": specs, "light": vega_config(), "dark": vega_config(dark=True)}, allow_nan=False))
         ),
@@ -38,7 +38,11 @@ def render_page(suites: Sequence[SuiteReport]) -> str:
 def _suite_section(suite: SuiteReport, specs: dict[str, Any]) -> dict[str, Any]:
     drawn = [
         ("scatter", figures.task_scatter(suite.analysis), "Every finished run on two tasks; dashed: the front of these two."),
-        ("parallel", figures.parallel_coordinates(suite.analysis), "Every finished run over every metric, best on top; saturated: Pareto-optimal."),
+        (
+            "parallel",
+            figures.parallel_coordinates(suite.analysis),
+            "Every finished run over every metric, best on top; saturated: Pareto-optimal.",
+        ),
     ]
     shown = []
     for name, chart, caption in drawn:
@@ -47,7 +51,11 @@ def _suite_section(suite: SuiteReport, specs: dict[str, Any]) -> dict[str, Any]:
         shown.append({"id": identifier, "caption": caption})
     return {
         "name": suite.name,
-        "tables": [tables.results_table(suite.analysis), tables.counts_table(suite.analysis), tables.outcomes_table(suite.analysis)],
+        "tables": [
+            tables.results_table(suite.analysis),
+            tables.counts_table(suite.analysis),
+            tables.outcomes_table(suite.analysis),
+        ],
         "figures": shown,
         "provenance": list(_flat(suite.provenance)),
     }
@@ -70,4 +78,4 @@ def _flat(provenance: dict[str, Any], prefix: str = "") -> Any:
 
 def _script_safe(text: str) -> str:
     """Keep `text` from ending the script element that holds it."""
-    return text.replace("</", "<\\/")
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -45,7 +45,9 @@ def results_table(analysis: SuiteAnalysis) -> Table:
         columns.append((f"Delta_m {task} %", _means(results, f"test_delta_m_{task}", False, 2), True))
     for objective in analysis.objectives:
         arrow = "↑" if objective.higher_is_better else "↓"
-        columns.append((f"{objective.label} {arrow}", _means(results, f"test_{objective.name}", objective.higher_is_better, 4), True))
+        columns.append(
+            (f"{objective.label} {arrow}", _means(results, f"test_{objective.name}", objective.higher_is_better, 4), True)
+        )
     caption = "Test metrics at the learning rate and epoch selected on validation: mean ± standard deviation over seeds."
     return from_columns("results", caption, columns)
 

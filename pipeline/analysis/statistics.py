@@ -1,0 +1,155 @@
+"""How sure are we: intervals, paired tests and corrections for as few seeds as people can afford.
+
+What needs more seeds than there are is not guessed at: the functions return None for it, and the
+tables say why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+LEVEL = 0.95
+FEWEST_SEEDS = 5  # below it the bootstrap covers far less than it promises, and no test can doubt normality
+FEWEST_BLOCKS = 6  # below it an exact sign-flip test cannot reach 5 %: 2 / 2**5 = 0.0625
+_RESAMPLES = 2000
+_MOST_FLIPS = 14  # up to 2**14 sign patterns are enumerated, beyond that as many are drawn
+_STREAM = 20240910  # every resampling starts here, so that equal tables give equal figures
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference a - b and what is known about it.
+
+    Attributes:
+        pairs: number of paired values.
+        difference, low, high: mean and its 95 % interval; low and high are None with one pair.
+        effect_size: Hedges' g for paired values (mean / std, corrected for few pairs).
+        p: two-sided p value; None with too few pairs.
+        note: why something is missing, else empty.
+    """
+
+    pairs: int
+    difference: float
+    low: float | None
+    high: float | None
+    effect_size: float | None
+    p: float | None
+    note: str
+
+
+def mean_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return low, high and method of 95 % intervals of the mean of each column of `values` [seeds, figures].
+
+    From `FEWEST_SEEDS` on the studentised bootstrap (Efron and Tibshirani 1993, chapter 12.5), which
+    keeps its level for skewed values too; with 2 to 4 seeds Student's t, which trusts that they are
+    normal; with one seed there is none (NaN). A column with a NaN has none either.
+    """
+    count = len(values)
+    missing = np.full(values.shape[1], np.nan)
+    if count < 2:
+        return missing, missing.copy(), "none"
+    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(count)
+    if count < FEWEST_SEEDS:
+        reach = stats.t.ppf(0.5 + LEVEL / 2, count - 1) * error
+        return mean - reach, mean + reach, "student_t"
+    draws = values[np.random.default_rng(_STREAM).integers(0, count, (_RESAMPLES, count))]
+    spread = draws.std(axis=1, ddof=1) / np.sqrt(count)
+    shift = draws.mean(axis=1) - mean
+    usable = spread > 1e-9 * error  # a draw of one value repeated has no scale to be measured in
+    studentised = np.where(usable, np.divide(shift, spread, where=usable, out=np.zeros_like(shift)), np.nan)
+    constant = ~(error > 0)
+    studentised[:, constant] = 0.0
+    lower, upper = np.nanquantile(studentised, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
+    low, high = mean - upper * error, mean - lower * error
+    return np.where(np.isnan(mean), np.nan, low), np.where(np.isnan(mean), np.nan, high), "bootstrap_t"
+
+
+def compare_pairs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:
+    """Compare values paired by seed with Student's paired t test."""
+    difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    count, mean = len(difference), float(np.mean(difference))
+    low, high = _bounds(difference)
+    if count < FEWEST_SEEDS:
+        return Comparison(count, mean, low, high, None, None, f"too few seeds ({count}, needs {FEWEST_SEEDS})")
+    deviation = float(np.std(difference, ddof=1))
+    if deviation <= 1e-12 * max(1.0, abs(mean)):
+        return Comparison(count, mean, low, high, None, None, "the difference does not vary over seeds")
+    p = float(2 * stats.t.sf(abs(mean) / (deviation / np.sqrt(count)), count - 1))
+    hedges = 1 - 3 / (4 * (count - 1) - 1)
+    return Comparison(count, mean, low, high, hedges * mean / deviation, p, "")
+
+
+def compare_blocks(differences: NDArray[np.float64]) -> Comparison:
+    """Test whether differences, one per block (a weighting), centre on zero: exact sign-flip test of the mean.
+
+    It speaks about weightings like these, not about seeds, so it needs many weightings and not many seeds.
+    """
+    differences = np.asarray(differences, dtype=float)
+    count, mean = len(differences), float(np.mean(differences))
+    low, high = _bounds(differences)
+    if count < FEWEST_BLOCKS:
+        return Comparison(count, mean, low, high, None, None, f"too few weightings ({count}, needs {FEWEST_BLOCKS})")
+    if count <= _MOST_FLIPS:
+        signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
+        p = float(np.mean(np.abs(signs @ differences) >= abs(differences.sum()) * (1 - 1e-12)))
+    else:
+        signs = np.random.default_rng(_STREAM).choice([-1, 1], size=(2**_MOST_FLIPS, count))
+        p = float((1 + np.sum(np.abs(signs @ differences) >= abs(differences.sum()) * (1 - 1e-12))) / (1 + len(signs)))
+    deviation = float(np.std(differences, ddof=1))
+    effect = (1 - 3 / (4 * (count - 1) - 1)) * mean / deviation if deviation > 0 else None
+    return Comparison(count, mean, low, high, effect, p, "")
+
+
+def _bounds(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    low, high, _ = mean_interval(values[:, None])
+    return (float(low[0]), float(high[0])) if len(values) > 1 else (None, None)
+
+
+def holm(p_values: list[float | None]) -> list[float | None]:
+    """Correct p values for their number (Holm 1979); those that are None were not tested and do not count."""
+    tested = [(p, position) for position, p in enumerate(p_values) if p is not None]
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, position) in enumerate(sorted(tested)):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        corrected[position] = largest
+    return corrected
+
+
+def rank_agreement(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, float | None, str]:
+    """Return Kendall's tau-b of two rankings of the same items, its p value (from five items on), and a note."""
+    if len(a) < 2:
+        return None, None, "fewer than two weightings in common"
+    result: Any = stats.kendalltau(a, b)
+    tau = None if np.isnan(result.statistic) else float(result.statistic)
+    if len(a) < 5 or tau is None:
+        return tau, None, f"too few weightings ({len(a)}, needs 5)" if tau is not None else "all values are equal"
+    return tau, float(result.pvalue), ""
+
+
+def membership_probability(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each method the bootstrap probability that its mean is on the front of all means.
+
+    Seeds are drawn with replacement, the same for every method, since a seed's luck (its data order)
+    is shared. Deviations are stretched by sqrt(n / (n - 1)), as the mean of a bootstrap sample
+    otherwise varies too little with few seeds.
+
+    Args:
+        values: [seeds, methods, objectives], lower is better, at least two seeds.
+    """
+    count, methods = values.shape[0], values.shape[1]
+    generator = np.random.default_rng(_STREAM)
+    mean = values.mean(axis=0)
+    draws = generator.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
+    stretched = mean + np.sqrt(count / (count - 1)) * np.einsum("rs,smk->rmk", draws, values - mean)
+    member = np.zeros(methods)
+    for sample in stretched:
+        no_worse = (sample[:, None, :] <= sample[None, :, :]).all(axis=2)
+        member += ~(no_worse & ~no_worse.T).any(axis=0)
+    share: NDArray[np.float64] = member / _RESAMPLES
+    return share

@@ -1,0 +1,188 @@
+"""Statistics: exact on small cases, and (slowly) recovering a known truth."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.analysis import statistics
+from pipeline.analysis.comparisons import compare_methods, compare_rankings, learning_rate_sensitivity, pareto_probability
+from pipeline.analysis.objectives import Objective
+from pipeline.analysis.simulation import Truth, simulate_sweep
+from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
+
+NORMAL = np.random.default_rng(7).normal(size=(12, 3))
+
+
+def test_few_seeds_trust_student_and_many_the_bootstrap() -> None:
+    assert [statistics.mean_interval(NORMAL[:n])[2] for n in (1, 2, 4, 5)] == ["none", "student_t", "student_t", "bootstrap_t"]
+    low, high, _ = statistics.mean_interval(np.array([[1.0], [3.0]]))
+    assert (low[0], high[0]) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
+    assert np.isnan(statistics.mean_interval(NORMAL[:1])[0]).all()
+
+
+def test_intervals_move_and_stretch_with_the_values() -> None:
+    low, high, _ = statistics.mean_interval(NORMAL)
+    moved_low, moved_high, _ = statistics.mean_interval(10 * NORMAL + 5)
+    assert moved_low == pytest.approx(10 * low + 5) and moved_high == pytest.approx(10 * high + 5)
+    assert (low < NORMAL.mean(axis=0)).all() and (NORMAL.mean(axis=0) < high).all()
+
+
+def test_a_constant_has_no_width_and_a_gap_no_interval() -> None:
+    values = np.column_stack([np.full(6, 2.0), [1.0, np.nan, 2.0, 3.0, 4.0, 5.0]])
+    low, high, _ = statistics.mean_interval(values)
+    assert low[0] == high[0] == 2.0 and np.isnan(low[1]) and np.isnan(high[1])
+
+
+def test_paired_comparison_cancels_what_seeds_share() -> None:
+    luck = 100 * np.arange(6.0)
+    comparison = statistics.compare_pairs(luck + np.array([1.0, 1.1, 0.9, 1.2, 0.8, 1.0]), luck)
+    assert comparison.difference == pytest.approx(1.0) and comparison.p is not None and comparison.p < 1e-4
+    assert comparison.low is not None and 0.8 < comparison.low < 1.0
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_too_few_seeds_give_a_sentence_instead_of_a_p_value(seeds: int) -> None:
+    comparison = statistics.compare_pairs(NORMAL[:seeds, 0], NORMAL[:seeds, 1])
+    assert comparison.p is None and comparison.effect_size is None
+    assert comparison.note == f"too few seeds ({seeds}, needs 5)"
+
+
+def test_the_sign_flip_test_counts_every_pattern() -> None:
+    differences = np.array([1.0, 2.0, -0.5, 3.0, 1.5, 2.5])
+    extreme = sum(abs(np.dot(signs, differences)) >= differences.sum() for signs in product([-1, 1], repeat=6))
+    assert statistics.compare_blocks(differences).p == pytest.approx(extreme / 2**6)
+    assert statistics.compare_blocks(np.ones(6) + 0.01 * np.arange(6)).p == pytest.approx(2 / 2**6)
+    assert "too few weightings (5" in statistics.compare_blocks(differences[:5]).note
+
+
+def test_holm_is_between_no_correction_and_bonferroni() -> None:
+    assert statistics.holm([0.01, 0.04, None, 0.03]) == pytest.approx([0.03, 0.06, None, 0.06])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_never_lowers_a_p_value_nor_changes_their_order(p_values: list[float]) -> None:
+    corrected = statistics.holm(list(p_values))
+    for (p, c), (q, d) in product(zip(p_values, corrected, strict=True), repeat=2):
+        assert c is not None and d is not None and p <= c <= 1 and (p > q or c <= d)
+
+
+def test_rankings_agree_or_are_reversed() -> None:
+    ranking = np.arange(6.0)
+    assert statistics.rank_agreement(ranking, 10 * ranking)[0] == pytest.approx(1.0)
+    assert statistics.rank_agreement(ranking, -ranking)[0] == pytest.approx(-1.0)
+    assert statistics.rank_agreement(ranking[:4], ranking[:4])[1:] == (None, "too few weightings (4, needs 5)")
+
+
+def test_membership_is_sure_for_the_clearly_best_and_even_between_equals() -> None:
+    generator = np.random.default_rng(0)
+    clear = np.array([[0.0, 0.0], [5.0, 5.0]]) + 0.1 * generator.normal(size=(5, 2, 2))
+    assert statistics.membership_probability(clear).tolist() == [1.0, 0.0]
+    shared_luck = generator.normal(size=(5, 1, 1)) + np.array([[0.0], [1.0]])
+    assert statistics.membership_probability(shared_luck).tolist() == [1.0, 0.0]
+
+
+def test_sensitivity_is_the_unbroken_range_around_the_best() -> None:
+    cells = pd.DataFrame({"weighting": "ew", "optimizer": "adam", "lr": [1.0, 0.1, 0.01, 0.001], "mean": [4.0, 20.0, 3.0, 0.0]})
+    row = learning_rate_sensitivity(cells, tolerance=5.0).iloc[0]
+    assert (row["best_lr"], row["low_lr"], row["high_lr"]) == (0.001, 0.001, 0.01)
+    assert row["decades"] == pytest.approx(1.0) and row["open_end"] == "low"
+
+
+def analysis_of(seeds: int, generator_seed: int = 0, **truth: object) -> SuiteAnalysis:
+    sweep = simulate_sweep(
+        learning_rates=(1e-3,),
+        seeds=seeds,
+        epochs=1,
+        truth=Truth(**truth),
+        generator_seed=generator_seed,  # type: ignore[arg-type]
+    )
+    return analyse_suite(
+        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
+    )
+
+
+def test_two_seeds_give_no_p_value_but_the_overall_question_has_one() -> None:
+    table = analysis_of(seeds=2).comparisons
+    by_question = table.groupby("question")["p"]
+    assert by_question.count().to_dict() == {"optimizer": 0, "optimizer overall": 3, "weighting": 0}
+    assert by_question.size().to_dict() == {"optimizer": 21, "optimizer overall": 3, "weighting": 18}
+
+
+def test_clear_differences_are_found_with_their_sign_and_size() -> None:
+    table = analysis_of(seeds=6, noise=0.5).comparisons
+    adam_sgd = table[(table["question"] == "optimizer") & (table["a"] == "adam") & (table["b"] == "sgd")]
+    assert (adam_sgd["p_holm"] < 0.01).all() and (adam_sgd["p"] <= adam_sgd["p_holm"]).all()
+    assert adam_sgd["difference"].mean() == pytest.approx(-(8.0 + 8.0), abs=0.5)  # effect 6 - 14, and a decade off its best rate
+
+
+def test_selected_methods_without_a_shared_seed_are_not_paired() -> None:
+    selected = pd.DataFrame(
+        {"weighting": ["ew", "ew"], "optimizer": ["adam", "sgd"], "seed": [0, 1], "cell_key": ["a", "b"],
+         "test_delta_m": [1.0, 2.0], "test_t_x": [1.0, 2.0]}
+    )  # fmt: skip
+    assert compare_methods(selected)["note"].tolist()[0] == "no seed in common"
+    assert compare_rankings(selected)["note"].tolist() == ["fewer than two weightings in common"]
+    probability = pareto_probability(selected, [Objective("t", "x", higher_is_better=False)])
+    assert probability["probability"].isna().all() and set(probability["note"]) == {"fewer than two seeds in common"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.93), (5, 0.92), (10, 0.93)])
+def test_intervals_cover_the_truth_as_often_as_they_promise(seeds: int, least: float) -> None:
+    generator = np.random.default_rng(seeds)
+    low, high, _ = statistics.mean_interval(generator.normal(size=(seeds, 4000)))
+    covered = float(np.mean((low <= 0) & (high >= 0)))
+    assert least <= covered <= 0.985
+
+
+@pytest.mark.slow
+def test_skewed_values_are_covered_where_the_bootstrap_speaks() -> None:
+    low, high, _ = statistics.mean_interval(np.random.default_rng(0).exponential(size=(10, 4000)))
+    assert np.mean((low <= 1) & (high >= 1)) >= 0.92
+
+
+def null_sweep(seeds: int, generator: np.random.Generator) -> pd.DataFrame:
+    """Selected trials of 7 weightings x 3 optimizers that are all the same but for luck, a part of it shared by seed."""
+    index = pd.MultiIndex.from_product([list("abcdefg"), ["adam", "sgd", "signsgd"], range(seeds)])
+    selected = index.to_frame(name=["weighting", "optimizer", "seed"], index=False).replace({"weighting": {"a": "ew"}})
+    luck = generator.normal(size=len(selected)) + generator.normal(size=seeds)[selected["seed"]]
+    return selected.assign(test_delta_m=10 + luck)
+
+
+@pytest.mark.slow
+def test_no_difference_is_found_where_there_is_none() -> None:
+    """Single tests err at 5 %, whole Holm families and the overall question at most at 5 %, over 150 sweeps."""
+    generator = np.random.default_rng(1)
+    tables = [compare_methods(null_sweep(6, generator)) for _ in range(150)]
+    every = pd.concat(tables).groupby("question")["p"].agg(lambda p: (p < 0.05).mean())
+    assert every["optimizer"] == pytest.approx(0.05, abs=0.015) and every["weighting"] == pytest.approx(0.05, abs=0.02)
+    tolerance = 2 * np.sqrt(0.05 * 0.95 / len(tables))
+    for question in ("optimizer", "weighting", "optimizer overall"):
+        families = [(table.loc[table["question"] == question, "p_holm"] < 0.05).any() for table in tables]
+        assert np.mean(families) <= 0.05 + tolerance
+
+
+@pytest.mark.slow
+def test_the_interval_of_a_method_covers_its_true_delta_m() -> None:
+    """Baselines have noise of their own, so the truth is relative to the baseline found."""
+    covered = []
+    truth = Truth(shared_noise=0.0)
+    for sweep in range(25):
+        analysis = analysis_of(5, sweep, shared_noise=0.0)
+        found = analysis.baselines.set_index(["task", "metric"])["test_mean"]
+        for row in analysis.results.itertuples():
+            percent = (
+                truth.weighting_effect[row.weighting] + truth.optimizer_effect[row.optimizer] + 8.0 * (row.optimizer == "sgd")
+            )
+            changes = [
+                1 - base * (1 - percent / 100) / found[(task, "accuracy")] for task, base in (("left", 0.84), ("right", 0.87))
+            ]
+            changes.append(0.40 * (1 + percent / 100) / found[("mass", "mae")] - 1)
+            covered.append(row.test_delta_m_low <= 100 * np.mean(changes) <= row.test_delta_m_high)
+    assert len(covered) == 525 and 0.92 <= np.mean(covered) <= 0.98

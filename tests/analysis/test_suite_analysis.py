@@ -1,0 +1,166 @@
+"""A whole suite, from raw tables on disk to the tables of its report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.analysis.simulation import OBJECTIVES, SimulatedSweep, Truth, simulate_sweep
+from pipeline.analysis.store import analyse_directory, read_analysis, summarise
+from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
+from pipeline.analysis.tables import CURVES, OUTCOMES, write_table
+from pipeline.errors import UserError
+from pipeline.files import canonical_json, write_atomically
+
+
+def lay_out(directory: Path, sweep: SimulatedSweep) -> None:
+    """Write the raw tables as the sweep does."""
+    for stage in ("baseline", "sweep"):
+        folder = directory / ("baselines" if stage == "baseline" else "sweep")
+        write_table(folder / "curves.parquet", getattr(sweep, f"{stage}_curves"), CURVES)
+        write_table(folder / "outcomes.parquet", getattr(sweep, f"{stage}_outcomes")[OUTCOMES.names], OUTCOMES)
+    write_atomically(directory / "sweep" / "metrics.json", canonical_json([asdict(objective) for objective in sweep.objectives]))
+
+
+@pytest.fixture(scope="module")
+def analysis() -> SuiteAnalysis:
+    sweep = simulate_sweep(truth=Truth(noise=0.3))
+    return analyse_suite(
+        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
+    )
+
+
+def test_the_best_method_and_its_learning_rate_are_found(analysis: SuiteAnalysis) -> None:
+    best = analysis.results.iloc[0]
+    assert (best["weighting"], best["optimizer"], best["lr"]) == ("ew", "adam", 0.001)
+    assert best["test_delta_m_mean"] == pytest.approx(6.0, abs=1.0)
+    selected = analysis.results.groupby("optimizer")["lr"].unique().map(list).to_dict()
+    assert selected == {"adam": [0.001], "sgd": [0.01], "signsgd": [0.001]}
+
+
+def test_every_trial_has_one_row_and_diverged_ones_no_figures(analysis: SuiteAnalysis) -> None:
+    trials = analysis.trials
+    assert (
+        len(trials) == 7 * 3 * 3 * 2 + 3 * 3 * 2 and trials["trial_key"].is_monotonic_increasing and trials["trial_key"].is_unique
+    )
+    assert analysis.outcomes[["done", "diverged", "pruned", "failed"]].sum().tolist() == [112, 14, 0, 0]
+    finished = trials[(trials["role"] == "mtl") & (trials["outcome"] == "done")]
+    assert np.isfinite(finished["test_delta_m"]).all() and set(finished["best_epoch"]) == {4}
+    assert not [column for column in trials if "second" in column or "host" in column or "start" in column]
+
+
+def test_single_task_trials_are_compared_on_their_own_task_alone(analysis: SuiteAnalysis) -> None:
+    left = analysis.trials[analysis.trials["task"] == "left"]
+    assert left["test_delta_m_left"].notna().all() and left["test_delta_m"].isna().all()
+
+
+def test_adam_dominates_where_it_was_made_to(analysis: SuiteAnalysis) -> None:
+    counts = analysis.optimizer_counts.set_index("optimizer")
+    assert counts.loc["sgd", "pareto_wrt_adam"] == 0 and counts.loc["adam", "pareto_full"] > 0
+    volume = analysis.hypervolume.set_index("name")["hypervolume"]
+    assert volume["adam"] > volume["signsgd"] > volume["sgd"]
+    assert (analysis.rankings["tau"] > 0.8).all()
+
+
+def test_curves_of_the_selected_methods_end_where_they_were_measured(analysis: SuiteAnalysis) -> None:
+    curves = analysis.learning_curves
+    last = curves[(curves["quantity"] == "delta_m") & (curves["epoch"] == 4)].set_index(["weighting", "optimizer"])["mean"]
+    results = analysis.results.set_index(["weighting", "optimizer"])["val_delta_m_mean"]
+    pd.testing.assert_series_equal(last.sort_index(), results.sort_index(), check_names=False)
+    assert set(curves["quantity"]) == {"delta_m", "train_loss", "val_loss", "weight"}
+
+
+def test_a_suite_in_which_everything_diverged_is_still_analysed() -> None:
+    sweep = simulate_sweep()
+    outcomes = sweep.sweep_outcomes.assign(outcome="diverged")
+    analysis = analyse_suite(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, outcomes, OBJECTIVES)
+    assert len(analysis.results) == 21 and analysis.results["test_delta_m_mean"].isna().all()
+    assert analysis.members.empty and analysis.outcomes["diverged"].sum() == 126
+    assert summarise(analysis)["outcomes"] == {"done": 0, "diverged": 126, "pruned": 0, "failed": 0}
+
+
+def test_a_single_seed_is_analysed_without_intervals() -> None:
+    sweep = simulate_sweep(seeds=1)
+    analysis = analyse_suite(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, OBJECTIVES)
+    assert analysis.results["test_delta_m_std"].isna().all() and set(analysis.results["interval"].dropna()) == {"none"}
+    assert analysis.pareto_probability["probability"].isna().all()
+
+
+def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
+    for run in ("one", "two"):
+        lay_out(tmp_path / run, simulate_sweep())
+        analyse_directory(tmp_path / run)
+    written = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert len(written) >= 5 + len(fields(SuiteAnalysis)) + 3
+    for path in written:
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
+
+
+def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
+    lay_out(tmp_path, simulate_sweep())
+    written, read = analyse_directory(tmp_path), read_analysis(tmp_path)
+    assert read.objectives == written.objectives
+    for field in fields(SuiteAnalysis):
+        if field.name != "objectives":
+            pd.testing.assert_frame_equal(
+                getattr(read, field.name), getattr(written, field.name), check_dtype=False, check_categorical=False
+            )
+    types = {column.name: str(column.type) for column in pq.read_schema(tmp_path / "trials.parquet")}
+    assert {types[name] for name in ("trial_key", "cell_key", "suite", "role", "task", "weighting", "outcome")} == {"string"}
+    assert (types["seed"], types["lr"], types["best_epoch"], types["test_delta_m"]) == ("int64", "double", "int32", "double")
+
+
+def test_types_of_the_trial_table_do_not_depend_on_how_the_sweep_went(tmp_path: Path) -> None:
+    sweep = simulate_sweep()
+    lay_out(tmp_path / "good", sweep)
+    diverged = sweep.sweep_outcomes.assign(outcome="diverged")
+    lay_out(tmp_path / "bad", SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, diverged))
+    for run in ("good", "bad"):
+        analyse_directory(tmp_path / run)
+    assert pq.read_schema(tmp_path / "good" / "trials.parquet") == pq.read_schema(tmp_path / "bad" / "trials.parquet")
+
+
+def test_the_summary_holds_finite_numbers_and_nothing_else_that_counts(tmp_path: Path) -> None:
+    lay_out(tmp_path, simulate_sweep(seeds=1))
+    analyse_directory(tmp_path)
+    text = (tmp_path / "summary.json").read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    summary = json.loads(text)
+    assert summary["best"]["optimizer"] == "adam" and "delta_m_std" not in summary["best"]
+    assert summary["pareto"]["sgd"]["pareto_wrt_adam"] == 0
+    plots = {path.name: pd.read_csv(path) for path in (tmp_path / "plots").glob("*.csv")}
+    assert set(plots) == {"delta_m_by_learning_rate.csv", "scatter.csv"}
+    assert len(plots["delta_m_by_learning_rate.csv"]) == 7 * 8 and len(plots["scatter.csv"]) == 56
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "is missing; run `dvc repro`"),
+        (lambda path: path.write_bytes(b"PAR1 but not really"), "is no readable Parquet file"),
+        (lambda path: write_table(path, pd.DataFrame({"trial_key": ["a"]})), "has no column `epoch`; it has trial_key"),
+    ],
+)
+def test_damaged_curves_are_named(tmp_path: Path, damage: object, message: str) -> None:
+    lay_out(tmp_path, simulate_sweep())
+    damage(tmp_path / "sweep" / "curves.parquet")  # type: ignore[operator]
+    with pytest.raises(UserError, match=message) as error:
+        analyse_directory(tmp_path)
+    assert "curves.parquet" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[", "is damaged"), ('[{"task": "left"}]', "is damaged"), ("[]", "no metric that counts in Delta_m")],
+)
+def test_a_damaged_declaration_of_metrics_is_named(tmp_path: Path, content: str, message: str) -> None:
+    lay_out(tmp_path, simulate_sweep())
+    (tmp_path / "sweep" / "metrics.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        analyse_directory(tmp_path)
