@@ -1,4 +1,4 @@
-"""One optimizer step: losses, weights, gradients, and the end of a trial that has diverged.
+"""One optimizer step after another: what trains a network with one weighting and one optimizer.
 
 Data loading, epochs, evaluation and checkpoint files may not enter.
 """
@@ -6,88 +6,39 @@ Data loading, epochs, evaluation and checkpoint files may not enter.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
+from pipeline.data.store import Batch
+from pipeline.errors import UserError
+from pipeline.networks.multitask import MultiTaskNetwork
 from pipeline.optimizers import OPTIMIZERS
 from pipeline.registry import Choice
-from pipeline.training.backward import Backward, Forward, choose_backward
+from pipeline.tasks import Task
+from pipeline.training.divergence import Diverged, DivergenceCheck
+from pipeline.training.forward import Forward, to_host
 from pipeline.training.meter import Meter
-from pipeline.weighting import WEIGHTINGS, Weighting
+from pipeline.training.routes import OneBackward, RepresentationBackward, Route, TaskBackwards, TaskSteps
+from pipeline.weighting import WEIGHTINGS, LossWeighting, TaskOptimizers, Weighting
 
-if TYPE_CHECKING:
-    from pipeline.data.store import Batch
-    from pipeline.networks import MultiTaskNetwork
-    from pipeline.tasks import Task
-
-
-class Diverged(Exception):  # noqa: N818 - an outcome, not an error
-    """Training has left the finite world.
-
-    Attributes:
-        cause: `nan` (a loss, product of gradients or weight is not finite, or a solver gave up on it)
-            or `explosion` (a loss far above where it started).
-        detail: which task or number, and its value.
-    """
-
-    def __init__(self, cause: Literal["nan", "explosion"], detail: str) -> None:
-        super().__init__(f"{cause}: {detail}")
-        self.cause = cause
-        self.detail = detail
-
-
-class DivergenceCheck:
-    """Knows where each task's loss started.
-
-    Args:
-        tasks: names of the T tasks.
-        explosion_factor: how many times max(first loss, 1) a loss may reach.
-    """
-
-    def __init__(self, tasks: Sequence[str], explosion_factor: float) -> None:
-        self._tasks = tuple(tasks)
-        self._factor = explosion_factor
-        self.first_losses: Tensor | None = None
-
-    def __call__(self, losses: Tensor, gramian: Tensor | None) -> None:
-        """Raise `Diverged` if losses [T] or Gramian [T, T] say so."""
-        finite = losses.isfinite()
-        if not finite.all():
-            index = int(finite.logical_not().nonzero()[0])
-            raise Diverged("nan", f"loss of task `{self._tasks[index]}` is {losses[index].item()}")
-        if gramian is not None and not gramian.isfinite().all():
-            raise Diverged("nan", "task gradients are not finite")
-        if self.first_losses is None:
-            self.first_losses = losses.clone()
-        limit = self._factor * self.first_losses.clamp(min=1.0)
-        exploded = losses > limit
-        if exploded.any():
-            index = int(exploded.nonzero()[0])
-            raise Diverged(
-                "explosion",
-                f"loss of task `{self._tasks[index]}` is {losses[index].item():.4g}, above {limit[index].item():.4g}",
-            )
+__all__ = ["Diverged", "Updater", "build_updater", "check_combination"]
 
 
 class Updater:
-    """Trains a network step by step with one weighting and one optimizer; made by `build_updater`."""
+    """Trains a network step by step; made by `build_updater`.
 
-    def __init__(
-        self,
-        forward: Forward,
-        backward: Backward,
-        check: DivergenceCheck,
-        weighting: Weighting,
-        optimizer: Optimizer,
-        weighting_optimizer: Optimizer | None,
-    ) -> None:
-        self._forward, self._backward, self._check = forward, backward, check
-        self._weighting = weighting
-        self._optimizers = [optimizer] if weighting_optimizer is None else [optimizer, weighting_optimizer]
+    Args:
+        route: moves the network's parameters.
+        weighting: what the route asks for weights.
+        own_optimizer: of the weighting's own parameters, if it has any.
+    """
+
+    def __init__(self, route: Route, weighting: Weighting, own_optimizer: Optimizer | None) -> None:
+        self._route, self._weighting, self._own_optimizer = route, weighting, own_optimizer
+        self._optimizers = [*route.optimizers, *([own_optimizer] if own_optimizer else [])]
         self._initial_rates = [group["lr"] for group in self._groups()]
         self._meter = Meter(weighting.tasks)
 
@@ -98,21 +49,21 @@ class Updater:
         """Take one optimizer step on `batch`.
 
         Raises:
-            Diverged: before the parameters are touched.
+            Diverged: parameters are then as they were, but for methods that step task by task.
         """
         try:
-            measured = self._backward(batch)
+            measured = self._route.step(batch)
         except (np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
             raise Diverged("nan", f"the weighting's solver failed: {error}") from error
-        weights = measured.weights
-        if weights is not None and not (weights.shared.sum() + weights.heads.sum()).isfinite():
-            raise Diverged("nan", f"weights are {weights.shared.tolist()}, of heads {weights.heads.tolist()}")
-        for optimizer in self._optimizers:
-            optimizer.step()
-        self._meter.add(measured.losses, weights, measured.gramian)
+        if self._own_optimizer is not None:
+            self._own_optimizer.step()
+        if isinstance(self._weighting, LossWeighting) and self._weighting.reevaluates:
+            (after,) = to_host(torch.stack(self._route.forward.losses_unnoticed(batch)))
+            self._weighting.observe(after)
+        self._meter.add(measured.losses, measured.weights, measured.gramian)
 
     def set_learning_rate(self, factor: float) -> None:
-        """Set every learning rate, a weighting's own included, to `factor` times its initial value."""
+        """Set every learning rate, that of a weighting's own parameters included, to `factor` times its first value."""
         for group, rate in zip(self._groups(), self._initial_rates, strict=True):
             group["lr"] = factor * rate
 
@@ -120,8 +71,9 @@ class Updater:
         """Tell the weighting that an epoch has ended, and return the epoch's means.
 
         Returns:
-            `train/<task>/loss`, `.../weight`, `.../head_weight` (effective multipliers of the task's
-            gradient), and for gradient methods `.../gradient_norm` and `train/cosine/<task>-<task>`.
+            `train/<task>/loss`; `.../weight` and `.../head_weight` (effective multipliers of the task's
+            gradient) unless each task has its optimizer; and where task gradients are compared
+            `.../gradient_norm`, `train/cosine/mean`, `train/cosine/least`, `train/cosine/<task>-<task>`.
         """
         self._weighting.end_epoch(self._meter.mean_losses())
         return self._meter.read()
@@ -132,7 +84,7 @@ class Updater:
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "weighting": self._weighting.state_dict(),
             "generator": self._weighting.generator.get_state(),
-            "first_losses": self._check.first_losses,
+            "first_losses": self._route.check.first_losses,
             "meter": self._meter.state_dict(),
         }
 
@@ -142,7 +94,7 @@ class Updater:
             optimizer.load_state_dict(saved)
         self._weighting.load_state_dict(state["weighting"])
         self._weighting.generator.set_state(state["generator"])
-        self._check.first_losses = state["first_losses"]
+        self._route.check.first_losses = state["first_losses"]
         self._meter.load_state_dict(state["meter"])
 
 
@@ -167,27 +119,39 @@ def build_updater(
         learning_rate: initial rate.
         generator: the weighting's random stream, a CPU generator.
         precision: of the forward pass; `bfloat16` means autocast, parameters stay float32.
-        explosion_factor: see `DivergenceCheck`.
+        explosion_factor: a loss above this many times max(its first value, 1) ends the trial.
 
     Raises:
         UserError: unknown names or options, or a combination that makes no sense.
     """
-    check_combination(weighting, optimizer, len(tasks))
     names = [task.name for task in tasks]
+    check_combination(weighting, optimizer, names)
     method: Weighting = WEIGHTINGS.create(weighting, names, generator)
     make: Callable[..., Optimizer] = OPTIMIZERS.create
+    if isinstance(method, TaskOptimizers):
+        optimizers = [make(optimizer, network.shared_parameters(), learning_rate) for _ in tasks]
+        for task, each in zip(tasks, optimizers, strict=True):
+            each.add_param_group({"params": network.head_parameters(task.name)})
+    else:
+        optimizers = [make(optimizer, list(network.parameters()), learning_rate)]
+    route = _route_of(method)(
+        Forward(network, tasks, precision),
+        DivergenceCheck(names, explosion_factor),
+        optimizers,
+        method,
+    )
     own = list(method.parameters())
     own_rate = learning_rate if method.learning_rate is None else method.learning_rate
-    forward = Forward(network, tasks, precision)
-    check = DivergenceCheck(names, explosion_factor)
-    return Updater(
-        forward,
-        choose_backward(method, forward, check),
-        check,
-        method,
-        make(optimizer, list(network.parameters()), learning_rate),
-        make(_without_weight_decay(optimizer), own, own_rate) if own else None,
-    )
+    return Updater(route, method, make(_without_weight_decay(optimizer), own, own_rate) if own else None)
+
+
+def _route_of(method: Weighting) -> Any:
+    """Return the cheapest route that gives `method` what it needs under its conventions."""
+    if isinstance(method, TaskOptimizers):
+        return TaskSteps
+    if isinstance(method, LossWeighting):
+        return RepresentationBackward if method.conventions.heads == "one" else OneBackward
+    return RepresentationBackward if method.conventions.gradients == "representation" else TaskBackwards
 
 
 def _without_weight_decay(optimizer: Choice) -> Choice:
@@ -198,11 +162,14 @@ def _without_weight_decay(optimizer: Choice) -> Choice:
     return Choice(name=optimizer.name, options=options)
 
 
-def check_combination(weighting: Choice, optimizer: Choice, tasks: int) -> None:
-    """Check, without building anything, that the two can train a network with that many tasks.
+def check_combination(weighting: Choice, optimizer: Choice, tasks: int | Sequence[str]) -> None:
+    """Check, without building anything, that the two can train a network on `tasks` (names, or how many).
 
     Raises:
         UserError: unknown names or options, or a combination that makes no sense.
     """
-    WEIGHTINGS.resolve(weighting)
+    options = WEIGHTINGS.resolve(weighting).options
     OPTIMIZERS.resolve(optimizer)
+    objection = WEIGHTINGS.get(weighting.name).objection(options, optimizer.name, tasks)
+    if objection is not None:
+        raise UserError(f"weighting `{weighting.name}` with optimizer `{optimizer.name}`: it {objection}.")

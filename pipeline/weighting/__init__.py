@@ -4,13 +4,29 @@ A weighting maps numbers to numbers; networks, batches and optimizers may not en
 """
 
 from pipeline.weighting.base import (
-    WEIGHTINGS,
     Conventions,
     Facts,
+    GradientWeighting,
     GramianWeighting,
+    JacobianWeighting,
     LossWeighting,
+    TaskOptimizers,
     Weighting,
     Weights,
 )
+from pipeline.weighting.registry import WEIGHTINGS, MethodRow, describe_methods
 
-__all__ = ["WEIGHTINGS", "Conventions", "Facts", "GramianWeighting", "LossWeighting", "Weighting", "Weights"]
+__all__ = [
+    "WEIGHTINGS",
+    "Conventions",
+    "Facts",
+    "GradientWeighting",
+    "GramianWeighting",
+    "JacobianWeighting",
+    "LossWeighting",
+    "MethodRow",
+    "TaskOptimizers",
+    "Weighting",
+    "Weights",
+    "describe_methods",
+]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torchjd.aggregation import AlignedMTLWeighting
 
-from pipeline.weighting.base import WEIGHTINGS, Facts, GramianWeighting, Weights
+from pipeline.weighting.base import AT_REPRESENTATION, Facts, GramianWeighting, Weights
+from pipeline.weighting.registry import WEIGHTINGS
 
 
 @WEIGHTINGS.register("aligned_mtl")
@@ -27,7 +28,7 @@ class AlignedMTL(GramianWeighting):
     """
 
     facts = Facts(paper="Senushkin, Patakin, Kuznetsov, Konushin 2023, arXiv 2305.19000", scale="sum of (B 1)_i g_i", heads="1")
-    at_representation = True
+    allows = AT_REPRESENTATION
 
     def __init__(
         self,

@@ -1,22 +1,19 @@
 """What a weighting is, and the conventions that hold for all of them.
 
-A weighting sees numbers on the host only: the detached task losses and, for gradient methods, the
-Gramian of the task gradients, both float64. So every method works the same on any device, costs one
-transfer a step, and keeps its state in small CPU tensors that a checkpoint restores to the bit.
+Losses, Gramian and weights are handed over on the host in float64: so every method works the same on
+any device, costs one transfer a step, and keeps its state in small CPU tensors that a checkpoint
+restores to the bit. Only methods that need the task gradients themselves see the device.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, create_model
 from torch import Tensor, nn
-
-from pipeline.registry import Choice, Registry
 
 Scale = Literal["native", "unit"]
 Heads = Literal["native", "one", "same"]
@@ -31,18 +28,21 @@ class Facts:
         paper: authors and year, and where to find it.
         scale: the shared update as published, in terms of the task gradients g_i and losses L_i.
         heads: what multiplies the gradient of task i's own head, as published.
-        non_conflicting: whether the paper claims an update that lowers no task's descent below zero.
+        non_conflicting: whether, by the paper's claim, <g_i, update> >= 0 for every task.
+        symmetric: whether renaming tasks renames weights and changes nothing else; random methods are
+            symmetric in distribution only.
     """
 
     paper: str
     scale: str
     heads: str
     non_conflicting: bool = False
+    symmetric: bool = True
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Multipliers of the task gradients, both [T] float64 on the CPU.
+    """Multipliers of the task gradients, both [T], float64 on the CPU.
 
     Attributes:
         shared: for the parameters all tasks share: their update is sum_i shared_i g_i.
@@ -60,7 +60,7 @@ class Conventions:
     Attributes:
         scale: `native` as published; `unit` scales shared and head weights so that each sum to T.
         heads: `native` as published; `one` gives each head its own gradient; `same` the shared weight.
-        gradients: whether the Gramian is of gradients on shared parameters or on the representation.
+        gradients: whether task gradients are taken on shared parameters or on the representation.
     """
 
     scale: Scale = "native"
@@ -105,6 +105,10 @@ class Weighting(nn.Module, ABC):
 
     facts: ClassVar[Facts]
     kind: ClassVar[str]
+    cost: ClassVar[str]
+    allows: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The values of each convention that the method can follow; the first is its default."""
+
     conventions: Conventions = Conventions()
     learning_rate: float | None = None
 
@@ -112,6 +116,11 @@ class Weighting(nn.Module, ABC):
         super().__init__()
         self.tasks = tuple(tasks)
         self.generator = generator
+
+    @classmethod
+    def objection(cls, options: Mapping[str, Any], optimizer: str, tasks: int | Sequence[str]) -> str | None:
+        """Return why this method cannot work with the `optimizer` named so on `tasks` (names or number), or None."""
+        return None
 
     def end_epoch(self, losses: Tensor) -> None:
         """Take note that an epoch ended with the mean training losses `losses` [T]."""
@@ -121,6 +130,8 @@ class LossWeighting(Weighting):
     """Weights from losses alone: the weighted sum of the losses is differentiated once."""
 
     kind = "loss"
+    cost = "1 backward"
+    allows: ClassVar[Mapping[str, Sequence[str]]] = {"scale": ("native", "unit"), "heads": ("native", "one", "same")}
     reevaluates: bool = False
     """Whether `observe` wants the losses of the same batch after the step (one more forward)."""
 
@@ -132,16 +143,27 @@ class LossWeighting(Weighting):
         """Take note of the batch's `losses` [T] after the step; called if `reevaluates`."""
 
 
-class GramianWeighting(Weighting):
-    """Weights from the inner products of the task gradients."""
+class GradientWeighting(Weighting):
+    """Weights that need every task's gradient; those at the shared parameters by default."""
 
     kind = "gradient"
-    at_representation: ClassVar[bool] = False
-    """Whether the method allows the Gramian to be taken at the shared representation."""
+    cost = "T backwards"
+    allows: ClassVar[Mapping[str, Sequence[str]]] = {**LossWeighting.allows, "gradients": ("parameters",)}
+
+
+AT_REPRESENTATION: Mapping[str, Sequence[str]] = {
+    **GradientWeighting.allows,
+    "gradients": ("parameters", "representation"),
+}
+"""`allows` of a gradient method whose gradients may be taken at the shared representation."""
+
+
+class GramianWeighting(GradientWeighting):
+    """Weights from the inner products of the task gradients."""
 
     @abstractmethod
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
-        """Return the weights for `losses` [T] and `gramian` [T, T] (of g_i and g_j at row i, column j).
+        """Return the weights for `losses` [T] and `gramian` [T, T] (<g_i, g_j> at row i, column j).
 
         Raises:
             numpy.linalg.LinAlgError, torch.linalg.LinAlgError: the solver found no answer; the trial
@@ -149,31 +171,30 @@ class GramianWeighting(Weighting):
         """
 
 
-class WeightingRegistry(Registry[Any]):
-    """The weightings by name; every one takes its conventions as options beside its own."""
+class JacobianWeighting(GradientWeighting):
+    """Combinations that no weights express: the method sees the task gradients, on their device."""
 
-    def create(self, choice: Choice, *context: Any) -> Any:
-        """Build the weighting that `choice` names for (task names, random stream)."""
-        options = self._options_model(choice.name)(**choice.options).model_dump()
-        reserved = {name: options.pop(name) for name in _reserved(self.get(choice.name))}
-        weighting = self.get(choice.name)(*context, **options)
-        weighting.conventions = Conventions(**reserved)
-        return weighting
+    @abstractmethod
+    def combine(
+        self, losses: Tensor, gradients: Sequence[Tensor], values: Sequence[Tensor] | None
+    ) -> tuple[list[Tensor], Weights]:
+        """Return the update and the effective weights of the tasks in it, all on the device.
 
-    def _options_model(self, name: str) -> type[BaseModel]:
-        model = super()._options_model(name)
-        return create_model(model.__name__, __base__=model, **_reserved(self.get(name)))
+        Args:
+            losses: [T].
+            gradients: those on the shared parameters as one [T, P], or on each of the representation's
+                parts as [T, N, ...]; not to be written to.
+            values: the representation's parts [N, ...]; None if gradients are on parameters.
 
-
-def _reserved(weighting: Any) -> dict[str, Any]:
-    """Return the conventions that `weighting` leaves to the user, as pydantic fields."""
-    fields: dict[str, Any] = {}
-    if issubclass(weighting, LossWeighting | GramianWeighting):
-        fields |= {"scale": (Scale, "native"), "heads": (Heads, "native")}
-    if issubclass(weighting, GramianWeighting):
-        allowed = Gradients if weighting.at_representation else Literal["parameters"]
-        fields |= {"gradients": (allowed, "parameters")}
-    return fields
+        Returns:
+            One tensor for each of `gradients`, without its first dimension. The updater multiplies
+            them by one number if the scale is `unit`.
+        """
 
 
-WEIGHTINGS = WeightingRegistry("weighting", "pipeline.weighting")
+class TaskOptimizers(Weighting):
+    """A weighting and optimizer in one: each task moves the shared parameters with its own optimizer."""
+
+    kind = "optimizer"
+    moves_between: ClassVar[bool]
+    """Whether a task's gradient is taken where the tasks before it have moved the parameters."""

@@ -10,7 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.weighting.base import WEIGHTINGS, Facts, GramianWeighting, Weights
+from pipeline.weighting.base import Facts, GramianWeighting, Weights
+from pipeline.weighting.registry import WEIGHTINGS
 from pipeline.weighting.simplex import conflict_averse_weights
 
 _STATIONARY = 1e-5

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.weighting.base import WEIGHTINGS, Facts, GramianWeighting, Weights
+from pipeline.weighting.base import AT_REPRESENTATION, Facts, GramianWeighting, Weights
 from pipeline.weighting.imtl_g import impartial_weights
+from pipeline.weighting.registry import WEIGHTINGS
 
 
 @WEIGHTINGS.register("imtl")
@@ -33,7 +34,7 @@ class ImpartialWeighting(GramianWeighting):
         scale="sum of a_i e^{s_i} g_i, a = IMTL-G of e^{s_i} g_i, sum of a_i = 1",
         heads="e^{s_i}",
     )
-    at_representation = True
+    allows = AT_REPRESENTATION
 
     def __init__(
         self,

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.weighting.base import WEIGHTINGS, Facts, GramianWeighting, Weights
+from pipeline.weighting.base import AT_REPRESENTATION, Facts, GramianWeighting, Weights
+from pipeline.weighting.registry import WEIGHTINGS
 
 
 @WEIGHTINGS.register("imtl_g")
@@ -22,7 +23,7 @@ class ImpartialGradients(GramianWeighting):
         scale="sum of a_i g_i, sum of a_i = 1",
         heads="1",
     )
-    at_representation = True
+    allows = AT_REPRESENTATION
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
         return Weights(torch.from_numpy(impartial_weights(gramian.numpy())), torch.ones_like(losses))

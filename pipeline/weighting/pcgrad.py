@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.weighting.base import WEIGHTINGS, Facts, GramianWeighting, Weights
+from pipeline.weighting.base import Facts, GramianWeighting, Weights
+from pipeline.weighting.registry import WEIGHTINGS
 
 
 @WEIGHTINGS.register("pcgrad")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.weighting.base import WEIGHTINGS, Facts, LossWeighting
+from pipeline.weighting.base import Facts, LossWeighting
+from pipeline.weighting.registry import WEIGHTINGS
 
 
 @WEIGHTINGS.register("rlw")

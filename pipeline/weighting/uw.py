@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.weighting.base import WEIGHTINGS, Facts, LossWeighting
+from pipeline.weighting.base import Facts, LossWeighting
+from pipeline.weighting.registry import WEIGHTINGS
 
 
 @WEIGHTINGS.register("uw")
