@@ -1,0 +1,153 @@
+"""A fresh clone and `dvc repro`: the whole study, once, with nothing lost and nothing trained twice."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from .conftest import BASELINES, SUITE, TINY, TRIALS, Clone, make_clone
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
+
+EXPECTED = {"trial_key", "cell_key", "suite", "role", "weighting", "optimizer", "lr", "seed", "outcome", "best_epoch"}
+
+
+def trials_of(clone: Clone) -> pd.DataFrame:
+    return pd.read_parquet(clone.results / "trials.parquet")
+
+
+def stages_run(output: str) -> list[str]:
+    """Return the stages that `dvc repro` ran, by what it printed."""
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def check_every_trial_once(clone: Clone, expected: int) -> None:
+    """In the ledger, in MLflow and in the table: each planned trial once, and no run left open."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{clone.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(SUITE)
+    assert experiment is not None
+    runs = [run for run in client.search_runs([experiment.experiment_id]) if "trial_key" in run.data.tags]
+    keys = sorted(run.data.tags["trial_key"] for run in runs)
+    assert len(keys) == expected
+    assert keys == sorted(trials_of(clone)["trial_key"]) == sorted(clone.ledger_times())
+    assert {run.info.status for run in runs} <= {"FINISHED", "FAILED"}
+
+
+def test_a_fresh_clone_gives_the_whole_study(finished_study: Clone) -> None:
+    check_every_trial_once(finished_study, BASELINES + TRIALS)
+    trials = trials_of(finished_study)
+    assert set(trials.columns) >= EXPECTED
+    scores = {f"{split}_{name}" for split in ("val", "test") for name in ("left_accuracy", "mass_mae", "mass_r2", "delta_m")}
+    assert set(trials.columns) >= scores
+    assert (trials["role"] == "mtl").sum() == TRIALS
+    done = trials[(trials["outcome"] == "done") & (trials["role"] == "mtl")]
+    assert done["test_delta_m"].notna().all()
+    page = (finished_study.root / "reports" / "index.html").read_text()
+    assert "pcgrad" in page
+    summary = json.loads((finished_study.results / "summary.json").read_text())
+    assert summary["outcomes"]["failed"] == 0
+
+
+def test_metrics_and_plots_are_declared_to_dvc(finished_study: Clone) -> None:
+    shown = finished_study.run("dvc", "metrics", "show", "--json").stdout
+    assert "delta_m" in shown
+    plots = finished_study.run("dvc", "plots", "show", "--out", str(finished_study.root / "plots-page")).stdout
+    assert "index.html" in plots
+
+
+def test_a_second_repro_runs_nothing(study: Clone) -> None:
+    before = study.ledger_times()
+    assert stages_run(study.run("dvc", "repro").stdout) == []
+    assert study.ledger_times() == before
+
+
+def test_a_new_learning_rate_runs_exactly_its_trials(study: Clone) -> None:
+    before = study.ledger_times()
+    params = copy.deepcopy(TINY)
+    params["suites"][SUITE]["sweep"]["learning_rates"] = [0.003, 0.001]
+    study.write_params(params)
+    output = study.run("dvc", "repro").stdout
+    after = study.ledger_times()
+    assert {key: after[key] for key in before} == before
+    assert len(after) == len(before) + TRIALS
+    assert stages_run(output) == [f"sweep@{SUITE}", f"analyse@{SUITE}", "report"]
+    check_every_trial_once(study, BASELINES + 2 * TRIALS)
+
+
+def test_resources_are_no_part_of_the_study(study: Clone) -> None:
+    study.write_params({**TINY, "resources": {"concurrency": 1, "checkpoint_seconds": 5}})
+    assert stages_run(study.run("dvc", "repro").stdout) == []
+
+
+def test_mlflow_and_tables_are_views_of_the_ledger(study: Clone) -> None:
+    table = (study.results / "trials.parquet").read_bytes()
+    ledger = study.ledger_times()
+    (study.root / "mlflow.db").unlink()
+    assert f"{BASELINES + TRIALS} runs written" in study.run("pipeline.cli", "mlflow", "rebuild").stdout
+    check_every_trial_once(study, BASELINES + TRIALS)
+    for name in ("baselines", "sweep", "analysis", "plots"):
+        shutil.rmtree(study.results / name)
+    (study.results / "trials.parquet").unlink()
+    shutil.rmtree(study.root / ".dvc" / "cache")
+    study.run("dvc", "repro", "--force")
+    assert (study.results / "trials.parquet").read_bytes() == table
+    assert study.ledger_times() == ledger
+
+
+def test_two_clean_runs_give_the_same_bytes(finished_study: Clone, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = make_clone(tmp_path / "other")
+    other.run("dvc", "repro", f"analyse@{SUITE}")
+    assert (other.results / "trials.parquet").read_bytes() == (finished_study.results / "trials.parquet").read_bytes()
+
+
+def ray_processes_of(session: int) -> list[psutil.Process]:
+    """Return the living processes of a session, and what of it was handed to init."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+@pytest.mark.parametrize("target", ["stage", "dvc"])
+def test_a_kill_at_any_moment_loses_nothing_and_repeats_nothing(finished_study: Clone, tmp_path: Path, target: str) -> None:
+    """SIGKILL, again and again at random moments, of the sweep's driver or of `dvc repro` itself; then one whole run."""
+    moments = random.Random(target)
+    (tmp_path / "study").mkdir()
+    study = make_clone(tmp_path / "study")
+    study.run("dvc", "repro", f"baselines@{SUITE}")
+    seen: dict[str, int] = {}
+    for _ in range(3):
+        command = ["stages.sweep", SUITE] if target == "stage" else ["dvc", "repro"]
+        with study.start(*command) as process:
+            time.sleep(moments.uniform(2, 20))
+            process.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while ray_processes_of(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert not ray_processes_of(process.pid), "the sweep outlived its driver"
+        times = study.ledger_times()
+        assert {key: times[key] for key in seen} == seen, "a finished trial was trained again"
+        seen = times
+        for stale in study.root.glob(".dvc/tmp/*lock"):
+            stale.unlink()
+    study.run("dvc", "repro")
+    assert {key: study.ledger_times()[key] for key in seen} == seen
+    check_every_trial_once(study, BASELINES + TRIALS)
+    assert (study.results / "trials.parquet").read_bytes() == (finished_study.results / "trials.parquet").read_bytes()

@@ -1,0 +1,65 @@
+"""One sweep per suite: a second starter is told who holds the lease, and a dead holder holds nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.sweep.lease import Lease, read_holder
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from pipeline.sweep.lease import Lease
+with Lease(Path(sys.argv[1]), "digits"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_starter_is_told_who_holds_it(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    with pytest.raises(UserError, match=rf"suite `digits` is being swept already, by process {holder.pid} on "), Lease(tmp_path, "digits"):
+        pytest.fail("two sweeps at once")
+
+
+def test_status_sees_the_holder_without_disturbing_it(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    for _ in range(50):
+        found = read_holder(tmp_path)
+        assert found is not None
+        assert found["pid"] == holder.pid
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert read_holder(tmp_path) is None
+    with Lease(tmp_path, "digits"):
+        found = read_holder(tmp_path)
+        assert found is not None
+        assert found["pid"] == os.getpid()
+    assert read_holder(tmp_path) is None
+
+
+def test_suites_have_leases_of_their_own(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    with Lease(tmp_path / "other", "other"):
+        assert read_holder(tmp_path / "other") is not None
+
+
+def test_nothing_was_ever_swept(tmp_path: Path) -> None:
+    assert read_holder(tmp_path) is None

@@ -1,0 +1,89 @@
+"""The plan is the full factorial with all defaults resolved; mistakes in it are found before anything runs."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from pipeline.data import PreparedData
+from pipeline.errors import UserError
+from pipeline.params import Suite
+from pipeline.sweep.plan import check_names, count_by_method, plan_trials
+
+SUITE: dict[str, Any] = {
+    "data": {"dataset": "multidigits"},
+    "network": "lenet",
+    "training": {"epochs": 3, "batch_size": 32},
+    "baselines": {"learning_rates": [0.01, 0.001], "seeds": [0, 1]},
+    "sweep": {
+        "weightings": ["ew", "cagrad", {"cagrad": {"c": 0.1}}],
+        "optimizers": ["adam", "sgd"],
+        "learning_rates": [0.1, 0.01],
+        "seeds": [0, 1, 2],
+    },
+}
+
+
+def suite(section: str = "sweep", **changes: object) -> Suite:
+    raw = copy.deepcopy(SUITE)
+    raw[section].update(changes)
+    return Suite.model_validate(raw)
+
+
+def test_the_grid_is_the_full_factorial(digits: PreparedData) -> None:
+    trials = plan_trials("digits", suite(), "sweep", digits)
+    assert len(trials) == len({trial.key for trial in trials}) == 3 * 2 * 2 * 3
+    assert {trial.cell.weighting_label for trial in trials} == {"ew", "cagrad", "cagrad(c=0.1)"}
+    assert {trial.cell.tasks for trial in trials} == {("left", "right", "mass")}
+
+
+def test_the_baselines_are_every_task_alone(digits: PreparedData) -> None:
+    trials = plan_trials("digits", suite(), "baselines", digits)
+    assert len(trials) == 3 * 2 * 2
+    assert {trial.cell.tasks for trial in trials} == {("left",), ("right",), ("mass",)}
+    assert {(trial.cell.role, trial.cell.weighting_label, trial.cell.optimizer_label) for trial in trials} == {("stl", "stl", "adam")}
+
+
+def test_a_default_spelt_out_is_the_same_trial(digits: PreparedData) -> None:
+    implicit = plan_trials("digits", suite(weightings=["cagrad"]), "sweep", digits)
+    explicit = plan_trials("digits", suite(weightings=[{"cagrad": {"c": 0.5}}]), "sweep", digits)
+    assert implicit == explicit
+
+
+def test_extending_the_grid_keeps_every_key(digits: PreparedData) -> None:
+    before = {trial.key for trial in plan_trials("digits", suite(), "sweep", digits)}
+    after = {trial.key for trial in plan_trials("digits", suite(learning_rates=[0.1, 0.03, 0.01]), "sweep", digits)}
+    assert before < after
+    assert len(after - before) == 3 * 2 * 3
+
+
+def test_methods_may_be_named_as_pairs(digits: PreparedData) -> None:
+    pair = {"weighting": "uw", "optimizer": "signsgd"}
+    trials = plan_trials("digits", suite(methods=[pair]), "sweep", digits)
+    assert {t.cell.optimizer_label for t in trials if t.cell.weighting_label == "uw"} == {"signsgd"}
+
+
+def test_the_plan_minus_the_ledger_is_counted_by_method(digits: PreparedData) -> None:
+    trials = plan_trials("digits", suite(), "sweep", digits)
+    finished = {trial.key for trial in trials if trial.cell.method == "ew adam" and trial.seed == 0}
+    counts = {row.method: (row.planned, row.finished) for row in count_by_method(trials, finished)}
+    assert counts["ew adam"] == (6, 2)
+    assert counts["cagrad(c=0.1) sgd"] == (6, 0)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "sentence"),
+    [
+        ("sweep", {"weightings": ["ew", "pcgrd"]}, "params.yaml: `suites.digits.sweep.weightings[1]`: unknown weighting `pcgrd`; did you mean `pcgrad`?"),
+        ("sweep", {"weightings": [{"cagrad": {"c": -1}}]}, "`suites.digits.sweep.weightings[0]`: weighting `cagrad` option `c` is -1"),
+        ("sweep", {"optimizers": ["adm"]}, "`suites.digits.sweep.optimizers[0]`: unknown optimizer `adm`; did you mean `adam"),
+        ("baselines", {"optimizer": "adm"}, "`suites.digits.baselines.optimizer`: unknown optimizer `adm`"),
+        ("data", {"dataset": "multidigit"}, "`suites.digits.data.dataset`: unknown dataset `multidigit`; did you mean `multidigits`?"),
+    ],
+)
+def test_mistakes_are_found_without_data(section: str, change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_names("digits", suite(section, **change))
+    assert sentence in str(caught.value)

@@ -1,0 +1,88 @@
+"""The recorder may lag behind an outage of MLflow; it loses nothing and repeats nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.sweep.recorder import Recorder
+from pipeline.tracking import UI_ENVIRONMENT, Tracker
+from pipeline.trials import FinishedTrial
+
+
+class Server:
+    """A real MLflow server on loopback that can be stopped and started."""
+
+    def __init__(self, directory: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self._directory / 'server.db'}"]
+        environment = {**os.environ, **UI_ENVIRONMENT}
+        log = (self._directory / "server.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        pytest.fail((self._directory / "server.log").read_text())
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.mark.slow
+def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+    server = Server(tmp_path)
+    server.start()
+    try:
+        tracker = Tracker(server.uri, "digits")
+        recorder = Recorder(tracker, {"sweep_id": "s"})
+        entries = [make_finished(seed) for seed in range(9)]
+        for number, entry in enumerate(entries):
+            if number == 3:
+                while len(tracker.complete_keys) < 3:
+                    time.sleep(0.05)
+                server.stop()
+            if number == 6:
+                while recorder.outage is None:
+                    time.sleep(0.05)
+                server.start()
+            recorder.epoch(entry.trial, entry.result.curve[0], 0.0)
+            recorder.finish(entry)
+        recorder.close()
+        assert Tracker(server.uri, "digits").complete_keys == {entry.trial.key for entry in entries}
+        assert len(list(tracker.read_metrics(entry.trial.key for entry in entries))) == 9 * 3 * 4
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+def test_a_server_that_stays_away_is_a_sentence_at_the_end(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+    server = Server(tmp_path)
+    server.start()
+    recorder = Recorder(Tracker(server.uri, "digits"), {})
+    server.stop()
+    recorder.finish(make_finished())
+    with pytest.raises(UserError, match=r"the tracking server is away .*every result is safe in the ledger"):
+        recorder.close(patience=1)
