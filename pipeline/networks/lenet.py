@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from pipeline.networks.multitask import NETWORKS, MultiTaskNetwork, Representation
+from pipeline.networks.multitask import NETWORKS, MultiTaskNetwork, require_kind
 from pipeline.tasks import Task
 
 Width = Annotated[int, Field(ge=1)]
@@ -24,6 +24,8 @@ class LeNet(MultiTaskNetwork):
     the convolutions a stride of 2: the same parameters at less than a third of the cost.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         tasks: Sequence[Task],
@@ -34,6 +36,7 @@ class LeNet(MultiTaskNetwork):
         head_width: Annotated[int, Field(ge=0)] = 0,
         downsampling: Literal["pool", "stride"] = "pool",
     ) -> None:
+        require_kind("lenet", tasks, dense=False)
         features = nn.Sequential(
             *_halving_convolution(input_shape[0], channels[0], downsampling),
             *_halving_convolution(channels[0], channels[1], downsampling),
@@ -43,9 +46,6 @@ class LeNet(MultiTaskNetwork):
             flat = features(torch.zeros(1, *input_shape)).shape[1]
         backbone = nn.Sequential(*features, nn.Linear(flat, shared_width), nn.ReLU())
         super().__init__(backbone, {task.name: _head(shared_width, head_width, task.outputs) for task in tasks})
-
-    def representation(self, inputs: Tensor) -> Representation:
-        return super().representation(inputs.contiguous(memory_format=torch.channels_last))  # 1.6 times faster on a CPU
 
 
 def _halving_convolution(inputs: int, outputs: int, downsampling: str) -> list[nn.Module]:
