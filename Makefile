@@ -36,7 +36,7 @@ check: venv
 	lint-imports
 
 test: check
-	pytest -n 2 --dist worksteal
+	pytest -n 2 --dist loadgroup
 
 clean:
 	rm -rf $(VENV)

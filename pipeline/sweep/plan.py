@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
-from pipeline.data import DATASETS, PreparedData
+from pipeline.data import DATASETS
 from pipeline.errors import UserError
 from pipeline.networks import NETWORKS
 from pipeline.optimizers import OPTIMIZERS
@@ -18,6 +19,8 @@ from pipeline.trials import Cell, Trial
 from pipeline.weighting import WEIGHTINGS
 
 Stage = Literal["baselines", "sweep"]
+
+T = TypeVar("T")
 
 EQUAL_WEIGHTS = Choice(name="ew")
 """What a single-task trial is trained with: one task, weight 1."""
@@ -32,14 +35,22 @@ class MethodCount:
     finished: int
 
 
-def plan_trials(name: str, suite: Suite, stage: Stage, data: PreparedData) -> tuple[Trial, ...]:
+def plan_trials(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fingerprint: str) -> tuple[Trial, ...]:
     """Return the trials of one stage of a suite, all of one seed before any of the next.
+
+    Args:
+        name: of the suite.
+        suite: its params.
+        stage: `baselines` or `sweep`.
+        tasks: names of the dataset's tasks.
+        fingerprint: of the prepared data.
 
     Raises:
         UserError: an unknown weighting, optimizer or network, a wrong option, or a combination
             that does not exist; the message names the field of params.yaml.
     """
-    cells = _baseline_cells(name, suite, data) if stage == "baselines" else _grid_cells(name, suite, data)
+    make_cells = _baseline_cells if stage == "baselines" else _grid_cells
+    cells = make_cells(name, suite, tuple(tasks), fingerprint)
     seeds = suite.baselines.seeds if stage == "baselines" else suite.sweep.seeds
     return tuple(Trial(cell, seed) for seed in seeds for cell in cells)
 
@@ -68,7 +79,7 @@ def _method_name(trial: Trial) -> str:
     return f"stl {trial.cell.tasks[0]} {trial.cell.optimizer_label}" if trial.cell.role == "stl" else trial.cell.method
 
 
-def _baseline_cells(name: str, suite: Suite, data: PreparedData) -> list[Cell]:
+def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
     path = f"suites.{name}"
     network = _resolve(NETWORKS, suite.network, f"{path}.network")
     optimizer = _resolve(OPTIMIZERS, suite.baselines.optimizer, f"{path}.baselines.optimizer")
@@ -76,41 +87,42 @@ def _baseline_cells(name: str, suite: Suite, data: PreparedData) -> list[Cell]:
         Cell(
             suite=name,
             role="stl",
-            tasks=(task.name,),
+            tasks=(task,),
             network=network,
             weighting=WEIGHTINGS.resolve(EQUAL_WEIGHTS),
             optimizer=optimizer,
             learning_rate=rate,
             training=suite.training,
-            data_fingerprint=data.fingerprint,
+            data_fingerprint=fingerprint,
             weighting_label="stl",
             optimizer_label=OPTIMIZERS.label(optimizer),
         )
-        for task in data.tasks
+        for task in tasks
         for rate in suite.baselines.learning_rates
     ]
 
 
-def _grid_cells(name: str, suite: Suite, data: PreparedData) -> list[Cell]:
+def _grid_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
     path = f"suites.{name}"
     network = _resolve(NETWORKS, suite.network, f"{path}.network")
-    for field, method in _methods(path, suite):
-        _in_field(field, lambda method=method: check_combination(method.weighting, method.optimizer, len(data.tasks)))
+    methods = list(_methods(path, suite))
+    for field, method in methods:
+        _in_field(field, partial(check_combination, method.weighting, method.optimizer, len(tasks)))
     return [
         Cell(
             suite=name,
             role="mtl",
-            tasks=tuple(task.name for task in data.tasks),
+            tasks=tasks,
             network=network,
             weighting=method.weighting,
             optimizer=method.optimizer,
             learning_rate=rate,
             training=suite.training,
-            data_fingerprint=data.fingerprint,
+            data_fingerprint=fingerprint,
             weighting_label=WEIGHTINGS.label(method.weighting),
             optimizer_label=OPTIMIZERS.label(method.optimizer),
         )
-        for _, method in _methods(path, suite)
+        for _, method in methods
         for rate in suite.sweep.learning_rates
     ]
 
@@ -140,11 +152,11 @@ def _methods(path: str, suite: Suite) -> Iterator[tuple[str, Method]]:
         )
 
 
-def _resolve(registry: Registry, choice: Choice, field: str) -> Choice:
+def _resolve(registry: Registry[Any], choice: Choice, field: str) -> Choice:
     return _in_field(field, lambda: registry.resolve(choice))
 
 
-def _in_field(field, check):
+def _in_field(field: str, check: Callable[[], T]) -> T:
     """Run `check`; a mistake it finds is said with the field of params.yaml in front."""
     try:
         return check()

@@ -12,7 +12,7 @@ from pipeline import paths
 from pipeline.analysis.objectives import Objective
 from pipeline.analysis.selection import select_baselines
 from pipeline.analysis.tables import CURVES, OUTCOMES, read_table, write_table
-from pipeline.data import PreparedData, open_prepared
+from pipeline.data import DATASETS, Dataset, PreparedData, open_prepared
 from pipeline.errors import UserError
 from pipeline.files import content_hash, write_atomically
 from pipeline.ledger import Ledger
@@ -65,19 +65,28 @@ def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
         UserError: unknown suite, wrong params, data not prepared, or baselines missing.
     """
     data = open_prepared(paths.prepared(suite))
-    plan = plan_trials(suite, params.suite(suite), stage, data)
+    plan = plan_trials(suite, params.suite(suite), stage, [task.name for task in data.tasks], data.fingerprint)
     objectives = tuple(Objective(**definition) for definition in tables.metric_definitions(data.tasks))
     reference = read_reference(suite, objectives) if stage == "sweep" else Reference(objectives, {})
     return StageContext(suite, stage, data, plan, Ledger(params.resources.ledger_root, suite), reference)
 
 
 def open_plan(params: Params, suite: str, stage: Stage) -> tuple[tuple[Trial, ...], set[str]]:
-    """Return the trials of a stage and the keys of all finished ones; needs no baselines.
+    """Return the trials of a stage and the keys of all finished ones.
+
+    Needs neither baselines nor prepared data: without the latter no trial can be finished, and the
+    plan is that of the raw data's tasks.
 
     Raises:
-        UserError: unknown suite, wrong params, or data not prepared.
+        UserError: unknown suite, wrong params, or raw data that is missing.
     """
-    trials = plan_trials(suite, params.suite(suite), stage, open_prepared(paths.prepared(suite)))
+    section = params.suite(suite)
+    if not paths.prepared(suite).exists():
+        dataset: Dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
+        dataset.require_raw_data()
+        return plan_trials(suite, section, stage, [task.name for task in dataset.tasks], "not prepared"), set()
+    data = open_prepared(paths.prepared(suite))
+    trials = plan_trials(suite, section, stage, [task.name for task in data.tasks], data.fingerprint)
     return trials, Ledger(params.resources.ledger_root, suite).finished_keys()
 
 

@@ -1,0 +1,127 @@
+"""The command line answers every mistake with one sentence and exit code 2, before anything is trained."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.data import prepare
+from pipeline.ledger import Ledger
+from pipeline.params import load_params
+from pipeline.registry import Choice
+from pipeline.sweep.runner import open_plan
+from pipeline.trials import FinishedTrial
+
+RAW: dict[str, Any] = {
+    "active": ["digits"],
+    "suites": {
+        "digits": {
+            "data": {"dataset": {"multidigits": {"train": 64, "val": 16, "test": 16}}},
+            "network": "lenet",
+            "training": {"epochs": 1, "batch_size": 16},
+            "baselines": {"learning_rates": [0.01], "seeds": [0]},
+            "sweep": {"weightings": ["ew", "uw"], "optimizers": ["adam"], "learning_rates": [0.01], "seeds": [0, 1]},
+        }
+    },
+}
+
+
+def write(raw: dict[str, Any]) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_plan_needs_no_prepared_data(in_directory: Path) -> None:
+    write(RAW)
+    code, output = call("plan")
+    assert code == 0
+    assert "7 trials to run" in output
+
+
+def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+    write(RAW)
+    prepare(Choice(name="multidigits", options=RAW["suites"]["digits"]["data"]["dataset"]["multidigits"]), Path("data/prepared/digits"))
+    trials, _ = open_plan(load_params(), "digits", "sweep")
+    shape = make_finished()
+    Ledger(Path("results"), "digits").finish(FinishedTrial(trials[0], shape.result, shape.execution))
+    assert call("plan", "digits")[1].endswith("6 trials to run")
+    code, output = call("status")
+    assert code == 0
+    assert "sweep: 1 of 4 (1 done), 0 half finished" in output
+    assert "no sweep is running" in output
+
+
+MISTAKES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (
+        lambda raw: raw["suites"]["digits"]["sweep"].update(weightings=["pcgrd"]),
+        "mtlsweep: params.yaml: `suites.digits.sweep.weightings[0]`: unknown weighting `pcgrd`; did you mean `pcgrad`?",
+    ),
+    (lambda raw: raw["suites"]["digits"]["sweep"].update(learning_rate=[1]), "did you mean `learning_rates`?"),
+    (lambda raw: raw["suites"]["digits"]["sweep"].update(learning_rates=[-1]), "is -1; it should be greater than 0"),
+    (lambda raw: raw["suites"]["digits"]["sweep"].update(seeds=[]), "`suites.digits.sweep.seeds` is empty"),
+    (lambda raw: raw.update(active=["digitz"]), "an unknown suite; did you mean `digits`?"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), MISTAKES)
+def test_mistakes_in_params(in_directory: Path, change: Callable[[dict[str, Any]], object], sentence: str) -> None:
+    raw = copy.deepcopy(RAW)
+    change(raw)
+    write(raw)
+    code, output = call("plan")
+    assert code == 2
+    assert sentence in output
+    assert "Traceback" not in output
+
+
+def test_an_unknown_suite_on_the_command_line(in_directory: Path) -> None:
+    write(RAW)
+    assert call("plan", "digit")[0] == 2
+    assert "unknown suite `digit`; did you mean `digits`?" in call("plan", "digit")[1]
+
+
+def test_nothing_recorded_yet(in_directory: Path) -> None:
+    write(RAW)
+    code, output = call("ui")
+    assert (code, "nothing is recorded yet" in output) == (2, True)
+
+
+def run_stage(stage: str, raw: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    write(raw)
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", "digits"], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+@pytest.mark.slow
+def test_stages_fail_with_a_sentence(in_directory: Path) -> None:
+    no_data = run_stage("baselines", RAW)
+    assert no_data.returncode == 2
+    assert "data/prepared/digits" in no_data.stderr
+    assert "dvc repro" in no_data.stderr
+    assert run_stage("prepare", RAW).returncode == 0
+    no_baselines = run_stage("sweep", RAW)
+    assert no_baselines.returncode == 2
+    assert "results/digits/baselines/curves.parquet` is missing; run `dvc repro`" in no_baselines.stderr
+    no_server = run_stage("baselines", {**RAW, "resources": {"tracking_uri": "http://127.0.0.1:9"}})
+    assert no_server.returncode == 2
+    assert "tracking server http://127.0.0.1:9 cannot be used" in no_server.stderr
+    Path("in-the-way").write_text("")
+    no_ledger = run_stage("baselines", {**RAW, "resources": {"ledger_root": "in-the-way"}})
+    assert no_ledger.returncode == 2
+    assert "ledger directory `in-the-way/digits/ledger` cannot be written" in no_ledger.stderr
+    assert all("Traceback" not in done.stderr for done in (no_data, no_baselines, no_server, no_ledger))
