@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +25,9 @@ app = typer.Typer(
 mlflow_app = typer.Typer(help="The MLflow record, a view of the ledger.", no_args_is_help=True)
 app.add_typer(mlflow_app, name="mlflow")
 
-Suites = Annotated[list[str] | None, typer.Argument(metavar="[SUITE]...", help="All active suites of params.yaml if none is named.")]
+Suites = Annotated[
+    list[str] | None, typer.Argument(metavar="[SUITE]...", help="All active suites of params.yaml if none is named.")
+]
 
 
 @contextmanager
@@ -47,12 +50,16 @@ def plan(suites: Suites = None) -> None:
         params = load_params()
         for suite in _chosen(params, suites):
             check_names(suite, params.suite(suite))
-            table = Table("stage", "method", "planned", "finished", "to run", title=f"plan of {suite}", title_justify="left")
+            table = Table(
+                "stage", "method", "planned", "finished", "to run", title=f"plan of {suite}", title_justify="left"
+            )
             total = 0
             for stage in ("baselines", "sweep"):
                 trials, finished = open_plan(params, suite, stage)
                 for row in count_by_method(trials, finished):
-                    table.add_row(stage, row.method, str(row.planned), str(row.finished), str(row.planned - row.finished))
+                    table.add_row(
+                        stage, row.method, str(row.planned), str(row.finished), str(row.planned - row.finished)
+                    )
                     total += row.planned - row.finished
             Console().print(table)
             print(f"{total} trials to run")
@@ -73,18 +80,29 @@ def status(suites: Suites = None) -> None:
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
     """Open the MLflow UI on loopback."""
-    from pipeline.tracking import UI_ENVIRONMENT, resolve_uri
+    from pipeline.tracking import resolve_uri
 
     with user_errors():
         uri = resolve_uri(load_params().resources.tracking_uri)
         if uri.startswith("http"):
             print(f"the MLflow UI is where the server is: {uri}")
             return
-        if uri.startswith("sqlite:///") and not os.path.exists(uri.removeprefix("sqlite:///")):
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             raise UserError(f"{uri.removeprefix('sqlite:///')}: nothing is recorded yet; run `make repro` first.")
         print(f"MLflow UI: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        environment = {**os.environ, **UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri}
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--workers",
+            "1",
+        ]
+        environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
         raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 

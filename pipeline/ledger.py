@@ -94,9 +94,13 @@ class Ledger:
                 Execution(**content["execution"]),
             )
         except FileNotFoundError as error:
-            raise UserError(f"trial `{key}` is not in the ledger {self.directory}; `mtlsweep status` lists what is.") from error
+            raise UserError(
+                f"trial `{key}` is not in the ledger {self.directory}; `mtlsweep status` lists what is."
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again.") from error
+            raise UserError(
+                f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again."
+            ) from error
 
     def read_all(self) -> Iterator[FinishedTrial]:
         """Yield every finished trial, in the order of keys."""

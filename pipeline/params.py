@@ -137,7 +137,9 @@ class Params(Section):
         """
         if name not in self.suites:
             allowed = ", ".join(sorted(self.suites))
-            raise UserError(f"unknown suite `{name}`{nearest(name, self.suites)} Allowed: {allowed} (suites of params.yaml).")
+            raise UserError(
+                f"unknown suite `{name}`{nearest(name, self.suites)} Allowed: {allowed} (suites of params.yaml)."
+            )
         return self.suites[name]
 
 
@@ -163,7 +165,9 @@ def parse_params(raw: Mapping[str, Any], source: str = "params.yaml") -> Params:
     merged = {key: value for key, value in raw.items() if key != "defaults"}
     defaults = _mapping(raw.get("defaults") or {}, "defaults", source)
     suites = _mapping(raw.get("suites") or {}, "suites", source)
-    merged["suites"] = {name: _with_defaults(_mapping(suite, f"suites.{name}", source), defaults) for name, suite in suites.items()}
+    merged["suites"] = {
+        name: _with_defaults(_mapping(suite, f"suites.{name}", source), defaults) for name, suite in suites.items()
+    }
     try:
         params = Params.model_validate(merged)
     except ValidationError as error:

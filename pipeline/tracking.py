@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-UI_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves six processes of 240 MB
-}
-"""For every process that runs MLflow: no telemetry, no job workers."""
-
-# Read when mlflow is imported; outages are noticed soon, the recorder repeats what failed.
-for _name, _value in {**UI_ENVIRONMENT, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}.items():
-    os.environ.setdefault(_name, _value)
+# Read when mlflow is imported: no telemetry, no job workers (six processes of 240 MB), and outages
+# noticed soon, since the recorder repeats what failed.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
@@ -73,7 +70,15 @@ def resolve_uri(uri: str) -> str:
             f"params.yaml: `resources.tracking_uri` {shown_uri(uri)} holds a password; "
             "put the whole URI into the environment variable MLFLOW_TRACKING_URI instead."
         )
-    if urlsplit(chosen).scheme not in ("sqlite", "postgresql", "postgresql+psycopg2", "mysql", "mysql+pymysql", "http", "https"):
+    if urlsplit(chosen).scheme not in (
+        "sqlite",
+        "postgresql",
+        "postgresql+psycopg2",
+        "mysql",
+        "mysql+pymysql",
+        "http",
+        "https",
+    ):
         raise UserError(
             f"`resources.tracking_uri` is {shown_uri(chosen)!r}; allowed are sqlite:///FILE, postgresql://... and http(s)://HOST:PORT "
             "(MLflow keeps no runs in plain directories any more)."
@@ -157,7 +162,9 @@ class Tracker:
             run = None
         run = run or self._create(finished.trial, finished.execution.started_at)
         self._log_records(run, [record for record in curve if _row(record) not in run.rows])
-        self._client.log_batch(run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **_end_tags(finished)}.items()])
+        self._client.log_batch(
+            run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **_end_tags(finished)}.items()]
+        )
         end_time = int(finished.execution.finished_at * 1000)
         self._client.set_terminated(run.run_id, STATUS[finished.result.outcome], end_time)
         run.status = STATUS[finished.result.outcome]
@@ -172,7 +179,9 @@ class Tracker:
         query = "tags.kind = 'summary'"
         for run in self._client.search_runs([self._experiment], query):
             self._client.delete_run(run.info.run_id)
-        summary = self._client.create_run(self._experiment, run_name=f"summary {self._suite}", tags={"kind": "summary", **tags})
+        summary = self._client.create_run(
+            self._experiment, run_name=f"summary {self._suite}", tags={"kind": "summary", **tags}
+        )
         for name, value in metrics.items():
             self._client.log_metric(summary.info.run_id, name, value)
         for path in artifacts:
@@ -203,12 +212,19 @@ class Tracker:
             for run_id, step, value in self._history(run_ids[name], name):
                 if (run_id, step, name) not in seen:
                     seen.add((run_id, step, name))
-                    yield key_of_run[run_id], step, name, math.copysign(math.inf, value) if abs(value) >= LARGEST_STORED else value
+                    yield (
+                        key_of_run[run_id],
+                        step,
+                        name,
+                        math.copysign(math.inf, value) if abs(value) >= LARGEST_STORED else value,
+                    )
 
     def outcomes(self) -> dict[str, str]:
         """Return the `outcome` tag of every complete run, by trial key."""
         runs = self._search("attributes.status != 'RUNNING'")
-        return {run.data.tags["trial_key"]: run.data.tags.get("outcome", "") for run in runs if "trial_key" in run.data.tags}
+        return {
+            run.data.tags["trial_key"]: run.data.tags.get("outcome", "") for run in runs if "trial_key" in run.data.tags
+        }
 
     def _find_experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._suite)

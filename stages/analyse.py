@@ -20,7 +20,9 @@ def main() -> int:
     except UserError as error:
         print(f"analyse {suite}: {error}", file=sys.stderr)
         return 2
-    print(f"analyse {suite}: {len(analysis.trials)} trials, {len(analysis.results)} methods -> results/{suite}/trials.parquet")
+    print(
+        f"analyse {suite}: {len(analysis.trials)} trials, {len(analysis.results)} methods -> results/{suite}/trials.parquet"
+    )
     return 0
 
 

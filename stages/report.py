@@ -1,4 +1,4 @@
-"""DVC stage `report`: everything known about the active suites, on one page."""
+"""DVC stage `report`: everything known about the active suites: one page, figures and tables beside it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import sys
 
 from pipeline import paths
 from pipeline.errors import UserError
-from pipeline.files import write_atomically
 from pipeline.params import load_params
-from pipeline.reporting.page import render_page
+from pipeline.reporting.report import write_report
+from pipeline.reporting.sections import OWN_STUDIES, read_sections
 from pipeline.reporting.suite_report import read_suite
 
 
 def main() -> int:
-    """Write the page; return the exit code."""
+    """Write the report; return the exit code."""
     try:
         suites = [read_suite(name, paths.results(name)) for name in load_params().active]
-        write_atomically(paths.REPORT, render_page(suites).encode())
+        page = write_report(suites, paths.REPORT.parent, read_sections(paths.RESULTS, OWN_STUDIES))
     except UserError as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
-    print(f"report: {len(suites)} suite(s) -> {paths.REPORT}")
+    print(f"report: {len(suites)} suite(s) -> {page}")
     return 0
 
 

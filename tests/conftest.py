@@ -61,7 +61,11 @@ def make_finished(make_trial: Callable[..., Trial]) -> Callable[..., FinishedTri
         curve = tuple(
             EpochRecord(
                 epoch,
-                {f"{split}/{task}/accuracy": (epoch + seed) / 10 for split in ("val", "test") for task in trial.cell.tasks},
+                {
+                    f"{split}/{task}/accuracy": (epoch + seed) / 10
+                    for split in ("val", "test")
+                    for task in trial.cell.tasks
+                },
                 1_700_000_000.5 + epoch,
                 2.0,
             )

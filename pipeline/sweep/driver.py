@@ -71,7 +71,7 @@ class Driver(Unsaved, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Take a trial whose worker died as often as `resources.worker_retries` allows."""
-        detail = str(trial.error_file and trial.get_error() or "the worker process died")
+        detail = str((trial.error_file and trial.get_error()) or "the worker process died")
         self._finish(self._trial(trial), TrialResult(Outcome.FAILED, (), "worker", detail), "", trial.num_failures - 1)
 
     def _finish(self, trial: Trial, result: TrialResult, host: str, failures: int) -> None:

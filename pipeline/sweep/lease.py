@@ -62,7 +62,9 @@ class Lease:
                 time.sleep(0.05)
         return False
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 

@@ -136,7 +136,8 @@ def _methods(path: str, suite: Suite) -> Iterator[tuple[str, Method]]:
         for field in [f"{path}.sweep.weightings[{position}]"]
     ]
     optimizers = [
-        _resolve(OPTIMIZERS, choice, f"{path}.sweep.optimizers[{position}]") for position, choice in enumerate(sweep.optimizers)
+        _resolve(OPTIMIZERS, choice, f"{path}.sweep.optimizers[{position}]")
+        for position, choice in enumerate(sweep.optimizers)
     ]
     for field, weighting in weightings:
         for optimizer in optimizers:

@@ -76,7 +76,9 @@ class Progress:
     def line(self) -> str:
         """Return the state as one line."""
         parts = [f"{self.title}: {self.outcomes.total()}/{self.planned} finished"]
-        parts += [f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()) if outcome is not Outcome.DONE]
+        parts += [
+            f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()) if outcome is not Outcome.DONE
+        ]
         parts.append(f"{len(self.running)} running")
         if self.eta_seconds is not None:
             parts.append(f"ETA {format_seconds(self.eta_seconds)}")
@@ -104,7 +106,9 @@ class Progress:
         eta = format_seconds(self.eta_seconds) if self.eta_seconds is not None else "?"
         best = f"{self.best[0]:+.2f} %  {self.best[1]}" if math.isfinite(self.best[0]) else "-"
         counts = [self.outcomes[outcome] for outcome in (Outcome.DONE, Outcome.DIVERGED, Outcome.FAILED)]
-        table.add_row(str(self.planned), str(counts[0]), str(len(self.running)), str(counts[1]), str(counts[2]), eta, best)
+        table.add_row(
+            str(self.planned), str(counts[0]), str(len(self.running)), str(counts[1]), str(counts[2]), eta, best
+        )
         if self.note:
             table.caption = self.note
         return table
@@ -137,7 +141,9 @@ class ProgressDisplay:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._thread.join()
         self._write_file()

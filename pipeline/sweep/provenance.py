@@ -8,7 +8,19 @@ import platform
 import subprocess
 from typing import Any
 
-PACKAGES = ("torch", "torchjd", "ray", "optuna", "mlflow-skinny", "pyarrow", "numpy", "pandas", "moocore", "torchmetrics", "dvc")
+PACKAGES = (
+    "torch",
+    "torchjd",
+    "ray",
+    "optuna",
+    "mlflow-skinny",
+    "pyarrow",
+    "numpy",
+    "pandas",
+    "moocore",
+    "torchmetrics",
+    "dvc",
+)
 
 
 def read_provenance() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from pipeline.errors import UserError
-from pipeline.tracking import TrackingOutage, Tracker
+from pipeline.tracking import Tracker, TrackingOutage
 from pipeline.trials import EpochRecord, FinishedTrial, Trial
 
 logger = logging.getLogger(__name__)

@@ -32,11 +32,15 @@ class Reference:
     @property
     def key(self) -> str:
         """Content hash of the values: equal references give equal Delta_m."""
-        return content_hash({split: {k: encode_float(v) for k, v in values.items()} for split, values in self.values.items()})
+        return content_hash(
+            {split: {k: encode_float(v) for k, v in values.items()} for split, values in self.values.items()}
+        )
 
     def compare(self, epochs: Sequence[Mapping[str, float]], split: str) -> pd.DataFrame:
         """Return Delta_m of each epoch: columns `delta_m`, `delta_m_<task>`, ..., in percent."""
-        columns = {o.name: [epoch.get(f"{split}/{o.task}/{o.metric}", math.nan) for epoch in epochs] for o in self.objectives}
+        columns = {
+            o.name: [epoch.get(f"{split}/{o.task}/{o.metric}", math.nan) for epoch in epochs] for o in self.objectives
+        }
         return delta_m(pd.DataFrame(columns), self.values[split], self.objectives)
 
     def derive(self, epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:

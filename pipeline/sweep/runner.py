@@ -120,14 +120,18 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         recorded = tracker.complete_keys
         planned = {trial.key for trial in context.plan}
         known = [one for one in context.ledger.read_all() if one.trial.key in planned]
-        for finished in known:
-            if finished.trial.key not in recorded:
-                recorder.finish(finished)
-        progress = Progress(f"{suite} {stage}", len(context.plan), outcomes=Counter(one.result.outcome for one in known))
+        for one in known:
+            if one.trial.key not in recorded:
+                recorder.finish(one)
+        progress = Progress(
+            f"{suite} {stage}", len(context.plan), outcomes=Counter(one.result.outcome for one in known)
+        )
         pending = context.pending
         if pending:
             with ProgressDisplay(progress, progress_path(context.ledger, context.stage)):
-                driver = Driver(context.ledger, recorder, progress, _study(context, known), context.reference, provenance)
+                driver = Driver(
+                    context.ledger, recorder, progress, _study(context, known), context.reference, provenance
+                )
                 execute(pending, driver, params.resources, context.data.directory, context.reference.score)
         else:
             print(f"{progress.line()}; nothing to run")
@@ -192,7 +196,9 @@ def _check_complete(context: StageContext, finished: Sequence[FinishedTrial], fa
         )
 
 
-def _write_tables(context: StageContext, tracker: Tracker, finished: Sequence[FinishedTrial], provenance: dict[str, object]) -> None:
+def _write_tables(
+    context: StageContext, tracker: Tracker, finished: Sequence[FinishedTrial], provenance: dict[str, object]
+) -> None:
     directory = paths.stage_tables(context.suite, context.stage)
     write_table(directory / "curves.parquet", tables.build_curves(tracker, finished), CURVES)
     write_table(directory / "outcomes.parquet", tables.build_outcomes(finished), OUTCOMES)

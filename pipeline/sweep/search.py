@@ -37,8 +37,8 @@ class PlanSearcher(Unsaved, Searcher):
         self._current: list[Trial] = []
         self._stopping = stopping
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """Return the configuration of the next trial, or that there is none."""
+    def suggest(self, trial_id: str) -> Any:
+        """Return the configuration of the next trial, or `Searcher.FINISHED` when there is none."""
         while not self._current:
             cell_key = next(self._order, None)
             if cell_key is None:

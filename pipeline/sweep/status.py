@@ -23,7 +23,11 @@ def read_status(params: Params, suite: str) -> Iterator[str]:
     """
     ledger = Ledger(params.resources.ledger_root, suite)
     holder = read_holder(ledger.directory)
-    yield f"{suite}: " + (f"swept by process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}" if holder else "no sweep is running")
+    yield f"{suite}: " + (
+        f"swept by process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
+        if holder
+        else "no sweep is running"
+    )
     for stage in STAGES:
         trials, finished = open_plan(params, suite, stage)
         planned = {trial.key for trial in trials}

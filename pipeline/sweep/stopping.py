@@ -40,7 +40,9 @@ class StopRequest:
             threading.Thread(target=self._watch_parents, name="parent-watch", daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._left.set()
         for number, handler in self._previous.items():
             signal.signal(number, handler)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -115,7 +115,7 @@ def _cell_params(cell: Cell) -> dict[str, str | float]:
     return {"weighting": cell.weighting_label, "optimizer": cell.optimizer_label, "lr": cell.learning_rate}
 
 
-def _distributions(cells: Sequence[Cell]) -> Mapping[str, BaseDistribution]:
+def _distributions(cells: Sequence[Cell]) -> dict[str, BaseDistribution]:
     rates = [cell.learning_rate for cell in cells]
     return {
         "weighting": CategoricalDistribution(sorted({cell.weighting_label for cell in cells})),

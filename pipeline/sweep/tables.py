@@ -52,7 +52,7 @@ def _check(recorded: Mapping[tuple[str, int, str], float], finished: Sequence[Fi
     }
     for place in sorted(expected.keys() | recorded.keys()):
         ours, theirs = expected.get(place), recorded.get(place)
-        if ours is None or theirs is None or not (ours == theirs or math.isnan(ours) and math.isnan(theirs)):
+        if ours is None or theirs is None or not (ours == theirs or (math.isnan(ours) and math.isnan(theirs))):
             key, epoch, name = place
             suite = finished[0].trial.cell.suite
             raise UserError(

@@ -76,7 +76,9 @@ def run_trial(
     """
     cell = trial.cell
     if data.fingerprint != cell.data_fingerprint:
-        raise ValueError(f"trial {trial.key} was planned on data {cell.data_fingerprint[:16]}, found {data.fingerprint[:16]}")
+        raise ValueError(
+            f"trial {trial.key} was planned on data {cell.data_fingerprint[:16]}, found {data.fingerprint[:16]}"
+        )
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     state = _RunState.start(trial, data, device)

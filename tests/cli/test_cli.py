@@ -53,7 +53,10 @@ def test_plan_needs_no_prepared_data(in_directory: Path) -> None:
 
 def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Callable[..., FinishedTrial]) -> None:
     write(RAW)
-    prepare(Choice(name="multidigits", options=RAW["suites"]["digits"]["data"]["dataset"]["multidigits"]), Path("data/prepared/digits"))
+    prepare(
+        Choice(name="multidigits", options=RAW["suites"]["digits"]["data"]["dataset"]["multidigits"]),
+        Path("data/prepared/digits"),
+    )
     trials, _ = open_plan(load_params(), "digits", "sweep")
     shape = make_finished()
     Ledger(Path("results"), "digits").finish(FinishedTrial(trials[0], shape.result, shape.execution))
@@ -103,7 +106,11 @@ def run_stage(stage: str, raw: dict[str, Any]) -> subprocess.CompletedProcess[st
     write(raw)
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}", "digits"], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-m", f"stages.{stage}", "digits"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
 
 

@@ -54,10 +54,17 @@ class Clone:
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program of the test's own environment inside the clone."""
         done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if check and done.returncode != 0:
-            pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+            pytest.fail(
+                f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            )
         return done
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:

@@ -49,7 +49,9 @@ def test_a_fresh_clone_gives_the_whole_study(finished_study: Clone) -> None:
     check_every_trial_once(finished_study, BASELINES + TRIALS)
     trials = trials_of(finished_study)
     assert set(trials.columns) >= EXPECTED
-    scores = {f"{split}_{name}" for split in ("val", "test") for name in ("left_accuracy", "mass_mae", "mass_r2", "delta_m")}
+    scores = {
+        f"{split}_{name}" for split in ("val", "test") for name in ("left_accuracy", "mass_mae", "mass_r2", "delta_m")
+    }
     assert set(trials.columns) >= scores
     assert (trials["role"] == "mtl").sum() == TRIALS
     done = trials[(trials["outcome"] == "done") & (trials["role"] == "mtl")]
@@ -126,7 +128,9 @@ def ray_processes_of(session: int) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("target", ["stage", "dvc"])
-def test_a_kill_at_any_moment_loses_nothing_and_repeats_nothing(finished_study: Clone, tmp_path: Path, target: str) -> None:
+def test_a_kill_at_any_moment_loses_nothing_and_repeats_nothing(
+    finished_study: Clone, tmp_path: Path, target: str
+) -> None:
     """SIGKILL, again and again at random moments, of the sweep's driver or of `dvc repro` itself; then one whole run."""
     moments = random.Random(target)
     (tmp_path / "study").mkdir()

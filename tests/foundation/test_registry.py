@@ -29,7 +29,9 @@ class Open:
         self.weights = weights
 
 
-@pytest.mark.parametrize("written", ["test_bounded", {"test_bounded": {}}, {"test_bounded": {"c": 0.5}}, {"name": "test_bounded"}])
+@pytest.mark.parametrize(
+    "written", ["test_bounded", {"test_bounded": {}}, {"test_bounded": {"c": 0.5}}, {"name": "test_bounded"}]
+)
 def test_all_ways_to_write_a_default_resolve_to_one_choice(written: object) -> None:
     resolved = METHODS.resolve(Choice.model_validate(written))
     assert resolved == Choice(name="test_bounded", options={"c": 0.5, "mode": "a"})
@@ -54,7 +56,10 @@ def test_options_named_by_the_user_are_typed_too() -> None:
     ("written", "sentence"),
     [
         ("test_boundd", "unknown weighting `test_boundd`; did you mean `test_bounded`? Allowed:"),
-        ({"test_bounded": {"cc": 1}}, "weighting `test_bounded` has no option `cc`; did you mean `c`? Allowed: c, mode."),
+        (
+            {"test_bounded": {"cc": 1}},
+            "weighting `test_bounded` has no option `cc`; did you mean `c`? Allowed: c, mode.",
+        ),
         ({"test_bounded": {"c": -1}}, "weighting `test_bounded` option `c` is -1"),
         ({"test_bounded": {"mode": "z"}}, "weighting `test_bounded` option `mode` is 'z'"),
         ("nowhere.module:Name", "there is no module `nowhere`"),

@@ -28,7 +28,9 @@ def test_what_goes_in_comes_out(tmp_path: Path, make_finished: Callable[..., Fin
     assert list(ledger.read_all()) == sorted(entries, key=lambda entry: entry.trial.key)
 
 
-def test_a_resume_point_is_half_a_trial_until_it_is_finished(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+def test_a_resume_point_is_half_a_trial_until_it_is_finished(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
     ledger, entry = Ledger(tmp_path, "digits"), make_finished()
     key = entry.trial.key
     assert ledger.load_resume(key) is None
@@ -74,7 +76,9 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("in the way")
-    with pytest.raises(UserError, match=r"ledger directory .*results/digits/ledger` cannot be written .*resources\.ledger_root"):
+    with pytest.raises(
+        UserError, match=r"ledger directory .*results/digits/ledger` cannot be written .*resources\.ledger_root"
+    ):
         Ledger(tmp_path / "results", "digits").prepare()
 
 

@@ -44,7 +44,9 @@ def test_the_baselines_are_every_task_alone() -> None:
     trials = plan_trials("digits", suite(), "baselines", TASKS, "f" * 64)
     assert len(trials) == 3 * 2 * 2
     assert {trial.cell.tasks for trial in trials} == {("left",), ("right",), ("mass",)}
-    assert {(trial.cell.role, trial.cell.weighting_label, trial.cell.optimizer_label) for trial in trials} == {("stl", "stl", "adam")}
+    assert {(trial.cell.role, trial.cell.weighting_label, trial.cell.optimizer_label) for trial in trials} == {
+        ("stl", "stl", "adam")
+    }
 
 
 def test_a_default_spelt_out_is_the_same_trial() -> None:
@@ -55,7 +57,9 @@ def test_a_default_spelt_out_is_the_same_trial() -> None:
 
 def test_extending_the_grid_keeps_every_key() -> None:
     before = {trial.key for trial in plan_trials("digits", suite(), "sweep", TASKS, "f" * 64)}
-    after = {trial.key for trial in plan_trials("digits", suite(learning_rates=[0.1, 0.03, 0.01]), "sweep", TASKS, "f" * 64)}
+    after = {
+        trial.key for trial in plan_trials("digits", suite(learning_rates=[0.1, 0.03, 0.01]), "sweep", TASKS, "f" * 64)
+    }
     assert before < after
     assert len(after - before) == 3 * 2 * 3
 
@@ -77,11 +81,27 @@ def test_the_plan_minus_the_ledger_is_counted_by_method() -> None:
 @pytest.mark.parametrize(
     ("section", "change", "sentence"),
     [
-        ("sweep", {"weightings": ["ew", "pcgrd"]}, "params.yaml: `suites.digits.sweep.weightings[1]`: unknown weighting `pcgrd`; did you mean `pcgrad`?"),
-        ("sweep", {"weightings": [{"cagrad": {"c": -1}}]}, "`suites.digits.sweep.weightings[0]`: weighting `cagrad` option `c` is -1"),
-        ("sweep", {"optimizers": ["adm"]}, "`suites.digits.sweep.optimizers[0]`: unknown optimizer `adm`; did you mean `adam"),
+        (
+            "sweep",
+            {"weightings": ["ew", "pcgrd"]},
+            "params.yaml: `suites.digits.sweep.weightings[1]`: unknown weighting `pcgrd`; did you mean `pcgrad`?",
+        ),
+        (
+            "sweep",
+            {"weightings": [{"cagrad": {"c": -1}}]},
+            "`suites.digits.sweep.weightings[0]`: weighting `cagrad` option `c` is -1",
+        ),
+        (
+            "sweep",
+            {"optimizers": ["adm"]},
+            "`suites.digits.sweep.optimizers[0]`: unknown optimizer `adm`; did you mean `adam",
+        ),
         ("baselines", {"optimizer": "adm"}, "`suites.digits.baselines.optimizer`: unknown optimizer `adm`"),
-        ("data", {"dataset": "multidigit"}, "`suites.digits.data.dataset`: unknown dataset `multidigit`; did you mean `multidigits`?"),
+        (
+            "data",
+            {"dataset": "multidigit"},
+            "`suites.digits.data.dataset`: unknown dataset `multidigit`; did you mean `multidigits`?",
+        ),
     ],
 )
 def test_mistakes_are_found_without_data(section: str, change: dict[str, object], sentence: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.sweep.recorder import Recorder
-from pipeline.tracking import UI_ENVIRONMENT, Tracker
+from pipeline.tracking import Tracker
 from pipeline.trials import FinishedTrial
 
 
@@ -30,12 +30,22 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+        ]
         command += ["--backend-store-uri", f"sqlite:///{self._directory / 'server.db'}"]
-        environment = {**os.environ, **UI_ENVIRONMENT}
         log = (self._directory / "server.log").open("ab")
         with log:
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             with socket.socket() as probe:
@@ -78,7 +88,9 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
 
 
 @pytest.mark.slow
-def test_a_server_that_stays_away_is_a_sentence_at_the_end(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
+def test_a_server_that_stays_away_is_a_sentence_at_the_end(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
     server = Server(tmp_path)
     server.start()
     recorder = Recorder(Tracker(server.uri, "digits"), {})

@@ -56,7 +56,9 @@ def test_times_and_hosts_stay_out_of_the_outs(make_finished: Callable[..., Finis
     assert {"seconds", "host", "started", "attempts"} <= set(build_costs([make_finished()]).columns)
 
 
-def test_an_altered_record_is_found(tracker: Tracker, make_finished: Callable[..., FinishedTrial], tmp_path: Path) -> None:
+def test_an_altered_record_is_found(
+    tracker: Tracker, make_finished: Callable[..., FinishedTrial], tmp_path: Path
+) -> None:
     finished = make_finished()
     tracker.finish(finished, {})
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -64,5 +66,7 @@ def test_an_altered_record_is_found(tracker: Tracker, make_finished: Callable[..
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
     client.log_metric(run.info.run_id, "val/left/accuracy", 0.99, timestamp=1, step=9)
-    with pytest.raises(UserError, match=r"MLflow and the ledger differ for trial .*`val/left/accuracy` at epoch 9 is 0\.99 in MLflow"):
+    with pytest.raises(
+        UserError, match=r"MLflow and the ledger differ for trial .*`val/left/accuracy` at epoch 9 is 0\.99 in MLflow"
+    ):
         build_curves(tracker, [finished])

@@ -43,10 +43,14 @@ def runs_of(uri: str, suite: str = "digits") -> list:  # type: ignore[type-arg]
 def rows_of(uri: str, run_id: str) -> dict[str, list[tuple[int, int, float]]]:
     client = MlflowClient(tracking_uri=uri)
     names = client.get_run(run_id).data.metrics
-    return {name: sorted((m.step, m.timestamp, m.value) for m in client.get_metric_history(run_id, name)) for name in names}
+    return {
+        name: sorted((m.step, m.timestamp, m.value) for m in client.get_metric_history(run_id, name)) for name in names
+    }
 
 
-def test_a_trial_is_one_flat_run_with_names_tags_params_and_curves(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+def test_a_trial_is_one_flat_run_with_names_tags_params_and_curves(
+    uri: str, make_finished: Callable[..., FinishedTrial]
+) -> None:
     finished = make_finished(seed=2)
     Tracker(uri, "digits").finish(finished, {"sweep_id": "s1"})
     (run,) = runs_of(uri)
@@ -75,16 +79,25 @@ def test_a_trial_is_one_flat_run_with_names_tags_params_and_curves(uri: str, mak
 
 @pytest.mark.parametrize(
     ("outcome", "status"),
-    [(Outcome.DONE, "FINISHED"), (Outcome.DIVERGED, "FINISHED"), (Outcome.PRUNED, "KILLED"), (Outcome.FAILED, "FAILED")],
+    [
+        (Outcome.DONE, "FINISHED"),
+        (Outcome.DIVERGED, "FINISHED"),
+        (Outcome.PRUNED, "KILLED"),
+        (Outcome.FAILED, "FAILED"),
+    ],
 )
-def test_every_outcome_ends_its_run(uri: str, make_finished: Callable[..., FinishedTrial], outcome: Outcome, status: str) -> None:
+def test_every_outcome_ends_its_run(
+    uri: str, make_finished: Callable[..., FinishedTrial], outcome: Outcome, status: str
+) -> None:
     tracker = Tracker(uri, "digits")
     tracker.finish(make_finished(outcome=outcome), {})
     assert [run.info.status for run in runs_of(uri)] == [status]
     assert tracker.outcomes() == {make_finished().trial.key: outcome.value}
 
 
-def test_writing_twice_from_two_processes_changes_nothing(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+def test_writing_twice_from_two_processes_changes_nothing(
+    uri: str, make_finished: Callable[..., FinishedTrial]
+) -> None:
     finished = make_finished()
     for _ in range(2):
         tracker = Tracker(uri, "digits")
@@ -105,7 +118,9 @@ def test_live_epochs_become_the_finished_run(uri: str, make_finished: Callable[.
     assert {len(rows) for rows in rows_of(uri, run.info.run_id).values()} == {3}
 
 
-def test_epochs_trained_again_after_a_crash_stand_there_once(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+def test_epochs_trained_again_after_a_crash_stand_there_once(
+    uri: str, make_finished: Callable[..., FinishedTrial]
+) -> None:
     """The live run saw epoch 2 at a time that the final curve, resumed from epoch 1, does not know."""
     finished, tracker = make_finished(), Tracker(uri, "digits")
     first, second, _ = finished.result.curve
@@ -140,7 +155,9 @@ def twice(epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]
     return [{"val/delta_m": 2 * epoch["val/left/accuracy"]} for epoch in epochs]
 
 
-def test_new_baselines_replace_what_was_derived_from_the_old(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
+def test_new_baselines_replace_what_was_derived_from_the_old(
+    uri: str, make_finished: Callable[..., FinishedTrial]
+) -> None:
     finished = make_finished()
     Tracker(uri, "digits").finish(finished, {})
     renewed = Tracker(uri, "digits", twice, "other baselines")
@@ -151,7 +168,12 @@ def test_new_baselines_replace_what_was_derived_from_the_old(uri: str, make_fini
 
 
 def test_reading_gives_back_every_value_once(uri: str, make_trial: Callable[..., object]) -> None:
-    odd = {"val/left/r2": math.nan, "val/left/loss": math.inf, "test/left/loss": -math.inf, "val/left/accuracy": 0.1 + 0.2}
+    odd = {
+        "val/left/r2": math.nan,
+        "val/left/loss": math.inf,
+        "test/left/loss": -math.inf,
+        "val/left/accuracy": 0.1 + 0.2,
+    }
     trial = make_trial()
     curve = tuple(EpochRecord(epoch, odd, 1_700_000_000.0 + epoch, 1.0) for epoch in (1, 2))
     finished = FinishedTrial(trial, TrialResult(Outcome.DONE, curve), Execution(1.0, 2.0, 1.0, "host", 1, {}))  # type: ignore[arg-type]
@@ -165,11 +187,15 @@ def test_reading_gives_back_every_value_once(uri: str, make_trial: Callable[...,
 
 
 def test_reading_what_was_never_written_is_an_error(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
-    with pytest.raises(UserError, match=r"1 finished trials .* have no complete run in MLflow .* run `mtlsweep mlflow rebuild digits`"):
+    with pytest.raises(
+        UserError, match=r"1 finished trials .* have no complete run in MLflow .* run `mtlsweep mlflow rebuild digits`"
+    ):
         list(Tracker(uri, "digits").read_metrics([make_finished().trial.key]))
 
 
-def test_reading_pages_to_the_end(uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_pages_to_the_end(
+    uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.tracking.RUNS_PER_PAGE", 4)
     monkeypatch.setattr("pipeline.tracking.RUNS_PER_HISTORY_CALL", 3)
     tracker = Tracker(uri, "digits")
@@ -196,7 +222,10 @@ def test_the_summary_run_is_one(uri: str, tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("./mlruns", r"allowed are sqlite:///FILE, postgresql"),
         ("file:///tmp/mlruns", r"allowed are sqlite:///FILE, postgresql"),
-        ("postgresql://user:secret@host/db", r"holds a password; put the whole URI into the environment variable MLFLOW_TRACKING_URI"),
+        (
+            "postgresql://user:secret@host/db",
+            r"holds a password; put the whole URI into the environment variable MLFLOW_TRACKING_URI",
+        ),
     ],
 )
 def test_uris_that_cannot_be_used_are_refused(written: str, sentence: str) -> None:
@@ -212,7 +241,9 @@ def test_the_environment_may_hold_the_uri_and_its_password(monkeypatch: pytest.M
 
 
 def test_a_server_that_is_not_there_is_one_sentence() -> None:
-    with pytest.raises(UserError, match=r"tracking server http://127\.0\.0\.1:9 cannot be used .*start it, or set") as caught:
+    with pytest.raises(
+        UserError, match=r"tracking server http://127\.0\.0\.1:9 cannot be used .*start it, or set"
+    ) as caught:
         Tracker("http://127.0.0.1:9", "digits")
     assert "\n" not in str(caught.value)
 

@@ -40,7 +40,9 @@ def validation_loss(metrics: object) -> float:
     return next(metrics[name] for name in sorted(metrics) if name.startswith("val/") and name.endswith("/loss"))  # type: ignore[attr-defined,index]
 
 
-def train(trial: Trial, data: PreparedData, resume: bytes | None = None) -> tuple[TrialResult, list[EpochEnd], list[bytes]]:
+def train(
+    trial: Trial, data: PreparedData, resume: bytes | None = None
+) -> tuple[TrialResult, list[EpochEnd], list[bytes]]:
     ends: list[EpochEnd] = []
     points: list[bytes] = []
 
@@ -84,7 +86,9 @@ def test_resume_points_are_no_pickles(make_trial: Callable[..., Trial], digits: 
     assert sorted(content) == ["best_score", "curve", "network", "updater"]
 
 
-def test_validation_and_test_are_measured_at_the_same_epochs(make_trial: Callable[..., Trial], digits: PreparedData) -> None:
+def test_validation_and_test_are_measured_at_the_same_epochs(
+    make_trial: Callable[..., Trial], digits: PreparedData
+) -> None:
     result = train(digits_trial(make_trial, digits), digits)[0]
     for record in result.curve:
         names = set(record.metrics)
@@ -100,13 +104,17 @@ def test_the_best_epoch_by_the_given_score_is_marked_and_its_weights_are_whole(
     trial = digits_trial(make_trial, digits)
     _, ends, _ = train(trial, digits)
     scores = [validation_loss(end.record.metrics) for end in ends]
-    assert [end.is_best for end in ends] == [score < min(scores[:i], default=float("inf")) for i, score in enumerate(scores)]
+    assert [end.is_best for end in ends] == [
+        score < min(scores[:i], default=float("inf")) for i, score in enumerate(scores)
+    ]
     network = build_network(trial, digits, CPU)
     network.load_state_dict(load_safetensors(ends[-1].weights()))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_divergence_is_an_outcome_with_its_place(make_trial: Callable[..., Trial], digits: PreparedData, optimizer: str) -> None:
+def test_divergence_is_an_outcome_with_its_place(
+    make_trial: Callable[..., Trial], digits: PreparedData, optimizer: str
+) -> None:
     wild = digits_trial(
         make_trial, digits, "ew", learning_rate=1e4, optimizer=OPTIMIZERS.resolve(Choice(name=optimizer))
     )
@@ -134,7 +142,9 @@ def test_the_golden_trial(make_trial: Callable[..., Trial], digits: PreparedData
     """When this fails, training has come to mean something else: bump TRAINER_VERSION, then pin the new values."""
     trial = digits_trial(make_trial, digits, "uw", learning_rate=3e-3, training=Training(epochs=6, batch_size=8))
     last = train(trial, digits)[0].curve[-1].metrics
-    assert {name: last[name] for name in GOLDEN} == pytest.approx(GOLDEN, rel=2e-3)  # other processors round differently
+    assert {name: last[name] for name in GOLDEN} == pytest.approx(
+        GOLDEN, rel=2e-3
+    )  # other processors round differently
 
 
 @pytest.mark.parametrize(
@@ -151,5 +161,8 @@ def test_schedules(schedule: Schedule, factors: list[float]) -> None:
 
 def test_random_streams_are_independent_and_pinned() -> None:
     assert stream_seed(0, "init") == 1519069808562059438
-    assert len({stream_seed(seed, name) for seed in (0, 1) for name in ("init", "order", "augmentation", "weighting")}) == 8
+    assert (
+        len({stream_seed(seed, name) for seed in (0, 1) for name in ("init", "order", "augmentation", "weighting")})
+        == 8
+    )
     assert torch.equal(torch.rand(3, generator=stream(3, "order", 1)), torch.rand(3, generator=stream(3, "order", 1)))

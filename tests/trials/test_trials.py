@@ -33,7 +33,9 @@ def test_keys_are_pinned(make_trial: Callable[..., Trial]) -> None:
         {"data_fingerprint": "e" * 64},
     ],
 )
-def test_whatever_decides_a_result_changes_both_keys(make_trial: Callable[..., Trial], change: dict[str, object]) -> None:
+def test_whatever_decides_a_result_changes_both_keys(
+    make_trial: Callable[..., Trial], change: dict[str, object]
+) -> None:
     assert make_trial(**change).cell.key != make_trial().cell.key
     assert make_trial(**change).key != make_trial().key
 
