@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.registry import Registry
+from pipeline.registry import Choice, Registry
 from pipeline.tasks import Task
 
 DATASETS: Registry[type[Dataset]] = Registry("dataset", "pipeline.data")
@@ -29,7 +29,8 @@ class Dataset(ABC):
     Columns are stored as they are given. On the way into a batch an integer column becomes int64, a
     float column float32, and a column named in `scales` float32 times its scale. Images are
     [rows, C, H, W]; targets [rows] or, if dense, [rows, H, W] or [rows, C, H, W]. A subclass's
-    keyword-only parameters are its options.
+    keyword-only parameters are its options; making one looks for the raw files, and raises UserError
+    when they are not there.
     """
 
     tasks: Sequence[Task]
@@ -51,8 +52,17 @@ class Dataset(ABC):
         """Return what a reader of `summary.json` should know (JSON), such as statistics and warnings."""
         return {}
 
-    def require_raw_data(self) -> None:  # noqa: B027 - nothing to require is the usual case
-        """Raise UserError if the raw files are absent, saying what to download and where to put it."""
+    def begin(self, workspace: Path) -> None:  # noqa: B027 - nothing to begin with is the usual case
+        """Do, once and before any row is read, what needs time or room: make raw files in `workspace`, or check them.
 
-    def generate(self, workspace: Path) -> None:  # noqa: B027 - as above
-        """Make raw files in `workspace` before any row is read; only generated datasets need this."""
+        `workspace` is empty at first; it is kept, with what is in it, until preparation has succeeded.
+        """
+
+
+def require_raw_data(choice: Choice) -> None:
+    """Check that the raw files of a dataset are there; cheap enough for the making of a plan.
+
+    Raises:
+        UserError: they are not; the message says what to download and where to put it.
+    """
+    DATASETS.create(DATASETS.resolve(choice))

@@ -44,13 +44,12 @@ def prepare(choice: Choice, directory: Path) -> None:
     """
     resolved = DATASETS.resolve(choice)
     dataset: Dataset = DATASETS.create(resolved)
-    dataset.require_raw_data()
     partial = directory.parent / f".{directory.name}.partial-{content_hash(resolved.model_dump(mode='json'))}"
-    shards, finished = partial / "shards", partial / "finished"
+    raw, shards, finished = (partial / name for name in ("raw", "shards", "finished"))
     shutil.rmtree(finished, ignore_errors=True)
-    for folder in (shards, finished):
+    for folder in (raw, shards, finished):
         folder.mkdir(parents=True, exist_ok=True)
-    dataset.generate(partial)
+    dataset.begin(raw)
     _check_declaration(dataset)
     files = {split: _write_shards(dataset, split, shards) for split in SPLITS}
     _write_store(dataset, choice.name, files, finished)
