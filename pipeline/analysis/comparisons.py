@@ -45,7 +45,8 @@ def compare_methods(selected: pd.DataFrame) -> pd.DataFrame:
     optimizers = sorted(by_seed.columns.unique("optimizer"))
     weightings = sorted(by_seed.columns.unique("weighting"))
     rows = [
-        {"question": "optimizer", "within": weighting, "a": a, "b": b} | _paired(by_seed, (weighting, a), (weighting, b))
+        {"question": "optimizer", "within": weighting, "a": a, "b": b}
+        | _paired(by_seed, (weighting, a), (weighting, b))
         for weighting in weightings
         for a, b in combinations(optimizers, 2)
         if (weighting, a) in by_seed and (weighting, b) in by_seed
@@ -55,7 +56,9 @@ def compare_methods(selected: pd.DataFrame) -> pd.DataFrame:
         | _paired(by_seed, (weighting, optimizer), (REFERENCE_WEIGHTING, optimizer))
         for optimizer in optimizers
         for weighting in weightings
-        if weighting != REFERENCE_WEIGHTING and (weighting, optimizer) in by_seed and (REFERENCE_WEIGHTING, optimizer) in by_seed
+        if weighting != REFERENCE_WEIGHTING
+        and (weighting, optimizer) in by_seed
+        and (REFERENCE_WEIGHTING, optimizer) in by_seed
     ]
     means = _mean_table(selected)
     for a, b in combinations(optimizers, 2):
@@ -138,7 +141,9 @@ def learning_rate_sensitivity(cells: pd.DataFrame, tolerance: float = 5.0) -> pd
             low -= 1
         while high < len(rates) - 1 and within[high + 1]:
             high += 1
-        open_end = {(True, True): "both", (True, False): "low", (False, True): "high"}.get((low == 0, high == len(rates) - 1), "")
+        open_end = {(True, True): "both", (True, False): "low", (False, True): "high"}.get(
+            (low == 0, high == len(rates) - 1), ""
+        )
         row = {"weighting": weighting, "optimizer": optimizer, "best_lr": rates[best], "low_lr": rates[low]}
         rows.append(row | {"high_lr": rates[high], "decades": float(np.log10(rates[high] / rates[low])),
                            "tried": len(rates), "open_end": open_end})  # fmt: skip

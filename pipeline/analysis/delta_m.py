@@ -42,7 +42,9 @@ def delta_m(values: pd.DataFrame, baseline: Mapping[str, float], objectives: Seq
         index=values.index,
     )
     tasks = tasks_of(objectives)
-    per_task = {task: changes[[o.name for o in objectives if o.task == task]].mean(axis=1, skipna=False) for task in tasks}
+    per_task = {
+        task: changes[[o.name for o in objectives if o.task == task]].mean(axis=1, skipna=False) for task in tasks
+    }
     columns = {"delta_m": changes.mean(axis=1, skipna=False)}
     columns["delta_m_task_mean"] = pd.DataFrame(per_task).mean(axis=1, skipna=False)
     return pd.DataFrame(columns | {f"delta_m_{task}": column for task, column in per_task.items()})

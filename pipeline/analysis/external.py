@@ -127,7 +127,9 @@ def _baseline_value(reference: pd.DataFrame, objective: Objective, baseline: str
     return float(measured[objective.name].mean())
 
 
-def _as_trials(runs: pd.DataFrame, objectives: Sequence[Objective], values: dict[str, float], suite: str) -> pd.DataFrame:
+def _as_trials(
+    runs: pd.DataFrame, objectives: Sequence[Objective], values: dict[str, float], suite: str
+) -> pd.DataFrame:
     cell = ["weighting", "optimizer", "lr"]
     trials = runs[cell].astype({"weighting": str, "optimizer": str, "lr": float})
     replicate = runs.groupby(cell, dropna=False).cumcount()

@@ -179,7 +179,9 @@ def attainment_differences(runs: pd.DataFrame, objectives: Sequence[Objective]) 
             if len(shared) == 0:
                 continue
             in_both = usable & np.isin(seeds, shared)  # attempts are compared seed by seed
-            sides = [_by_seed(points[in_both & (optimizer == side)], seeds[in_both & (optimizer == side)]) for side in (a, b)]
+            sides = [
+                _by_seed(points[in_both & (optimizer == side)], seeds[in_both & (optimizer == side)]) for side in (a, b)
+            ]
             if np.array_equal(*(moocore.eaf(side[:, :2], side[:, 2]) for side in sides)):
                 continue  # no difference anywhere, which eafdiff cannot say
             rectangles = np.asarray(moocore.eafdiff(*sides, rectangles=True))

@@ -38,7 +38,9 @@ class Truth:
         diverges_above: by optimizer, the learning rate above which trials diverge.
     """
 
-    weighting_effect: Mapping[str, float] = field(default_factory=lambda: {w: 1.5 * i for i, w in enumerate(WEIGHTINGS)})
+    weighting_effect: Mapping[str, float] = field(
+        default_factory=lambda: {w: 1.5 * i for i, w in enumerate(WEIGHTINGS)}
+    )
     optimizer_effect: Mapping[str, float] = field(default_factory=lambda: {"adam": 6.0, "sgd": 14.0, "signsgd": 9.0})
     best_log10_lr: Mapping[str, float] = field(default_factory=lambda: {"adam": -3.0, "sgd": -2.0, "signsgd": -3.0})
     curvature: float = 8.0
@@ -84,7 +86,9 @@ def simulate_sweep(
                 level += truth.curvature * (np.log10(lr) - truth.best_log10_lr[optimizer]) ** 2
                 for seed in range(seeds):
                     own = generator.normal(size=len(_BASELINE))
-                    noise = truth.noise * (truth.shared_noise**0.5 * common[seed] + (1 - truth.shared_noise) ** 0.5 * own)
+                    noise = truth.noise * (
+                        truth.shared_noise**0.5 * common[seed] + (1 - truth.shared_noise) ** 0.5 * own
+                    )
                     identity = _identity("mtl", None, weighting, optimizer, lr, seed)
                     diverges = lr > truth.diverges_above.get(optimizer, np.inf)
                     sweep.add(identity, dict(zip(_BASELINE, level + noise, strict=True)), diverges)

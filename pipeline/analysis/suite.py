@@ -83,7 +83,9 @@ def analyse_suite(
         UserError: a task has no usable baseline.
     """
     baselines = select_baselines(baseline_curves, baseline_outcomes, objectives)
-    multi_task = with_delta_m(measure_trials(sweep_curves, sweep_outcomes, baselines, objectives), baselines, objectives)
+    multi_task = with_delta_m(
+        measure_trials(sweep_curves, sweep_outcomes, baselines, objectives), baselines, objectives
+    )
     single_task = with_delta_m(baselines.trials, baselines, objectives)
     selected = select_learning_rates(multi_task)
     return conclude(

@@ -3,79 +3,113 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import altair as alt
 import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from pipeline.reporting import figures, tables
-from pipeline.reporting.style import vega_config
+from pipeline.reporting.figure import Figure, specifications
+from pipeline.reporting.sections import Section
+from pipeline.reporting.sentences import answer
+from pipeline.reporting.style import palette, vega_config
 from pipeline.reporting.suite_report import SuiteReport
+from pipeline.reporting.table import Table
+from pipeline.reporting.tables import repeat_table, suites_table
 
 _ASSETS = files("pipeline.reporting") / "assets"
+_FIRST_TABLES = 3  # shown at once; the others open on demand
+_FIRST_FIGURES = 4
 
 
-def render_page(suites: Sequence[SuiteReport]) -> str:
-    """Return the report on `suites` as one self-contained HTML document."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ()) -> str:
+    """Return the report on `suites`, and on studies of no suite, as one self-contained HTML document."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     template = environment.from_string((_ASSETS / "page.html").read_text())
     specs: dict[str, Any] = {}
+    shown = [_suite(suite, specs) for suite in suites]
+    studies = [_section(section, section.name, specs) for section in sections]
+    drawing = {"specs": specs, "light": vega_config(), "dark": vega_config(dark=True)}
     return template.render(
-        suites=[_suite_section(suite, specs) for suite in suites],
-        css=Markup((_ASSETS / "page.css").read_text()),
+        suites=shown,
+        studies=studies,
+        side_by_side=suites_table((suite.name, suite.analysis) for suite in suites),
+        css=Markup(_colours() + (_ASSETS / "page.css").read_text()),
         js=Markup((_ASSETS / "page.js").read_text()),
-        vega=Markup(_script_safe(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))),
-        figures_json=Markup(
-            _script_safe(json.dumps({"specs": specs, "light": vega_config(), "dark": vega_config(dark=True)}, allow_nan=False))
-        ),
+        vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")),
+        figures_json=Markup(json.dumps(drawing, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")),
     )
 
 
-def _suite_section(suite: SuiteReport, specs: dict[str, Any]) -> dict[str, Any]:
-    drawn = [
-        ("scatter", figures.task_scatter(suite.analysis), "Every finished run on two tasks; dashed: the front of these two."),
-        (
-            "parallel",
-            figures.parallel_coordinates(suite.analysis),
-            "Every finished run over every metric, best on top; saturated: Pareto-optimal.",
-        ),
-    ]
-    shown = []
-    for name, chart, caption in drawn:
-        identifier = f"{suite.name}-{name}"
-        specs[identifier] = specification(chart)
-        shown.append({"id": identifier, "caption": caption})
+def _suite(suite: SuiteReport, specs: dict[str, Any]) -> dict[str, Any]:
+    figures = [_figure(figure, suite.name, specs) for figure in suite.figures]
+    tables = [_table(table, suite.name) for table in suite.tables]
     return {
         "name": suite.name,
-        "tables": [
-            tables.results_table(suite.analysis),
-            tables.counts_table(suite.analysis),
-            tables.outcomes_table(suite.analysis),
-        ],
-        "figures": shown,
+        "answer": answer(suite.analysis),
+        "tables": tables[:_FIRST_TABLES],
+        "more_tables": tables[_FIRST_TABLES:],
+        "figures": figures[:_FIRST_FIGURES],
+        "more_figures": figures[_FIRST_FIGURES:],
+        "sections": [_section(section, f"{suite.name}/{section.name}", specs) for section in suite.sections],
+        "repeat": repeat_table(suite.analysis) if (suite.analysis.trials["role"] == "stl").any() else None,
+        "outcomes": suite.analysis.outcomes[["done", "diverged", "pruned", "failed"]].sum().to_dict(),
         "provenance": list(_flat(suite.provenance)),
     }
 
 
-def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """Return a chart's Vega-Lite specification without the configuration, which page and files bring along."""
-    spec: dict[str, Any] = chart.to_dict()
-    spec.pop("config", None)
-    return spec
+def _section(section: Section, folder: str, specs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": folder.replace("/", "-"),
+        "title": section.title,
+        "sentences": section.sentences,
+        "tables": [_table(table, folder) for table in section.tables],
+        "figures": [_figure(figure, folder, specs) for figure in section.figures],
+    }
 
 
-def _flat(provenance: dict[str, Any], prefix: str = "") -> Any:
+def _figure(figure: Figure, folder: str, specs: dict[str, Any]) -> dict[str, Any]:
+    panels = []
+    for position, specification in enumerate(specifications(figure)):
+        identifier = f"{folder}-{figure.name}-{position}".replace("/", "-")
+        specs[identifier] = specification
+        panels.append({"id": identifier, "height": specification.get("height", 300)})
+    return {
+        "panels": panels,
+        "caption": figure.caption,
+        "legend": figure.legend,
+        "files": {suffix.upper(): f"figures/{folder}/{figure.name}.{suffix}" for suffix in ("png", "svg", "pdf")},
+    }
+
+
+def _table(table: Table, folder: str) -> dict[str, Any]:
+    names = {"CSV": "csv", "Parquet": "parquet", "LaTeX": "tex"}
+    return {
+        "table": table,
+        "folder": folder,
+        "files": {word: f"tables/{folder}/{table.name}.{suffix}" for word, suffix in names.items()},
+    }
+
+
+def _colours() -> str:
+    """Return the palette as CSS variables, for the legends that panels share."""
+    light, dark = (
+        "".join(f"--colour-{position}:{colour};" for position, colour in enumerate(palette(is_dark)))
+        for is_dark in (False, True)
+    )
+    return f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
+
+
+def _flat(provenance: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in provenance.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key} ")
         else:
-            yield f"{prefix}{key}".replace("_", " "), value
-
-
-def _script_safe(text: str) -> str:
-    """Keep `text` from ending the script element that holds it."""
-    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+            yield (
+                f"{prefix}{key}".replace("_", " "),
+                "no" if value in (None, False) else "yes" if value is True else value,
+            )

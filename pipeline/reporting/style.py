@@ -20,6 +20,11 @@ def optimizer_order(optimizers: Iterable[str]) -> list[str]:
     return known + sorted(present - set(known))
 
 
+def palette(dark: bool = False) -> list[str]:
+    """Return the colours of categories, in order."""
+    return _DARK if dark else _LIGHT
+
+
 def vega_config(dark: bool = False) -> dict[str, Any]:
     """Return the Vega-Lite configuration of all figures; the ground is transparent so that the page shows."""
     ink, faint = ("#e8e8e8", "#4a4f57") if dark else ("#1b1f24", "#dfe3e8")
@@ -27,12 +32,29 @@ def vega_config(dark: bool = False) -> dict[str, Any]:
     return {
         "background": "transparent" if dark else "white",
         "font": _FONT,
-        "axis": text | {"gridColor": faint, "domainColor": ink, "tickColor": ink, "titleFontSize": 12, "titleFontWeight": 500},
-        "legend": text | {"orient": "top", "titleFontSize": 12, "titleFontWeight": 500, "symbolSize": 120, "labelLimit": 260},
+        "axis": text
+        | {"gridColor": faint, "domainColor": ink, "tickColor": ink, "titleFontSize": 12, "titleFontWeight": 500},
+        "legend": text
+        | {
+            "orient": "top",
+            "titleFontSize": 12,
+            "titleFontWeight": 500,
+            "symbolSize": 120,
+            "symbolOpacity": 1,
+            "symbolStrokeWidth": 3,
+            "labelLimit": 260,
+        },
         "header": text,
         "title": {"font": _FONT, "color": ink, "fontSize": 14, "anchor": "start", "fontWeight": 600},
         "text": {"color": ink, "font": _FONT},
         "rule": {"color": ink},
-        "view": {"stroke": None, "continuousWidth": 520, "continuousHeight": 320, "discreteWidth": 520, "discreteHeight": 320},
-        "range": {"category": _DARK if dark else _LIGHT, "diverging": {"scheme": "blueorange"}},
+        "view": {
+            "stroke": None,
+            "continuousWidth": 520,
+            "continuousHeight": 320,
+            "discreteWidth": 520,
+            "discreteHeight": 320,
+        },
+        "mark": {"color": palette(dark)[0]},
+        "range": {"category": palette(dark), "diverging": {"scheme": "blueorange"}},
     }

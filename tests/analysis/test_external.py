@@ -53,7 +53,13 @@ def test_learning_rates_are_not_selected_since_there_is_no_validation() -> None:
 
 def test_a_baseline_per_task_may_stand_in_rows_of_its_own() -> None:
     rows = pd.DataFrame(
-        {"weighting": "stl", "optimizer": "adam", "lr": [0.1, 0.2], "seg_miou": [0.5, np.nan], "depth_err": [np.nan, 1.0]}
+        {
+            "weighting": "stl",
+            "optimizer": "adam",
+            "lr": [0.1, 0.2],
+            "seg_miou": [0.5, np.nan],
+            "depth_err": [np.nan, 1.0],
+        }
     )
     table = pd.concat([rows, RUNS[RUNS["weighting"] != "stl"]])
     assert analyse_runs(table, ["seg_miou"], "stl", "mine.csv").baselines["test_mean"].tolist() == [0.5, 1.0]
@@ -67,13 +73,20 @@ def test_a_baseline_per_task_may_stand_in_rows_of_its_own() -> None:
         (RUNS, ["seg_mIou"], "stl", "--higher names `seg_mIou`, which is no metric; did you mean `seg_miou`"),
         (RUNS, [], "sttl", "no row has the baseline weighting `sttl`; did you mean `stl`"),
         (RUNS[:2], [], "stl", "every row is the baseline"),
-        (RUNS.assign(seg_miou=["0.5", "n/a", "1", "1", "1"]), [], "stl", "column `seg_miou` holds 'n/a', which is no number"),
+        (
+            RUNS.assign(seg_miou=["0.5", "n/a", "1", "1", "1"]),
+            [],
+            "stl",
+            "column `seg_miou` holds 'n/a', which is no number",
+        ),
         (RUNS.assign(lr=[0.1, 0.2, 1, 1, 1]), [], "stl", "has 2 different settings of `seg miou`"),
         (RUNS.assign(depth_err=[np.nan, np.nan, 1, 1, 1]), [], "stl", "has no value of `depth err`"),
         (RUNS.assign(depth_err=[0.0, 0.0, 1, 1, 1]), [], "stl", "the baseline of `depth err` is 0"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said(table: pd.DataFrame, higher: list[str], baseline: str, message: str) -> None:
+def test_what_is_wrong_with_a_table_is_said(
+    table: pd.DataFrame, higher: list[str], baseline: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         analyse_runs(table, higher, baseline, "mine.csv")
 
@@ -98,4 +111,6 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str, content: bytes | 
 def test_csv_and_parquet_are_the_same_table(tmp_path: Path) -> None:
     RUNS.to_csv(tmp_path / "mine.csv", index=False)
     RUNS.to_parquet(tmp_path / "mine.parquet")
-    pd.testing.assert_frame_equal(read_runs(tmp_path / "mine.csv"), read_runs(tmp_path / "mine.parquet"), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        read_runs(tmp_path / "mine.csv"), read_runs(tmp_path / "mine.parquet"), check_dtype=False
+    )

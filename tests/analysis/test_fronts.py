@@ -122,7 +122,10 @@ def test_differences_say_where_one_optimizer_attains_more(points: NDArray[np.flo
             for side in (adam[adam["seed"].isin(shared)], sgd[sgd["seed"].isin(shared)])
         ]
         covering = table[
-            (table["x_from"] <= goal[0]) & (goal[0] < table["x_to"]) & (table["y_from"] <= goal[1]) & (goal[1] < table["y_to"])
+            (table["x_from"] <= goal[0])
+            & (goal[0] < table["x_to"])
+            & (table["y_from"] <= goal[1])
+            & (goal[1] < table["y_to"])
         ]
         assert covering["difference"].sum() == pytest.approx(shares[0] - shares[1])
 

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.selection import best_epochs, measure_trials, select_baselines, select_learning_rates, with_delta_m
+from pipeline.analysis.selection import (
+    best_epochs,
+    measure_trials,
+    select_baselines,
+    select_learning_rates,
+    with_delta_m,
+)
 from pipeline.analysis.simulation import OBJECTIVES, SimulatedSweep, simulate_sweep
 from pipeline.analysis.suite import analyse_suite
 from pipeline.errors import UserError
@@ -81,10 +87,16 @@ def test_a_method_without_an_eligible_learning_rate_stays_in_the_table_without_f
     sweep = simulate_sweep()
     outcomes = sweep.sweep_outcomes.copy()
     outcomes.loc[(outcomes["weighting"] == "uw") & (outcomes["optimizer"] == "sgd"), "outcome"] = "diverged"
-    results, trials = analysed(SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, outcomes))
+    results, trials = analysed(
+        SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, outcomes)
+    )
     row = results[(results["weighting"] == "uw") & (results["optimizer"] == "sgd")]
     assert len(results) == 21 and row["lr"].isna().item() and row["test_delta_m_mean"].isna().item()
-    assert trials.loc[trials["outcome"] == "diverged", ["test_delta_m", "val_left_accuracy", "best_epoch"]].isna().all(axis=None)
+    assert (
+        trials.loc[trials["outcome"] == "diverged", ["test_delta_m", "val_left_accuracy", "best_epoch"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 def test_selection_never_sees_test_data() -> None:
@@ -97,7 +109,9 @@ def test_selection_never_sees_test_data() -> None:
     curves.loc[rows, "value"] = np.where(curves.loc[rows, "metric"] == "mae", 1e-6, 1.0)
     early = (curves["split"] == "test") & (curves["epoch"] == 1) & (curves["metric"] == "accuracy")
     curves.loc[early, "value"] = 1.0
-    after, trials = analysed(SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, curves, sweep.sweep_outcomes))
+    after, trials = analysed(
+        SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, curves, sweep.sweep_outcomes)
+    )
     chosen = ["weighting", "optimizer", "lr", "cell_key", "val_delta_m_mean"]
     pd.testing.assert_frame_equal(after[chosen], results[chosen])
     assert set(trials["best_epoch"].dropna()) == {4}
@@ -106,7 +120,9 @@ def test_selection_never_sees_test_data() -> None:
 def test_learning_rates_are_selected_from_a_table_without_test_columns() -> None:
     sweep = simulate_sweep()
     baselines = select_baselines(sweep.baseline_curves, sweep.baseline_outcomes, OBJECTIVES)
-    trials = with_delta_m(measure_trials(sweep.sweep_curves, sweep.sweep_outcomes, baselines, OBJECTIVES), baselines, OBJECTIVES)
+    trials = with_delta_m(
+        measure_trials(sweep.sweep_curves, sweep.sweep_outcomes, baselines, OBJECTIVES), baselines, OBJECTIVES
+    )
     blind = trials.drop(columns=[column for column in trials if column.startswith("test_")])
     pd.testing.assert_frame_equal(select_learning_rates(blind), select_learning_rates(trials))
 

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.analysis import statistics
-from pipeline.analysis.comparisons import compare_methods, compare_rankings, learning_rate_sensitivity, pareto_probability
+from pipeline.analysis.comparisons import (
+    compare_methods,
+    compare_rankings,
+    learning_rate_sensitivity,
+    pareto_probability,
+)
 from pipeline.analysis.objectives import Objective
 from pipeline.analysis.simulation import Truth, simulate_sweep
 from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
@@ -20,7 +25,12 @@ NORMAL = np.random.default_rng(7).normal(size=(12, 3))
 
 
 def test_few_seeds_trust_student_and_many_the_bootstrap() -> None:
-    assert [statistics.mean_interval(NORMAL[:n])[2] for n in (1, 2, 4, 5)] == ["none", "student_t", "student_t", "bootstrap_t"]
+    assert [statistics.mean_interval(NORMAL[:n])[2] for n in (1, 2, 4, 5)] == [
+        "none",
+        "student_t",
+        "student_t",
+        "bootstrap_t",
+    ]
     low, high, _ = statistics.mean_interval(np.array([[1.0], [3.0]]))
     assert (low[0], high[0]) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
     assert np.isnan(statistics.mean_interval(NORMAL[:1])[0]).all()
@@ -88,7 +98,9 @@ def test_membership_is_sure_for_the_clearly_best_and_even_between_equals() -> No
 
 
 def test_sensitivity_is_the_unbroken_range_around_the_best() -> None:
-    cells = pd.DataFrame({"weighting": "ew", "optimizer": "adam", "lr": [1.0, 0.1, 0.01, 0.001], "mean": [4.0, 20.0, 3.0, 0.0]})
+    cells = pd.DataFrame(
+        {"weighting": "ew", "optimizer": "adam", "lr": [1.0, 0.1, 0.01, 0.001], "mean": [4.0, 20.0, 3.0, 0.0]}
+    )
     row = learning_rate_sensitivity(cells, tolerance=5.0).iloc[0]
     assert (row["best_lr"], row["low_lr"], row["high_lr"]) == (0.001, 0.001, 0.01)
     assert row["decades"] == pytest.approx(1.0) and row["open_end"] == "low"
@@ -118,7 +130,9 @@ def test_clear_differences_are_found_with_their_sign_and_size() -> None:
     table = analysis_of(seeds=6, noise=0.5).comparisons
     adam_sgd = table[(table["question"] == "optimizer") & (table["a"] == "adam") & (table["b"] == "sgd")]
     assert (adam_sgd["p_holm"] < 0.01).all() and (adam_sgd["p"] <= adam_sgd["p_holm"]).all()
-    assert adam_sgd["difference"].mean() == pytest.approx(-(8.0 + 8.0), abs=0.5)  # effect 6 - 14, and a decade off its best rate
+    assert adam_sgd["difference"].mean() == pytest.approx(
+        -(8.0 + 8.0), abs=0.5
+    )  # effect 6 - 14, and a decade off its best rate
 
 
 def test_selected_methods_without_a_shared_seed_are_not_paired() -> None:
@@ -178,10 +192,13 @@ def test_the_interval_of_a_method_covers_its_true_delta_m() -> None:
         found = analysis.baselines.set_index(["task", "metric"])["test_mean"]
         for row in analysis.results.itertuples():
             percent = (
-                truth.weighting_effect[row.weighting] + truth.optimizer_effect[row.optimizer] + 8.0 * (row.optimizer == "sgd")
+                truth.weighting_effect[row.weighting]
+                + truth.optimizer_effect[row.optimizer]
+                + 8.0 * (row.optimizer == "sgd")
             )
             changes = [
-                1 - base * (1 - percent / 100) / found[(task, "accuracy")] for task, base in (("left", 0.84), ("right", 0.87))
+                1 - base * (1 - percent / 100) / found[(task, "accuracy")]
+                for task, base in (("left", 0.84), ("right", 0.87))
             ]
             changes.append(0.40 * (1 + percent / 100) / found[("mass", "mae")] - 1)
             covered.append(row.test_delta_m_low <= 100 * np.mean(changes) <= row.test_delta_m_high)

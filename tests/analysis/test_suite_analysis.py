@@ -25,7 +25,9 @@ def lay_out(directory: Path, sweep: SimulatedSweep) -> None:
         folder = directory / ("baselines" if stage == "baseline" else "sweep")
         write_table(folder / "curves.parquet", getattr(sweep, f"{stage}_curves"), CURVES)
         write_table(folder / "outcomes.parquet", getattr(sweep, f"{stage}_outcomes")[OUTCOMES.names], OUTCOMES)
-    write_atomically(directory / "sweep" / "metrics.json", canonical_json([asdict(objective) for objective in sweep.objectives]))
+    write_atomically(
+        directory / "sweep" / "metrics.json", canonical_json([asdict(objective) for objective in sweep.objectives])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,9 @@ def test_the_best_method_and_its_learning_rate_are_found(analysis: SuiteAnalysis
 def test_every_trial_has_one_row_and_diverged_ones_no_figures(analysis: SuiteAnalysis) -> None:
     trials = analysis.trials
     assert (
-        len(trials) == 7 * 3 * 3 * 2 + 3 * 3 * 2 and trials["trial_key"].is_monotonic_increasing and trials["trial_key"].is_unique
+        len(trials) == 7 * 3 * 3 * 2 + 3 * 3 * 2
+        and trials["trial_key"].is_monotonic_increasing
+        and trials["trial_key"].is_unique
     )
     assert analysis.outcomes[["done", "diverged", "pruned", "failed"]].sum().tolist() == [112, 14, 0, 0]
     finished = trials[(trials["role"] == "mtl") & (trials["outcome"] == "done")]
@@ -70,7 +74,9 @@ def test_adam_dominates_where_it_was_made_to(analysis: SuiteAnalysis) -> None:
 
 def test_curves_of_the_selected_methods_end_where_they_were_measured(analysis: SuiteAnalysis) -> None:
     curves = analysis.learning_curves
-    last = curves[(curves["quantity"] == "delta_m") & (curves["epoch"] == 4)].set_index(["weighting", "optimizer"])["mean"]
+    last = curves[(curves["quantity"] == "delta_m") & (curves["epoch"] == 4)].set_index(["weighting", "optimizer"])[
+        "mean"
+    ]
     results = analysis.results.set_index(["weighting", "optimizer"])["val_delta_m_mean"]
     pd.testing.assert_series_equal(last.sort_index(), results.sort_index(), check_names=False)
     assert set(curves["quantity"]) == {"delta_m", "train_loss", "val_loss", "weight"}
@@ -87,7 +93,9 @@ def test_a_suite_in_which_everything_diverged_is_still_analysed() -> None:
 
 def test_a_single_seed_is_analysed_without_intervals() -> None:
     sweep = simulate_sweep(seeds=1)
-    analysis = analyse_suite(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, OBJECTIVES)
+    analysis = analyse_suite(
+        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, OBJECTIVES
+    )
     assert analysis.results["test_delta_m_std"].isna().all() and set(analysis.results["interval"].dropna()) == {"none"}
     assert analysis.pareto_probability["probability"].isna().all()
 
@@ -112,15 +120,24 @@ def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
                 getattr(read, field.name), getattr(written, field.name), check_dtype=False, check_categorical=False
             )
     types = {column.name: str(column.type) for column in pq.read_schema(tmp_path / "trials.parquet")}
-    assert {types[name] for name in ("trial_key", "cell_key", "suite", "role", "task", "weighting", "outcome")} == {"string"}
-    assert (types["seed"], types["lr"], types["best_epoch"], types["test_delta_m"]) == ("int64", "double", "int32", "double")
+    assert {types[name] for name in ("trial_key", "cell_key", "suite", "role", "task", "weighting", "outcome")} == {
+        "string"
+    }
+    assert (types["seed"], types["lr"], types["best_epoch"], types["test_delta_m"]) == (
+        "int64",
+        "double",
+        "int32",
+        "double",
+    )
 
 
 def test_types_of_the_trial_table_do_not_depend_on_how_the_sweep_went(tmp_path: Path) -> None:
     sweep = simulate_sweep()
     lay_out(tmp_path / "good", sweep)
     diverged = sweep.sweep_outcomes.assign(outcome="diverged")
-    lay_out(tmp_path / "bad", SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, diverged))
+    lay_out(
+        tmp_path / "bad", SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, diverged)
+    )
     for run in ("good", "bad"):
         analyse_directory(tmp_path / run)
     assert pq.read_schema(tmp_path / "good" / "trials.parquet") == pq.read_schema(tmp_path / "bad" / "trials.parquet")

@@ -1,15 +1,28 @@
-// Draws the figures in the reader's colours, and sorts tables by the column whose heading is pressed.
+// Draws each figure when it comes near the screen, in the reader's colours, and sorts tables by the heading pressed.
 (function () {
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const options = () => ({ actions: false, renderer: "svg", config: dark.matches ? figures.dark : figures.light });
-  const draw = () => Object.entries(figures.specs).forEach(([id, spec]) => vegaEmbed("#" + id, spec, options()));
-  draw();
-  dark.addEventListener("change", draw);
+  const drawn = new Set();
+
+  const draw = (place) => {
+    const config = structuredClone(dark.matches ? figures.dark : figures.light);
+    config.background = "transparent";
+    config.legend.columns = Math.max(2, Math.floor(place.clientWidth / 120));
+    if (place.dataset.sharedLegend === "yes") config.legend.disable = true;
+    drawn.add(place);
+    return vegaEmbed(place, figures.specs[place.id], { actions: false, renderer: "svg", config });
+  };
+  const watcher = new IntersectionObserver((entries) => {
+    entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => { watcher.unobserve(target); draw(target); });
+  }, { rootMargin: "800px" });
+  const places = [...document.querySelectorAll(".chart")];
+  places.forEach((place) => watcher.observe(place));
+  dark.addEventListener("change", () => drawn.forEach(draw));
+  window.addEventListener("beforeprint", () => places.filter((place) => !drawn.has(place)).forEach(draw));
 
   const value = (row, column) => {
     const text = row.cells[column].dataset.sort;
-    const number = Number(text.replace("inf", "Infinity"));
+    const number = text === "inf" ? Infinity : Number(text);
     return text === "" || Number.isNaN(number) ? text : number;
   };
   document.querySelectorAll("table.sortable th button").forEach((button) => {

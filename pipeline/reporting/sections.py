@@ -1,0 +1,74 @@
+"""Sections that other studies add to the page (gradients, robustness, toy, loss scaling): they describe, this room shows.
+
+A study that has run leaves a directory with `section.json`:
+
+    {"title": "...", "sentences": ["..."],
+     "tables": [{"name": "...", "caption": "...", "file": "x.csv"}],
+     "figures": [{"name": "...", "caption": "...", "file": "y.json"}]}
+
+Tables are CSV files; figures are Vega-Lite specifications with their data inside. A study that has
+not run has no such file and no section.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from pipeline.errors import UserError
+from pipeline.reporting.figure import Figure
+from pipeline.reporting.table import Table, from_frame
+
+SUITE_STUDIES = ("gradients", "robustness")
+OWN_STUDIES = ("toy", "loss_scaling")
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one study has to say."""
+
+    name: str
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+
+
+def read_sections(directory: Path, studies: tuple[str, ...]) -> tuple[Section, ...]:
+    """Read the sections of the `studies` that have run under `directory`.
+
+    Raises:
+        UserError: a section is there but damaged, or names a file that is not.
+    """
+    present = [study for study in studies if (directory / study / "section.json").exists()]
+    return tuple(_read_section(directory / study, study) for study in present)
+
+
+def _read_section(directory: Path, name: str) -> Section:
+    path = directory / "section.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        return Section(
+            name=name,
+            title=content["title"],
+            sentences=tuple(content["sentences"]),
+            tables=tuple(
+                from_frame(entry["name"], entry["caption"], pd.read_csv(directory / entry["file"]))
+                for entry in content["tables"]
+            ),
+            figures=tuple(
+                Figure(entry["name"], entry["caption"], (alt.Chart.from_json((directory / entry["file"]).read_text()),))
+                for entry in content["figures"]
+            ),
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"`{path}` names `{error.filename}`, which is missing; run `dvc repro` to make it.") from error
+    except (ValueError, KeyError, TypeError, pd.errors.ParserError) as error:
+        raise UserError(
+            f"`{path}` is damaged ({' '.join(str(error).split())[:200]}); delete it and run `dvc repro`."
+        ) from error
