@@ -40,11 +40,11 @@ def user_errors() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-@app.command()
-def plan(suites: Suites = None) -> None:
+@app.command("plan")
+def show_plan(suites: Suites = None) -> None:
     """Show what would run: trials by method, and how many of them are finished."""
     from pipeline.sweep.plan import check_names, count_by_method
-    from pipeline.sweep.runner import open_plan
+    from pipeline.sweep.context import open_plan
 
     with user_errors():
         params = load_params()
@@ -55,8 +55,8 @@ def plan(suites: Suites = None) -> None:
             )
             total = 0
             for stage in ("baselines", "sweep"):
-                trials, finished = open_plan(params, suite, stage)
-                for row in count_by_method(trials, finished):
+                plan = open_plan(params, suite, stage)
+                for row in count_by_method(plan.trials, plan.ledger.finished_keys()):
                     table.add_row(
                         stage, row.method, str(row.planned), str(row.finished), str(row.planned - row.finished)
                     )

@@ -4,8 +4,9 @@
 
 - `spec.json`           the trial, written when it first starts
 - `result.json`         outcome, cause, curve, cost and provenance; its presence *is* "finished"
+- `paused.json`         the same of a trial that a strategy stopped for now, removed when it finishes
 - `best.safetensors`    weights of the best epoch by the sweep's own score (a cache)
-- `resume.pt`           where to go on; removed when the trial finishes
+- `resume.pt`           where to go on; removed when the trial finishes, but for a pruned one
 
 Every file is written under a temporary name, synced and renamed, so a crash at any instruction
 leaves it whole or absent. Views (MLflow, tables, the Optuna study) are rebuilt from here.
@@ -15,16 +16,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.files import write_atomically
-from pipeline.trials import Execution, FinishedTrial, Trial, TrialResult
+from pipeline.files import canonical_json, write_atomically
+from pipeline.trials import Execution, FinishedTrial, Outcome, Trial, TrialResult
 
 RESULT = "result.json"
+PAUSED = "paused.json"
 SPEC = "spec.json"
 RESUME = "resume.pt"
 BEST = "best.safetensors"
@@ -67,17 +68,18 @@ class Ledger:
         """Record that `trial` was begun."""
         path = self._path(trial.key, SPEC)
         if not path.exists():
-            write_atomically(path, _to_bytes(trial.to_json()))
+            write_atomically(path, canonical_json(trial.to_json()))
+
+    def pause(self, paused: FinishedTrial) -> None:
+        """Record how far a trial has got that may go on from its resume point."""
+        write_atomically(self._path(paused.trial.key, PAUSED), _to_bytes(paused))
 
     def finish(self, finished: FinishedTrial) -> None:
-        """Record a trial's end, once; its resume point is dropped."""
-        content = {
-            "trial": finished.trial.to_json(),
-            "result": finished.result.to_json(),
-            "execution": asdict(finished.execution),
-        }
-        write_atomically(self._path(finished.trial.key, RESULT), _to_bytes(content))
-        self._path(finished.trial.key, RESUME).unlink(missing_ok=True)
+        """Record a trial's end; only a pruned trial, which keeps its resume point, may end again."""
+        write_atomically(self._path(finished.trial.key, RESULT), _to_bytes(finished))
+        self._path(finished.trial.key, PAUSED).unlink(missing_ok=True)
+        if finished.result.outcome is not Outcome.PRUNED:
+            self._path(finished.trial.key, RESUME).unlink(missing_ok=True)
 
     def read(self, key: str) -> FinishedTrial:
         """Return the finished trial called `key`.
@@ -86,21 +88,16 @@ class Ledger:
             UserError: there is none, or its file was damaged from outside.
         """
         path = self._path(key, RESULT)
-        try:
-            content = json.loads(path.read_bytes())
-            return FinishedTrial(
-                Trial.from_json(content["trial"]),
-                TrialResult.from_json(content["result"]),
-                Execution(**content["execution"]),
-            )
-        except FileNotFoundError as error:
-            raise UserError(
-                f"trial `{key}` is not in the ledger {self.directory}; `mtlsweep status` lists what is."
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again."
-            ) from error
+        if not path.exists():
+            raise UserError(f"trial `{key}` is not in the ledger {self.directory}; `mtlsweep status` lists what is.")
+        return _read(path)
+
+    def read_paused(self) -> Iterator[FinishedTrial]:
+        """Yield every trial that a strategy stopped for now, in the order of keys."""
+        finished = self.finished_keys()
+        for path in sorted(self.directory.glob(f"*/{PAUSED}")):
+            if path.parent.name not in finished:
+                yield _read(path)
 
     def read_all(self) -> Iterator[FinishedTrial]:
         """Yield every finished trial, in the order of keys."""
@@ -128,5 +125,24 @@ class Ledger:
         return self.directory / key / name
 
 
-def _to_bytes(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, allow_nan=False).encode()
+def _to_bytes(finished: FinishedTrial) -> bytes:
+    content = {
+        "trial": finished.trial.to_json(),
+        "result": finished.result.to_json(),
+        "execution": asdict(finished.execution),
+    }
+    return json.dumps(content, sort_keys=True, allow_nan=False).encode()
+
+
+def _read(path: Path) -> FinishedTrial:
+    try:
+        content = json.loads(path.read_bytes())
+        return FinishedTrial(
+            Trial.from_json(content["trial"]),
+            TrialResult.from_json(content["result"]),
+            Execution(**content["execution"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again."
+        ) from error

@@ -89,7 +89,7 @@ class Sweep(Section):
     (AdaTask with Adam, say, which no other optimizer can take).
     """
 
-    strategy: Literal["grid"] = "grid"
+    strategy: Choice = Choice(name="grid")
     weightings: Choices
     optimizers: Choices
     methods: Annotated[tuple[Method, ...], AfterValidator(_without_repeats)] = ()

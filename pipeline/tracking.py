@@ -133,10 +133,10 @@ class Tracker:
                 "start it, or set `resources.tracking_uri` in params.yaml (nothing was trained)."
             ) from error
 
-    @property
-    def complete_keys(self) -> set[str]:
-        """Keys of the trials whose runs are whole and compare with the reference at hand."""
-        return {key for key, run in self._runs.items() if run.status != "RUNNING" and run.reference == self._reference}
+    def has(self, finished: FinishedTrial) -> bool:
+        """Whether the run of a finished trial is whole, of the same outcome, and compared with the reference at hand."""
+        run = self._runs.get(finished.trial.key)
+        return run is not None and run.status == STATUS[finished.result.outcome] and run.reference == self._reference
 
     def drop_unfinished(self) -> None:
         """Delete runs left RUNNING by a sweep that died. Only the holder of the suite's lease may call it."""
@@ -153,7 +153,7 @@ class Tracker:
     def finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
         """Bring the run of a finished trial to what the ledger says, whatever it held before."""
         key, curve = finished.trial.key, finished.result.curve
-        if key in self.complete_keys:
+        if self.has(finished):
             return
         run = self._runs.get(key)
         expected = {_row(record) for record in curve}

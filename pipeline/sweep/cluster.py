@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,21 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.errors import UserError
 from pipeline.params import Resources
 from pipeline.sweep.driver import Driver
-from pipeline.sweep.search import PlanSearcher
+from pipeline.sweep.search import StrategySearcher
 from pipeline.sweep.stopping import StopRequest, TuneStopper
 from pipeline.sweep.worker import Keeper, WorkerSetup, train
-from pipeline.trials import Trial
 
 OBJECT_STORE_BYTES = 200_000_000
 """Checkpoints in flight; data is memory-mapped from disk and never enters the object store."""
 
 
 def execute(
-    pending: Sequence[Trial],
     driver: Driver,
     resources: Resources,
     data_directory: Path,
     score: Callable[[Mapping[str, float]], float],
 ) -> None:
-    """Run `pending` to their ends, or until a stop is asked for; `driver` is told everything.
+    """Run what the driver's strategy wants until it wants no more, or a stop is asked for; the driver is told everything.
 
     Raises:
         UserError: no cluster can be reached, or no trial fits on it.
@@ -49,7 +47,7 @@ def execute(
     _connect(resources)
     try:
         slots = _slots(resources)
-        driver.progress.slots = min(slots, len(pending))
+        driver.progress.slots = slots
         with StopRequest() as stop, tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here).remote(driver.ledger)
@@ -66,8 +64,8 @@ def execute(
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(train, setup=setup), share),
                 tune_config=tune.TuneConfig(
-                    search_alg=PlanSearcher(pending, driver.study, stop.requested),
-                    num_samples=len(pending),
+                    search_alg=StrategySearcher(driver.strategy, driver.study, stop.requested),
+                    num_samples=-1,  # until the searcher says there is no more
                     max_concurrent_trials=slots,
                     reuse_actors=True,
                 ),

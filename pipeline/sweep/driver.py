@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray.tune import Callback
@@ -14,6 +14,7 @@ from pipeline.sweep.progress import Progress
 from pipeline.sweep.recorder import Recorder
 from pipeline.sweep.reference import Reference
 from pipeline.sweep.search import Unsaved
+from pipeline.sweep.strategies import Strategy
 from pipeline.sweep.study import CellStudy
 from pipeline.trials import Execution, FinishedTrial, Outcome, Trial, TrialResult
 
@@ -25,6 +26,7 @@ class Driver(Unsaved, Callback):
         ledger: the truth.
         recorder: MLflow's writer.
         progress: what people watch.
+        strategy: decides what is trained further.
         study: the Optuna study, if the stage has one.
         reference: what the live Delta_m compares with.
         provenance: recorded with every result.
@@ -35,18 +37,21 @@ class Driver(Unsaved, Callback):
         ledger: Ledger,
         recorder: Recorder,
         progress: Progress,
+        strategy: Strategy,
         study: CellStudy | None,
         reference: Reference,
         provenance: Mapping[str, Any],
     ) -> None:
         self.ledger = ledger
         self.progress = progress
+        self.strategy = strategy
         self.study = study
         self._recorder = recorder
         self._reference = reference
         self._provenance = provenance
         self._started_at: dict[str, float] = {}
         self._trials: dict[str, Trial] = {}
+        self._paused: dict[str, FinishedTrial] = {}
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Record that a trial begins."""
@@ -61,7 +66,7 @@ class Driver(Unsaved, Callback):
         """Take one epoch, or the end of a trial."""
         ours = self._trial(trial)
         if "result" in result:
-            self._finish(ours, TrialResult.from_json(result["result"]), result["host"], trial.num_failures)
+            self._end(ours, TrialResult.from_json(result["result"]), result["host"], trial.num_failures)
         elif "record" in result:
             record = TrialResult.from_json(result["record"]).curve[0]
             self._recorder.epoch(ours, record, self._started_at[ours.key])
@@ -72,9 +77,15 @@ class Driver(Unsaved, Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Take a trial whose worker died as often as `resources.worker_retries` allows."""
         detail = str((trial.error_file and trial.get_error()) or "the worker process died")
-        self._finish(self._trial(trial), TrialResult(Outcome.FAILED, (), "worker", detail), "", trial.num_failures - 1)
+        self._end(self._trial(trial), TrialResult(Outcome.FAILED, (), "worker", detail), "", trial.num_failures - 1)
 
-    def _finish(self, trial: Trial, result: TrialResult, host: str, failures: int) -> None:
+    def cut(self, trials: Sequence[Trial], known: Mapping[str, FinishedTrial]) -> None:
+        """Record trials that the strategy will not train further, with what is known of each."""
+        for trial in trials:
+            seen = self._paused.pop(trial.key, None) or known[trial.key]
+            self._record(seen)
+
+    def _end(self, trial: Trial, result: TrialResult, host: str, failures: int) -> None:
         execution = Execution(
             started_at=self._started_at[trial.key],
             finished_at=time.time(),
@@ -83,7 +94,17 @@ class Driver(Unsaved, Callback):
             attempts=failures + 1,
             provenance=self._provenance,
         )
-        finished = FinishedTrial(trial, result, execution)
+        seen = FinishedTrial(trial, result, execution)
+        if result.outcome is Outcome.PRUNED:  # the strategy stopped it for now; it may go on, or be cut
+            self._paused[trial.key] = seen
+            self.ledger.pause(seen)
+            self.progress.pause(seen)
+        else:
+            self._record(seen)
+        self.cut(self.strategy.take(seen), {})
+
+    def _record(self, finished: FinishedTrial) -> None:
+        """Write a trial's end to the ledger first, then to the views."""
         self.ledger.finish(finished)
         self._recorder.finish(finished)
         self.progress.finish(finished)

@@ -35,8 +35,8 @@ class MethodCount:
     finished: int
 
 
-def plan_trials(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fingerprint: str) -> tuple[Trial, ...]:
-    """Return the trials of one stage of a suite, all of one seed before any of the next.
+def plan_cells(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fingerprint: str) -> tuple[Cell, ...]:
+    """Return the cells of one stage of a suite.
 
     Args:
         name: of the suite.
@@ -50,9 +50,7 @@ def plan_trials(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fin
             that does not exist; the message names the field of params.yaml.
     """
     make_cells = _baseline_cells if stage == "baselines" else _grid_cells
-    cells = make_cells(name, suite, tuple(tasks), fingerprint)
-    seeds = suite.baselines.seeds if stage == "baselines" else suite.sweep.seeds
-    return tuple(Trial(cell, seed) for seed in seeds for cell in cells)
+    return tuple(make_cells(name, suite, tuple(tasks), fingerprint))
 
 
 def check_names(name: str, suite: Suite) -> None:

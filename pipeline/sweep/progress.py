@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,7 @@ class Progress:
 
     Attributes:
         title: suite and stage.
-        planned: number of trials of the plan.
+        total: says how many trials the sweep has as far as is known now.
         slots: trials at once.
         outcomes: finished trials by outcome, those of earlier sweeps included.
         running: by trial key: name, epochs finished, epochs in all, Delta_m.
@@ -39,7 +39,7 @@ class Progress:
     """
 
     title: str
-    planned: int
+    total: Callable[[], int]
     slots: int = 1
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -58,6 +58,10 @@ class Progress:
         if delta_m is not None and delta_m < self.best[0]:
             self.best = (delta_m, trial.name)
 
+    def pause(self, paused: FinishedTrial) -> None:
+        """Take in a trial that was stopped for now."""
+        self.running.pop(paused.trial.key, None)
+
     def finish(self, finished: FinishedTrial) -> None:
         """Take in the end of a trial."""
         self.running.pop(finished.trial.key, None)
@@ -69,13 +73,13 @@ class Progress:
         """Forecast of the time left, from the mean cost of the trials finished in this sweep."""
         if not self.seconds:
             return None
-        left = self.planned - self.outcomes.total()
+        left = self.total() - self.outcomes.total()
         begun = sum(entry["epoch"] / entry["epochs"] for entry in list(self.running.values()))
         return max(left - begun, 0) * sum(self.seconds) / len(self.seconds) / self.slots
 
     def line(self) -> str:
         """Return the state as one line."""
-        parts = [f"{self.title}: {self.outcomes.total()}/{self.planned} finished"]
+        parts = [f"{self.title}: {self.outcomes.total()}/{self.total()} finished"]
         parts += [
             f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()) if outcome is not Outcome.DONE
         ]
@@ -90,7 +94,7 @@ class Progress:
         """Return the state as plain data, for `mtlsweep status`."""
         return {
             "title": self.title,
-            "planned": self.planned,
+            "planned": self.total(),
             "outcomes": {outcome.value: count for outcome, count in sorted(self.outcomes.items())},
             "running": list(self.running.values()),
             "eta_seconds": self.eta_seconds,
@@ -107,7 +111,7 @@ class Progress:
         best = f"{self.best[0]:+.2f} %  {self.best[1]}" if math.isfinite(self.best[0]) else "-"
         counts = [self.outcomes[outcome] for outcome in (Outcome.DONE, Outcome.DIVERGED, Outcome.FAILED)]
         table.add_row(
-            str(self.planned), str(counts[0]), str(len(self.running)), str(counts[1]), str(counts[2]), eta, best
+            str(self.total()), str(counts[0]), str(len(self.running)), str(counts[1]), str(counts[2]), eta, best
         )
         if self.note:
             table.caption = self.note

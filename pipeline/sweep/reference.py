@@ -24,10 +24,12 @@ class Reference:
     Attributes:
         objectives: the metrics of the suite's tasks.
         values: for `val` and `test`, the baseline of each objective by its name.
+        noise: standard deviation of validation Delta_m over seeds of single-task training, by epoch, in percent.
     """
 
     objectives: tuple[Objective, ...]
     values: Mapping[str, Mapping[str, float]]
+    noise: tuple[float, ...] = ()
 
     @property
     def key(self) -> str:
@@ -35,6 +37,10 @@ class Reference:
         return content_hash(
             {split: {k: encode_float(v) for k, v in values.items()} for split, values in self.values.items()}
         )
+
+    def seed_noise(self, epoch: int) -> float:
+        """Return `noise` at an epoch (1-based), that of the last one known behind it; 0 when it was not measured."""
+        return self.noise[min(epoch, len(self.noise)) - 1] if self.noise else 0.0
 
     def compare(self, epochs: Sequence[Mapping[str, float]], split: str) -> pd.DataFrame:
         """Return Delta_m of each epoch: columns `delta_m`, `delta_m_<task>`, ..., in percent."""
@@ -62,3 +68,30 @@ class Reference:
         compared = self.compare(epochs, "val")
         finite = compared[compared["delta_m"].map(math.isfinite)]
         return None if finite.empty else finite.loc[finite["delta_m"].idxmin()]
+
+
+def seed_noise(curves: pd.DataFrame, cells: Mapping[str, Sequence[str]], reference: Reference) -> tuple[float, ...]:
+    """Return how far Delta_m moves with the seed alone, by epoch, in percent.
+
+    Every metric is taken as independent: with s_k the standard deviation of metric k over the seeds of
+    its task's baseline, relative to the baseline B_k, it is 100 / K sqrt(sum of s_k^2 over the K metrics).
+
+    Args:
+        curves: raw curves of the baselines.
+        cells: trial keys of the replicates of each task's selected baseline.
+        reference: the baselines' values.
+
+    Returns:
+        Nothing when a task has a single seed, since one value has no spread.
+    """
+    counted = [objective for objective in reference.objectives if objective.in_delta_m]
+    if any(len(cells[objective.task]) < 2 for objective in counted):
+        return ()
+    validation = curves[curves["split"] == "val"]
+    variances = []
+    for objective in counted:
+        own = validation["trial_key"].isin(cells[objective.task]) & (validation["metric"] == objective.metric)
+        spread = validation[own & (validation["task"] == objective.task)].groupby("epoch")["value"].std()
+        variances.append((spread / reference.values["val"][objective.name]) ** 2)
+    total = pd.concat(variances, axis=1).sum(axis=1).sort_index()
+    return tuple(float(value) for value in 100 / len(counted) * total**0.5)

@@ -4,102 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from pipeline import paths
-from pipeline.analysis.objectives import Objective
-from pipeline.analysis.selection import select_baselines
-from pipeline.analysis.tables import CURVES, OUTCOMES, read_table, write_table
-from pipeline.data import DATASETS, Dataset, PreparedData, open_prepared
+from pipeline.analysis.tables import CURVES, OUTCOMES, write_table
 from pipeline.errors import UserError
 from pipeline.files import content_hash, write_atomically
-from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.sweep import tables
 from pipeline.sweep.cluster import execute
+from pipeline.sweep.context import StageContext, open_stage, read_reference
 from pipeline.sweep.driver import Driver
 from pipeline.sweep.lease import Lease
-from pipeline.sweep.plan import Stage, plan_trials
+from pipeline.sweep.plan import Stage
 from pipeline.sweep.progress import Progress, ProgressDisplay
 from pipeline.sweep.provenance import read_provenance
 from pipeline.sweep.recorder import Recorder
 from pipeline.sweep.reference import Reference
 from pipeline.sweep.study import CellStudy
 from pipeline.tracking import Tracker
-from pipeline.trials import FinishedTrial, Outcome, Trial
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """All that a stage of a suite is about, read before anything runs.
-
-    Attributes:
-        suite: its name.
-        stage: `baselines` or `sweep`.
-        data: the prepared data.
-        plan: the trials the stage wants.
-        ledger: the suite's ledger.
-        reference: what Delta_m compares with; without values for baselines.
-    """
-
-    suite: str
-    stage: Stage
-    data: PreparedData
-    plan: tuple[Trial, ...]
-    ledger: Ledger
-    reference: Reference
-
-    @property
-    def pending(self) -> list[Trial]:
-        """Plan minus ledger."""
-        finished = self.ledger.finished_keys()
-        return [trial for trial in self.plan if trial.key not in finished]
-
-
-def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
-    """Read data, plan and baselines of a stage.
-
-    Raises:
-        UserError: unknown suite, wrong params, data not prepared, or baselines missing.
-    """
-    data = open_prepared(paths.prepared(suite))
-    plan = plan_trials(suite, params.suite(suite), stage, [task.name for task in data.tasks], data.fingerprint)
-    objectives = tuple(Objective(**definition) for definition in tables.metric_definitions(data.tasks))
-    reference = read_reference(suite, objectives) if stage == "sweep" else Reference(objectives, {})
-    return StageContext(suite, stage, data, plan, Ledger(params.resources.ledger_root, suite), reference)
-
-
-def open_plan(params: Params, suite: str, stage: Stage) -> tuple[tuple[Trial, ...], set[str]]:
-    """Return the trials of a stage and the keys of all finished ones.
-
-    Needs neither baselines nor prepared data: without the latter no trial can be finished, and the
-    plan is that of the raw data's tasks.
-
-    Raises:
-        UserError: unknown suite, wrong params, or raw data that is missing.
-    """
-    section = params.suite(suite)
-    if not paths.prepared(suite).exists():
-        dataset: Dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
-        dataset.require_raw_data()
-        return plan_trials(suite, section, stage, [task.name for task in dataset.tasks], "not prepared"), set()
-    data = open_prepared(paths.prepared(suite))
-    trials = plan_trials(suite, section, stage, [task.name for task in data.tasks], data.fingerprint)
-    return trials, Ledger(params.resources.ledger_root, suite).finished_keys()
-
-
-def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
-    """Return the single-task values that the tables of the stage `baselines` give.
-
-    Raises:
-        UserError: the stage has not run, or none of a task's learning rates finished.
-    """
-    directory = paths.stage_tables(suite, "baselines")
-    curves = read_table(directory / "curves.parquet", CURVES.names, ["split", "task", "metric"])
-    outcomes = read_table(directory / "outcomes.parquet", OUTCOMES.names)
-    return Reference(objectives, select_baselines(curves, outcomes, objectives).values)
+from pipeline.trials import FinishedTrial, Outcome
 
 
 def run_stage(params: Params, suite: str, stage: Stage) -> None:
@@ -113,37 +37,29 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
     context.ledger.prepare()
     with Lease(context.ledger.directory, suite):
         provenance = read_provenance()
-        sweep_id = content_hash([trial.key for trial in context.plan])
         tracker = _tracker(params, suite, context.reference)
         tracker.drop_unfinished()
-        recorder = Recorder(tracker, {"sweep_id": sweep_id})
-        recorded = tracker.complete_keys
-        planned = {trial.key for trial in context.plan}
-        known = [one for one in context.ledger.read_all() if one.trial.key in planned]
-        for one in known:
-            if one.trial.key not in recorded:
+        recorder = Recorder(tracker, {"sweep_id": _sweep_id(context)})
+        finished = context.plan.read_finished()
+        for one in finished:
+            if not tracker.has(one):
                 recorder.finish(one)
-        progress = Progress(
-            f"{suite} {stage}", len(context.plan), outcomes=Counter(one.result.outcome for one in known)
-        )
-        pending = context.pending
-        if pending:
-            with ProgressDisplay(progress, progress_path(context.ledger, context.stage)):
-                driver = Driver(
-                    context.ledger, recorder, progress, _study(context, known), context.reference, provenance
-                )
-                execute(pending, driver, params.resources, context.data.directory, context.reference.score)
+        known = context.plan.read_known()
+        strategy = context.make_strategy(known)
+        outcomes = Counter(one.result.outcome for one in finished)
+        progress = Progress(f"{suite} {stage}", strategy.total, outcomes=outcomes)
+        if strategy.wanted():
+            with ProgressDisplay(progress, context.progress_path):
+                study = _study(context, finished)
+                driver = Driver(context.ledger, recorder, progress, strategy, study, context.reference, provenance)
+                driver.cut(strategy.cut_now(), known)
+                execute(driver, params.resources, context.data.directory, context.reference.score)
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
-        finished = [context.ledger.read(key) for key in sorted(planned & context.ledger.finished_keys())]
+        finished = context.plan.read_finished()
         _check_complete(context, finished, params.resources.failed_share_limit)
         _write_tables(context, tracker, finished, provenance)
-
-
-def progress_path(ledger: Ledger, stage: Stage) -> Path:
-    """File in which a running stage says how far it is."""
-    return ledger.directory / f"progress-{stage}.json"
 
 
 def rebuild_tracking(params: Params, suite: str) -> int:
@@ -172,19 +88,24 @@ def _tracker(params: Params, suite: str, reference: Reference) -> Tracker:
     return Tracker(params.resources.tracking_uri, suite, reference.derive, reference.key if reference.values else "")
 
 
-def _study(context: StageContext, known: Sequence[FinishedTrial]) -> CellStudy | None:
+def _sweep_id(context: StageContext) -> str:
+    return content_hash([[trial.key for trial in context.plan.trials], context.strategy.model_dump(mode="json")])
+
+
+def _study(context: StageContext, finished: Iterable[FinishedTrial]) -> CellStudy | None:
     if context.stage == "baselines":
         return None
-    study = CellStudy(paths.results(context.suite) / "optuna.journal", context.plan, context.reference)
-    study.restore(known)
+    path = paths.results(context.suite) / "optuna.journal"
+    study = CellStudy(path, context.plan.cells, len(context.plan.seeds), context.reference)
+    study.restore(finished)
     return study
 
 
 def _check_complete(context: StageContext, finished: Sequence[FinishedTrial], failed_share_limit: float) -> None:
-    missing = len(context.plan) - len(finished)
-    if missing:
+    strategy = context.make_strategy(context.plan.read_known())
+    if strategy.wanted():
         raise UserError(
-            f"stopped with {len(finished)} of {len(context.plan)} trials of `{context.suite}` {context.stage} finished; "
+            f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished; "
             "run `dvc repro` again to go on, nothing is trained twice."
         )
     failed = [one for one in finished if one.result.outcome is Outcome.FAILED]

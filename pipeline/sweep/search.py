@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from pipeline.sweep.strategies import Strategy
 from pipeline.sweep.study import CellStudy
-from pipeline.trials import Trial
 
 
 class Unsaved:
@@ -19,37 +18,35 @@ class Unsaved:
         return {}
 
 
-class PlanSearcher(Unsaved, Searcher):
-    """Hands the pending trials of a plan to Tune, cell by cell in the order Optuna asks for.
+class StrategySearcher(Unsaved, Searcher):
+    """Hands the trials a strategy wants to Tune, and enters their cells into the Optuna study.
 
     Args:
-        pending: plan minus ledger.
-        study: the suite's Optuna study, or None (baselines), when the plan's own order holds.
+        strategy: decides.
+        study: the suite's Optuna study, or None (baselines).
         stopping: says whether no further trial shall start.
     """
 
-    def __init__(self, pending: Sequence[Trial], study: CellStudy | None, stopping: Callable[[], bool]) -> None:
+    def __init__(self, strategy: Strategy, study: CellStudy | None, stopping: Callable[[], bool]) -> None:
         super().__init__()
-        self._by_cell: dict[str, list[Trial]] = defaultdict(list)
-        for trial in pending:
-            self._by_cell[trial.cell.key].append(trial)
-        self._order = iter(list(self._by_cell)) if study is None else iter(study.next_cell, None)
-        self._current: list[Trial] = []
+        self._strategy = strategy
+        self._study = study
         self._stopping = stopping
+        self._running: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, or `Searcher.FINISHED` when there is none."""
-        while not self._current:
-            cell_key = next(self._order, None)
-            if cell_key is None:
-                return Searcher.FINISHED
-            self._current = list(self._by_cell[cell_key])
-        if self._stopping():
-            return Searcher.FINISHED
-        return {"trial": self._current.pop(0).to_json()}
+        """Return the configuration of the next trial, None to be asked again, or `Searcher.FINISHED`."""
+        assignment = None if self._stopping() else self._strategy.next()
+        if assignment is None:
+            return None if self._running and not self._stopping() else Searcher.FINISHED
+        if self._study is not None:
+            self._study.begin(assignment.trial.cell)
+        self._running.add(trial_id)
+        return {"trial": assignment.trial.to_json(), "until": assignment.until}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: the driver tells the study what it writes to the ledger."""
+        """Forget a trial; its result went to the strategy through the driver, with the ledger."""
+        self._running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing, see `Unsaved`."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from pipeline.ledger import Ledger
 from pipeline.params import Params
+from pipeline.sweep.context import open_plan, progress_path
 from pipeline.sweep.lease import read_holder
 from pipeline.sweep.plan import Stage
 from pipeline.sweep.progress import format_seconds, read_progress
-from pipeline.sweep.runner import open_plan, progress_path
 
 STAGES: tuple[Stage, ...] = ("baselines", "sweep")
 
@@ -29,11 +29,12 @@ def read_status(params: Params, suite: str) -> Iterator[str]:
         else "no sweep is running"
     )
     for stage in STAGES:
-        trials, finished = open_plan(params, suite, stage)
-        planned = {trial.key for trial in trials}
-        outcomes = Counter(ledger.read(key).result.outcome.value for key in planned & finished)
+        plan = open_plan(params, suite, stage)
+        planned = {trial.key for trial in plan.trials}
+        outcomes = Counter(one.result.outcome.value for one in plan.read_finished())
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "none finished"
-        yield f"  {stage}: {outcomes.total()} of {len(planned)} ({counts}), {len(planned & ledger.half_finished_keys())} half finished"
+        half = len(planned & ledger.half_finished_keys())
+        yield f"  {stage}: {outcomes.total()} of {len(planned)} ({counts}), {half} half finished"
         progress = read_progress(progress_path(ledger, stage)) if holder else None
         for running in progress["running"] if progress else ():
             delta_m = f", Delta_m {running['delta_m']:+.2f} %" if running["delta_m"] is not None else ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import optuna
@@ -22,7 +22,7 @@ from optuna.trial import TrialState, create_trial
 from pipeline.analysis.objectives import tasks_of
 from pipeline.files import content_hash
 from pipeline.sweep.reference import Reference
-from pipeline.trials import Cell, FinishedTrial, Outcome, Trial
+from pipeline.trials import Cell, FinishedTrial, Outcome
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -32,18 +32,17 @@ class CellStudy:
 
     Args:
         path: file of the study (an Optuna journal); an older one is replaced.
-        plan: the trials of the sweep.
+        cells: the cells of the sweep.
+        replicates: number of seeds of each.
         reference: what Delta_m compares with.
     """
 
-    def __init__(self, path: Path, plan: Sequence[Trial], reference: Reference) -> None:
+    def __init__(self, path: Path, cells: Sequence[Cell], replicates: int, reference: Reference) -> None:
         self._reference = reference
         self._tasks = tasks_of([objective for objective in reference.objectives if objective.in_delta_m])
-        self._cells = {trial.cell.key: trial.cell for trial in plan}
-        self._replicates: dict[str, int] = defaultdict(int)
-        for trial in plan:
-            self._replicates[trial.cell.key] += 1
-        self._results: dict[str, list[FinishedTrial]] = defaultdict(list)
+        self._cells = {cell.key: cell for cell in cells}
+        self._replicates = replicates
+        self._results: dict[str, dict[str, FinishedTrial]] = defaultdict(dict)
         self._asked: dict[str, optuna.Trial] = {}
         self._distributions = _distributions([*self._cells.values()])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +50,7 @@ class CellStudy:
             stale.unlink()
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path))),
-            study_name=content_hash([trial.key for trial in plan]),
+            study_name=content_hash([cell.key for cell in cells]),
             directions=["minimize"] * len(self._tasks),
             sampler=optuna.samplers.RandomSampler(seed=0),  # never asked: every cell of the plan is enqueued
         )
@@ -59,47 +58,55 @@ class CellStudy:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names([f"val delta_m {task}" for task in self._tasks])
 
-    def restore(self, finished: Sequence[FinishedTrial]) -> None:
+    def restore(self, known: Iterable[FinishedTrial]) -> None:
         """Enter what the ledger holds already, and enqueue every cell that is not complete."""
-        for one in finished:
-            self._results[one.trial.cell.key].append(one)
+        for one in known:
+            self._results[one.trial.cell.key][one.trial.key] = one
         for key, cell in self._cells.items():
-            if len(self._results[key]) == self._replicates[key]:
-                values = self._mean(key)
+            state, values = self._state(key)
+            if state is TrialState.WAITING:
+                self._study.enqueue_trial(_cell_params(cell), user_attrs=_attributes(cell))
+            else:
                 self._study.add_trial(
                     create_trial(
-                        state=TrialState.COMPLETE if values else TrialState.FAIL,
+                        state=state,
                         params=_cell_params(cell),
                         distributions=self._distributions,
                         values=values,
-                        user_attrs=self._attributes(cell),
+                        user_attrs=_attributes(cell),
                     )
                 )
-            else:
-                self._study.enqueue_trial(_cell_params(cell), user_attrs=self._attributes(cell))
 
-    def next_cell(self) -> str | None:
-        """Ask for the next cell and return its key, or None when all were asked for."""
-        if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            return None
-        asked = self._study.ask(self._distributions)
-        key: str = asked.user_attrs["cell_key"]
-        self._asked[key] = asked
-        return key
+    def begin(self, cell: Cell) -> None:
+        """Ask Optuna for `cell`, which is enqueued; others enqueued before it are held until they begin."""
+        while cell.key not in self._asked:
+            if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+                self._study.enqueue_trial(_cell_params(cell), user_attrs=_attributes(cell))  # goes on after it was cut
+            asked = self._study.ask(self._distributions)
+            self._asked[asked.user_attrs["cell_key"]] = asked
 
     def tell(self, finished: FinishedTrial) -> None:
-        """Take one replicate; with the last one of its cell Optuna is told the mean."""
+        """Take one replicate; with the last one of its cell, or when the cell is cut, Optuna is told."""
         key = finished.trial.cell.key
-        self._results[key].append(finished)
-        if len(self._results[key]) == self._replicates[key] and key in self._asked:
-            values = self._mean(key)
-            state = TrialState.COMPLETE if values else TrialState.FAIL
+        self._results[key][finished.trial.key] = finished
+        state, values = self._state(key)
+        if state is not TrialState.WAITING and key in self._asked:
             self._study.tell(self._asked.pop(key), values, state=state)
+
+    def _state(self, key: str) -> tuple[TrialState, list[float] | None]:
+        """Return what Optuna shall think of a cell, and the mean objectives of a complete one."""
+        results = self._results[key].values()
+        if any(one.result.outcome is Outcome.PRUNED for one in results):
+            return TrialState.PRUNED, None
+        if len(results) < self._replicates:
+            return TrialState.WAITING, None
+        values = self._mean(key)
+        return (TrialState.COMPLETE, values) if values else (TrialState.FAIL, None)
 
     def _mean(self, key: str) -> list[float] | None:
         """Return the mean objectives of a cell, or None unless every replicate is done and finite."""
         rows = []
-        for finished in self._results[key]:
+        for finished in self._results[key].values():
             best = self._reference.best_epoch([record.metrics for record in finished.result.curve])
             if finished.result.outcome is not Outcome.DONE or best is None:
                 return None
@@ -107,8 +114,9 @@ class CellStudy:
         means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
         return means if all(map(math.isfinite, means)) else None
 
-    def _attributes(self, cell: Cell) -> dict[str, str]:
-        return {"cell_key": cell.key, "method": cell.method}
+
+def _attributes(cell: Cell) -> dict[str, str]:
+    return {"cell_key": cell.key, "method": cell.method}
 
 
 def _cell_params(cell: Cell) -> dict[str, str | float]:

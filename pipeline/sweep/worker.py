@@ -75,13 +75,13 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     torch.set_num_threads(setup.threads)
     trial = Trial.from_json(config["trial"])
     try:
-        result = _run(trial, setup)
+        result = _run(trial, config["until"], setup)
     except Exception as error:
         result = TrialResult(Outcome.FAILED, (), _cause(error), traceback.format_exc())
     tune.report({"result": result.to_json(), "host": os.uname().nodename})
 
 
-def _run(trial: Trial, setup: WorkerSetup) -> TrialResult:
+def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
     import sys
 
     import torch
@@ -91,7 +91,7 @@ def _run(trial: Trial, setup: WorkerSetup) -> TrialResult:
 
     if setup.import_path not in sys.path:
         sys.path.insert(0, setup.import_path)
-    checkpoints = _Checkpoints(setup, trial.key)
+    checkpoints = _Checkpoints(setup, trial.key, until)
 
     def report(end: EpochEnd) -> None:
         checkpoints.epoch(end)
@@ -105,6 +105,7 @@ def _run(trial: Trial, setup: WorkerSetup) -> TrialResult:
         score=setup.score,
         device=torch.device(_device(setup.device)),
         resume=ray.get(setup.keeper.load_resume.remote(trial.key)),
+        until=until,
     )
     checkpoints.end()
     return result
@@ -112,10 +113,11 @@ def _run(trial: Trial, setup: WorkerSetup) -> TrialResult:
 
 @dataclass
 class _Checkpoints:
-    """Sends best weights and resume points of one trial to the keeper, not more often than asked."""
+    """Sends best weights and resume points of one trial to the keeper: where it pauses, else not more often than asked."""
 
     setup: WorkerSetup
     key: str
+    until: int
     best: bytes | None = None
     saved_at: float = field(default_factory=time.monotonic)
     pending: Any = None
@@ -123,7 +125,7 @@ class _Checkpoints:
     def epoch(self, end: Any) -> None:
         if end.is_best:
             self.best = end.weights()
-        if time.monotonic() - self.saved_at >= self.setup.checkpoint_seconds:
+        if end.record.epoch == self.until or time.monotonic() - self.saved_at >= self.setup.checkpoint_seconds:
             self._send(end.resume_point())
 
     def end(self) -> None:

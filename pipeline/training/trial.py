@@ -56,6 +56,7 @@ def run_trial(
     score: Score,
     device: torch.device,
     resume: bytes | None = None,
+    until: int | None = None,
 ) -> TrialResult:
     """Train and evaluate `trial`, from the start or from a resume point.
 
@@ -66,10 +67,12 @@ def run_trial(
         score: of an epoch's metrics, lower is better; decides only which weights are worth keeping.
         device: where to train.
         resume: bytes of an earlier `EpochEnd.resume_point`, or None to start afresh.
+        until: stop behind this epoch; None means the trial's last.
 
     Returns:
-        The curve with outcome `done`, or `diverged` with its cause when a loss stopped being finite
-        or exploded. Any other exception is the caller's to type.
+        The curve with outcome `done`; `pruned` when it stopped at `until` before its last epoch;
+        `diverged` with its cause when a loss stopped being finite or exploded. Any other exception is
+        the caller's to type.
 
     Raises:
         ValueError: the data is not what the trial's key says.
@@ -85,7 +88,7 @@ def run_trial(
     if resume is not None:
         state.restore(resume)
     try:
-        while len(state.curve) < cell.training.epochs:
+        while len(state.curve) < min(until or cell.training.epochs, cell.training.epochs):
             began = time.perf_counter()
             metrics = _run_epoch(trial, data, state, device)
             seconds = time.perf_counter() - began
@@ -98,7 +101,8 @@ def run_trial(
     except Diverged as divergence:
         detail = f"epoch {len(state.curve) + 1}: {divergence.detail}"
         return TrialResult(Outcome.DIVERGED, tuple(state.curve), divergence.cause, detail)
-    return TrialResult(Outcome.DONE, tuple(state.curve))
+    outcome = Outcome.DONE if len(state.curve) == cell.training.epochs else Outcome.PRUNED
+    return TrialResult(outcome, tuple(state.curve))
 
 
 def learning_rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:

@@ -18,7 +18,7 @@ from pipeline.data import prepare
 from pipeline.ledger import Ledger
 from pipeline.params import load_params
 from pipeline.registry import Choice
-from pipeline.sweep.runner import open_plan
+from pipeline.sweep.context import open_plan
 from pipeline.trials import FinishedTrial
 
 RAW: dict[str, Any] = {
@@ -57,7 +57,7 @@ def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Ca
         Choice(name="multidigits", options=RAW["suites"]["digits"]["data"]["dataset"]["multidigits"]),
         Path("data/prepared/digits"),
     )
-    trials, _ = open_plan(load_params(), "digits", "sweep")
+    trials = open_plan(load_params(), "digits", "sweep").trials
     shape = make_finished()
     Ledger(Path("results"), "digits").finish(FinishedTrial(trials[0], shape.result, shape.execution))
     assert call("plan", "digits")[1].endswith("6 trials to run")

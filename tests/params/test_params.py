@@ -78,8 +78,8 @@ def test_the_projects_own_params_are_valid() -> None:
             "`defaults.sweep.weightings[0]` is 3: must be a name",
         ),
         (
-            lambda raw: raw["defaults"]["sweep"].update(strategy="grd"),
-            "`defaults.sweep.strategy` is 'grd'",
+            lambda raw: raw["defaults"]["sweep"].update(strategy=3),
+            "`defaults.sweep.strategy` is 3: must be a name",
         ),
         (
             lambda raw: raw["suites"]["digits"]["training"].pop("epochs"),

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.params import Suite
-from pipeline.sweep.plan import check_names, count_by_method, plan_trials
+from pipeline.sweep.plan import Stage, check_names, count_by_method, plan_cells
+from pipeline.trials import Trial
 
 TASKS = ["left", "right", "mass"]
 
@@ -27,6 +28,11 @@ SUITE: dict[str, Any] = {
 }
 
 
+def trials_of(name: str, suite: Suite, stage: Stage, tasks: list[str], fingerprint: str) -> list[Trial]:
+    seeds = suite.baselines.seeds if stage == "baselines" else suite.sweep.seeds
+    return [Trial(cell, seed) for cell in plan_cells(name, suite, stage, tasks, fingerprint) for seed in seeds]
+
+
 def suite(section: str = "sweep", **changes: object) -> Suite:
     raw = copy.deepcopy(SUITE)
     raw[section].update(changes)
@@ -34,14 +40,14 @@ def suite(section: str = "sweep", **changes: object) -> Suite:
 
 
 def test_the_grid_is_the_full_factorial() -> None:
-    trials = plan_trials("digits", suite(), "sweep", TASKS, "f" * 64)
+    trials = trials_of("digits", suite(), "sweep", TASKS, "f" * 64)
     assert len(trials) == len({trial.key for trial in trials}) == 3 * 2 * 2 * 3
     assert {trial.cell.weighting_label for trial in trials} == {"ew", "cagrad", "cagrad(c=0.1)"}
     assert {trial.cell.tasks for trial in trials} == {("left", "right", "mass")}
 
 
 def test_the_baselines_are_every_task_alone() -> None:
-    trials = plan_trials("digits", suite(), "baselines", TASKS, "f" * 64)
+    trials = trials_of("digits", suite(), "baselines", TASKS, "f" * 64)
     assert len(trials) == 3 * 2 * 2
     assert {trial.cell.tasks for trial in trials} == {("left",), ("right",), ("mass",)}
     assert {(trial.cell.role, trial.cell.weighting_label, trial.cell.optimizer_label) for trial in trials} == {
@@ -50,15 +56,15 @@ def test_the_baselines_are_every_task_alone() -> None:
 
 
 def test_a_default_spelt_out_is_the_same_trial() -> None:
-    implicit = plan_trials("digits", suite(weightings=["cagrad"]), "sweep", TASKS, "f" * 64)
-    explicit = plan_trials("digits", suite(weightings=[{"cagrad": {"c": 0.5}}]), "sweep", TASKS, "f" * 64)
+    implicit = trials_of("digits", suite(weightings=["cagrad"]), "sweep", TASKS, "f" * 64)
+    explicit = trials_of("digits", suite(weightings=[{"cagrad": {"c": 0.5}}]), "sweep", TASKS, "f" * 64)
     assert implicit == explicit
 
 
 def test_extending_the_grid_keeps_every_key() -> None:
-    before = {trial.key for trial in plan_trials("digits", suite(), "sweep", TASKS, "f" * 64)}
+    before = {trial.key for trial in trials_of("digits", suite(), "sweep", TASKS, "f" * 64)}
     after = {
-        trial.key for trial in plan_trials("digits", suite(learning_rates=[0.1, 0.03, 0.01]), "sweep", TASKS, "f" * 64)
+        trial.key for trial in trials_of("digits", suite(learning_rates=[0.1, 0.03, 0.01]), "sweep", TASKS, "f" * 64)
     }
     assert before < after
     assert len(after - before) == 3 * 2 * 3
@@ -66,12 +72,12 @@ def test_extending_the_grid_keeps_every_key() -> None:
 
 def test_methods_may_be_named_as_pairs() -> None:
     pair = {"weighting": "uw", "optimizer": "signsgd"}
-    trials = plan_trials("digits", suite(methods=[pair]), "sweep", TASKS, "f" * 64)
+    trials = trials_of("digits", suite(methods=[pair]), "sweep", TASKS, "f" * 64)
     assert {t.cell.optimizer_label for t in trials if t.cell.weighting_label == "uw"} == {"signsgd"}
 
 
 def test_the_plan_minus_the_ledger_is_counted_by_method() -> None:
-    trials = plan_trials("digits", suite(), "sweep", TASKS, "f" * 64)
+    trials = trials_of("digits", suite(), "sweep", TASKS, "f" * 64)
     finished = {trial.key for trial in trials if trial.cell.method == "ew adam" and trial.seed == 0}
     counts = {row.method: (row.planned, row.finished) for row in count_by_method(trials, finished)}
     assert counts["ew adam"] == (6, 2)

@@ -1,0 +1,135 @@
+"""What a stage of a suite is about, read before anything runs: data, cells, ledger, reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.analysis.objectives import Objective
+from pipeline.analysis.selection import select_baselines
+from pipeline.analysis.tables import CURVES, OUTCOMES, read_table
+from pipeline.data import DATASETS, Dataset, PreparedData, open_prepared
+from pipeline.ledger import Ledger
+from pipeline.params import Params
+from pipeline.registry import Choice
+from pipeline.sweep.plan import Stage, plan_cells
+from pipeline.sweep.reference import Reference, seed_noise
+from pipeline.sweep.strategies import STRATEGIES, Strategy
+from pipeline.sweep.tables import metric_definitions
+from pipeline.trials import Cell, FinishedTrial, Trial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a stage with their seeds, and the ledger that holds some of them already."""
+
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+    ledger: Ledger
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every trial of the full factorial."""
+        return [Trial(cell, seed) for cell in self.cells for seed in self.seeds]
+
+    def read_finished(self) -> list[FinishedTrial]:
+        """Return the finished trials of the plan, in the order of keys."""
+        finished = self.ledger.finished_keys()
+        return [self.ledger.read(key) for key in sorted({trial.key for trial in self.trials} & finished)]
+
+    def read_known(self) -> dict[str, FinishedTrial]:
+        """Return what the ledger knows of the plan: ends, and how far paused trials have got."""
+        planned = {trial.key for trial in self.trials}
+        paused = {one.trial.key: one for one in self.ledger.read_paused() if one.trial.key in planned}
+        return paused | {one.trial.key: one for one in self.read_finished()}
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """All that running a stage needs.
+
+    Attributes:
+        suite: its name.
+        stage: `baselines` or `sweep`.
+        data: the prepared data.
+        plan: cells, seeds and ledger.
+        reference: what Delta_m compares with; without values for baselines.
+        strategy: resolved choice.
+    """
+
+    suite: str
+    stage: Stage
+    data: PreparedData
+    plan: Plan
+    reference: Reference
+    strategy: Choice
+
+    @property
+    def ledger(self) -> Ledger:
+        """The suite's ledger."""
+        return self.plan.ledger
+
+    @property
+    def progress_path(self) -> Path:
+        """File in which the running stage says how far it is."""
+        return progress_path(self.ledger, self.stage)
+
+    def make_strategy(self, known: dict[str, FinishedTrial]) -> Strategy:
+        """Return the stage's strategy, which knows `known` already."""
+        made: Strategy = STRATEGIES.create(self.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
+        return made
+
+
+def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
+    """Read data, plan and baselines of a stage.
+
+    Raises:
+        UserError: unknown suite, wrong params, data not prepared, or baselines missing.
+    """
+    data = open_prepared(paths.prepared(suite))
+    objectives = tuple(Objective(**definition) for definition in metric_definitions(data.tasks))
+    reference = read_reference(suite, objectives) if stage == "sweep" else Reference(objectives, {})
+    strategy = params.suite(suite).sweep.strategy if stage == "sweep" else Choice(name="grid")
+    return StageContext(suite, stage, data, open_plan(params, suite, stage), reference, STRATEGIES.resolve(strategy))
+
+
+def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
+    """Return the plan of a stage; needs neither baselines nor prepared data.
+
+    Without the latter the plan is that of the raw data's tasks, and no trial of it can be finished.
+
+    Raises:
+        UserError: unknown suite, wrong params, or raw data that is missing.
+    """
+    section = params.suite(suite)
+    ledger = Ledger(params.resources.ledger_root, suite)
+    seeds = section.baselines.seeds if stage == "baselines" else section.sweep.seeds
+    if paths.prepared(suite).exists():
+        data = open_prepared(paths.prepared(suite))
+        tasks, fingerprint = [task.name for task in data.tasks], data.fingerprint
+    else:
+        dataset: Dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
+        tasks, fingerprint = [task.name for task in dataset.tasks], "not prepared"
+    return Plan(plan_cells(suite, section, stage, tasks, fingerprint), seeds, ledger)
+
+
+def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
+    """Return the single-task values that the tables of the stage `baselines` give.
+
+    Raises:
+        UserError: the stage has not run, or none of a task's learning rates finished.
+    """
+    directory = paths.stage_tables(suite, "baselines")
+    curves = read_table(directory / "curves.parquet", CURVES.names, ["split", "task", "metric"])
+    outcomes = read_table(directory / "outcomes.parquet", OUTCOMES.names)
+    baselines = select_baselines(curves, outcomes, objectives)
+    reference = Reference(objectives, baselines.values)
+    selected = outcomes[outcomes["cell_key"].isin(baselines.table["cell_key"])]
+    replicates = {str(task): list(keys) for task, keys in selected.groupby("task")["trial_key"]}
+    return replace(reference, noise=seed_noise(curves, replicates, reference))
+
+
+def progress_path(ledger: Ledger, stage: Stage) -> Path:
+    """File in which a running stage says how far it is."""
+    return ledger.directory / f"progress-{stage}.json"

@@ -1,0 +1,131 @@
+"""The interface of a strategy, and what the grid and the race share: methods decided one by one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.registry import Registry
+from pipeline.sweep.reference import Reference
+from pipeline.trials import Cell, FinishedTrial, Outcome, Trial
+
+STRATEGIES: Registry[Callable[..., Strategy]] = Registry("strategy", "pipeline.sweep.strategies")
+
+Known = Mapping[str, FinishedTrial]
+"""What was seen of each trial, by key: its end, or with outcome `pruned` how far it has got."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to train now, up to and including the epoch `until`; its resume point is kept when that is not the last."""
+
+    trial: Trial
+    until: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a strategy wants of one method.
+
+    Attributes:
+        wanted: trials to train now, the most urgent first.
+        total: trials of the method, finished ones included, as far as is known now.
+        cut: trials that will not be trained further.
+    """
+
+    wanted: tuple[Assignment, ...]
+    total: int
+    cut: tuple[Trial, ...] = ()
+
+
+class Strategy(ABC):
+    """Hands out trials and hears of their ends; all calls come from one thread."""
+
+    @abstractmethod
+    def next(self) -> Assignment | None:
+        """Return a trial to start now, or None when nothing can start before something running ends."""
+
+    @abstractmethod
+    def take(self, finished: FinishedTrial) -> Sequence[Trial]:
+        """Hear how far a trial has got or how it ended; return the trials that are cut by it."""
+
+    @abstractmethod
+    def cut_now(self) -> Sequence[Trial]:
+        """Return the trials that are cut by what was known at the start."""
+
+    @abstractmethod
+    def wanted(self) -> Sequence[Assignment]:
+        """Return all that could start now if there were room; nothing means that the sweep is complete."""
+
+    @abstractmethod
+    def total(self) -> int:
+        """Return how many trials the sweep has as far as is known now, finished ones included."""
+
+
+class MethodByMethod(Strategy):
+    """A strategy whose decision about a method depends on that method's trials alone.
+
+    Args:
+        cells: all cells of the sweep.
+        seeds: replicates of each cell.
+        reference: what Delta_m compares with.
+        known: what the ledger holds already.
+    """
+
+    def __init__(self, cells: Sequence[Cell], seeds: Sequence[int], reference: Reference, known: Known) -> None:
+        self._seeds = tuple(seeds)
+        self._reference = reference
+        self._known = dict(known)
+        self._cells: dict[str, list[Cell]] = defaultdict(list)
+        for cell in cells:
+            self._cells[cell.method].append(cell)
+        self._running: set[str] = set()
+        self._decisions = {method: self.decide(group, self._known) for method, group in self._cells.items()}
+
+    @abstractmethod
+    def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
+        """Return what is wanted of one method; a pure function of what is known."""
+
+    def next(self) -> Assignment | None:
+        """Return the most urgent trial of the first method that wants one."""
+        for decision in self._decisions.values():
+            for assignment in decision.wanted:
+                if assignment.trial.key not in self._running:
+                    self._running.add(assignment.trial.key)
+                    return assignment
+        return None
+
+    def take(self, finished: FinishedTrial) -> Sequence[Trial]:
+        """Decide the trial's method anew."""
+        self._running.discard(finished.trial.key)
+        self._known[finished.trial.key] = finished
+        method = finished.trial.cell.method
+        before = {trial.key for trial in self._decisions[method].cut}
+        self._decisions[method] = self.decide(self._cells[method], self._known)
+        return [trial for trial in self._decisions[method].cut if trial.key not in before]
+
+    def cut_now(self) -> Sequence[Trial]:
+        """Return the cuts of every method."""
+        return [trial for decision in self._decisions.values() for trial in decision.cut]
+
+    def wanted(self) -> Sequence[Assignment]:
+        """Return what every method wants."""
+        return [assignment for decision in self._decisions.values() for assignment in decision.wanted]
+
+    def total(self) -> int:
+        """Return the sum over methods."""
+        return sum(decision.total for decision in self._decisions.values())
+
+
+def has_ended(trial: Trial, known: Known) -> bool:
+    """Whether a trial needs no further training, whatever the strategy."""
+    seen = known.get(trial.key)
+    return seen is not None and seen.result.outcome is not Outcome.PRUNED
+
+
+def epochs_seen(trial: Trial, known: Known) -> int:
+    """Return how many epochs of a trial are known."""
+    seen = known.get(trial.key)
+    return 0 if seen is None else len(seen.result.curve)

@@ -1,0 +1,19 @@
+"""The full factorial: every cell with every seed, to the last epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.sweep.strategies.base import STRATEGIES, Assignment, Decision, Known, MethodByMethod, has_ended
+from pipeline.trials import Cell, Trial
+
+
+@STRATEGIES.register("grid")
+class Grid(MethodByMethod):
+    """The paper's protocol: nothing is cut, nothing is adapted."""
+
+    def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
+        """Want every trial that has not ended."""
+        trials = [Trial(cell, seed) for cell in cells for seed in self._seeds]
+        wanted = tuple(Assignment(t, t.cell.training.epochs) for t in trials if not has_ended(t, known))
+        return Decision(wanted, total=len(trials))

@@ -1,0 +1,175 @@
+"""Strategies decide from results alone: what they want follows from what is known, in whatever order it came."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from pipeline.analysis.objectives import Objective
+from pipeline.params import Training
+from pipeline.registry import Choice
+from pipeline.sweep.reference import Reference
+from pipeline.sweep.strategies import STRATEGIES, Strategy
+from pipeline.sweep.strategies.base import epochs_seen
+from pipeline.trials import Cell, EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
+
+EPOCHS = 8
+RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+SEEDS = (0, 1, 2)
+OBJECTIVE = Objective("left", "error", higher_is_better=False)
+REFERENCE = Reference((OBJECTIVE,), {"val": {"left_error": 1.0}, "test": {"left_error": 1.0}}, noise=(4.0,) * EPOCHS)
+
+Errors = Callable[[Cell, int, int], float]
+"""Validation error of a cell with a seed after an epoch; 1 is the baseline, so Delta_m = 100 (error - 1)."""
+
+
+@pytest.fixture
+def cells(make_trial: Callable[..., Trial]) -> list[Cell]:
+    training = Training(epochs=EPOCHS, batch_size=8)
+    return [
+        make_trial(
+            weighting_label=weighting,
+            weighting=Choice(name=weighting),
+            learning_rate=rate,
+            training=training,
+            tasks=("left",),
+        ).cell
+        for weighting in ("ew", "uw")
+        for rate in RATES
+    ]
+
+
+def run_to(trial: Trial, until: int, error: Errors, diverges: Callable[[Cell, int], bool]) -> FinishedTrial:
+    """What training would give: the curve up to `until`, and its outcome."""
+    if diverges(trial.cell, trial.seed):
+        result = TrialResult(Outcome.DIVERGED, (), "nan", "")
+    else:
+        curve = tuple(
+            EpochRecord(epoch, {"val/left/error": error(trial.cell, trial.seed, epoch)}, 0.0, 1.0)
+            for epoch in range(1, until + 1)
+        )
+        result = TrialResult(Outcome.DONE if until == EPOCHS else Outcome.PRUNED, curve)
+    return FinishedTrial(trial, result, Execution(0.0, 1.0, 1.0, "host", 1, {}))
+
+
+def play(
+    make: Callable[[Mapping[str, FinishedTrial]], Strategy],
+    error: Errors,
+    *,
+    slots: int = 3,
+    known: Mapping[str, FinishedTrial] = {},  # noqa: B006
+    diverges: Callable[[Cell, int], bool] = lambda cell, seed: False,
+    stop_after: int = 10**9,
+    order: random.Random | None = None,
+) -> tuple[dict[str, FinishedTrial], int]:
+    """Run a strategy with `slots` trials at once, ending in random order; return what is known, and the epochs trained."""
+    strategy, ledger, running, trained = make(known), dict(known), [], 0
+    order = order or random.Random(0)
+    for _ in range(stop_after):
+        while len(running) < slots and (assignment := strategy.next()) is not None:
+            assert assignment.trial.key not in {other.trial.key for other in running}, "one trial in two places"
+            running.append(assignment)
+        if not running:
+            assert not strategy.wanted()
+            break
+        assignment = running.pop(order.randrange(len(running)))
+        begun = epochs_seen(assignment.trial, ledger)
+        ended = run_to(assignment.trial, assignment.until, error, diverges)
+        trained += len(ended.result.curve) - begun
+        ledger[assignment.trial.key] = ended
+        strategy.take(ended)
+    return ledger, trained
+
+
+def maker(cells: list[Cell], name: str, **options: object) -> Callable[[Mapping[str, FinishedTrial]], Strategy]:
+    choice = STRATEGIES.resolve(Choice(name=name, options=options))
+    return lambda known: STRATEGIES.create(choice, cells, SEEDS, REFERENCE, known)
+
+
+def bowl(cell: Cell, seed: int, epoch: int) -> float:
+    """0.1 is the best rate, at every epoch and for every seed."""
+    return 1.0 + abs(RATES.index(cell.learning_rate) - 2) + 1.0 / epoch + 0.01 * seed
+
+
+def done(known: Mapping[str, FinishedTrial], method: str) -> dict[float, int]:
+    """Count the replicates of each rate of a method that went to the end."""
+    counts = dict.fromkeys(RATES, 0)
+    for one in known.values():
+        if one.trial.cell.weighting_label == method and one.result.outcome is Outcome.DONE:
+            counts[one.trial.cell.learning_rate] += 1
+    return counts
+
+
+def test_the_grid_runs_everything_to_the_end(cells: list[Cell]) -> None:
+    known, trained = play(maker(cells, "grid"), bowl)
+    assert all(one.result.outcome is Outcome.DONE for one in known.values())
+    assert len(known) == len(cells) * len(SEEDS)
+    assert trained == len(known) * EPOCHS
+
+
+def test_the_race_finds_the_grids_rate_at_a_part_of_its_cost(cells: list[Cell]) -> None:
+    known, trained = play(maker(cells, "race", rungs={0.375: 3, 1.0: 1}), bowl)
+    for method in ("ew", "uw"):
+        assert done(known, method) == {1.0: 0, 0.3: 1, 0.1: 3, 0.03: 1, 0.01: 0, 0.003: 0}
+    assert trained == 2 * (6 * 3 + 3 * 5 + 2 * 8)
+
+
+def test_the_race_keeps_whoever_is_within_seed_noise(cells: list[Cell]) -> None:
+    """Noise is 4 points, so sqrt(2) x 4 = 5.7 points is no difference between two trials."""
+
+    def close(cell: Cell, seed: int, epoch: int) -> float:
+        return 1.0 + 0.05 * RATES.index(cell.learning_rate)
+
+    strict, _ = play(maker(cells, "race", rungs={0.5: 2, 1.0: 1}, noise=0.0), close)
+    fair, _ = play(maker(cells, "race", rungs={0.5: 2, 1.0: 1}, noise=1.0), close)
+    assert [count > 0 for count in done(strict, "ew").values()] == [True, True, False, False, False, False]
+    assert [count for count in done(fair, "ew").values()] == [3, 3, 1, 0, 0, 0]
+
+
+def test_a_diverged_rate_never_wins_and_a_method_of_only_diverged_rates_ends(cells: list[Cell]) -> None:
+    known, _ = play(maker(cells, "race"), bowl, diverges=lambda cell, seed: cell.learning_rate >= 0.1)
+    assert max(done(known, "ew"), key=done(known, "ew").__getitem__) == 0.03
+    ruined, trained = play(maker(cells, "race"), bowl, diverges=lambda cell, seed: cell.weighting_label == "uw")
+    assert sum(done(ruined, "uw").values()) == 0
+    assert max(done(ruined, "ew").values()) == 3
+
+
+def test_the_next_in_line_steps_in_when_the_winner_diverges_with_another_seed(cells: list[Cell]) -> None:
+    known, _ = play(
+        maker(cells, "race", rungs={0.375: 2, 1.0: 1}, noise=0.0),
+        bowl,
+        diverges=lambda cell, seed: seed == 1 and cell.learning_rate in (0.1, 0.3),
+    )
+    complete = [rate for rate, count in done(known, "ew").items() if count == len(SEEDS)]
+    assert complete == [0.03], "a rate that had been cut comes back rather than leave the method without a result"
+
+
+@pytest.mark.parametrize("name", ["grid", "race"])
+@pytest.mark.parametrize("stop_after", [1, 4, 9, 16])
+def test_a_sweep_that_died_goes_on_as_if_it_had_not(cells: list[Cell], name: str, stop_after: int) -> None:
+    whole, cost = play(maker(cells, name), bowl)
+    half, spent = play(maker(cells, name), bowl, stop_after=stop_after)
+    resumed, rest = play(maker(cells, name), bowl, known=half)
+    assert {key: one.result for key, one in resumed.items()} == {key: one.result for key, one in whole.items()}
+    assert spent + rest == cost
+
+
+@pytest.mark.parametrize("slots", [1, 2, 7])
+def test_the_race_does_not_depend_on_who_ends_first(cells: list[Cell], slots: int) -> None:
+    results = [play(maker(cells, "race"), bowl, slots=slots, order=random.Random(seed))[0] for seed in range(5)]
+    assert all({k: v.result for k, v in known.items()} == {k: v.result for k, v in results[0].items()} for known in results)
+
+
+def test_a_grid_after_a_race_trains_only_what_the_race_left_out(cells: list[Cell]) -> None:
+    raced, spent = play(maker(cells, "race"), bowl)
+    known, rest = play(maker(cells, "grid"), bowl, known=raced)
+    assert all(one.result.outcome is Outcome.DONE for one in known.values())
+    assert spent + rest == len(cells) * len(SEEDS) * EPOCHS
+
+
+def test_every_method_is_treated_alike(cells: list[Cell]) -> None:
+    """Renaming methods changes nothing in what they are given."""
+    known, _ = play(maker(cells, "race"), bowl)
+    assert done(known, "ew") == done(known, "uw")
