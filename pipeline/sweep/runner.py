@@ -54,6 +54,8 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
                 driver = Driver(context.ledger, recorder, progress, strategy, study, context.reference, provenance)
                 driver.cut(strategy.cut_now(), known)
                 execute(driver, params.resources, context.data.directory, context.reference.score)
+                if study is not None and not strategy.wanted():
+                    study.close()
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()

@@ -93,6 +93,12 @@ class CellStudy:
         if state is not TrialState.WAITING and key in self._asked:
             self._study.tell(self._asked.pop(key), values, state=state)
 
+    def close(self) -> None:
+        """Tell Optuna that the cells still open are not trained further: the sweep is complete without their replicates."""
+        for asked in self._asked.values():
+            self._study.tell(asked, state=TrialState.PRUNED)
+        self._asked.clear()
+
     def _state(self, key: str) -> tuple[TrialState, list[float] | None]:
         """Return what Optuna shall think of a cell, and the mean objectives of a complete one."""
         results = self._results[key].values()
