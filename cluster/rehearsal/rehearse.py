@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""A Ray cluster of three hosts on one Linux machine, to rehearse what a real one will do.
+
+The hosts h1 (head), h2 and h3 are network namespaces on a bridge. Each has its own address, its own
+host name and, under `/tmp/mtlsweep-rehearsal/scratch`, a directory that no other host sees: a program
+that counts on a shared disk fails here as it fails there. The bridge itself has an address, so this
+machine stands beside the cluster as the user's laptop does, able to reach its job server.
+
+    rehearse.py up | check | down                  make it, prove it, remove every trace of it
+    rehearse.py kill h2 | cut h2 | mend h2         SIGKILL a raylet, pull a cable, repair either
+    rehearse.py run h1 COMMAND...                  run a command on a host
+
+Needs root, `ip` (iproute2) and `unshare`. Uses nothing but the standard library and the `ray` beside
+the Python that runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+HOSTS = {"h1": "10.77.0.1", "h2": "10.77.0.2", "h3": "10.77.0.3"}
+HEAD = "h1"
+OUTSIDE = "10.77.0.254"
+BRIDGE = "mtlsweep0"
+RAY_ADDRESS = f"{HOSTS[HEAD]}:6379"
+JOB_ADDRESS = f"http://{HOSTS[HEAD]}:8265"
+
+# Short, since the paths of Ray's sockets hang on it and a socket's path ends at 107 bytes.
+ROOT = Path("/tmp/mtlsweep-rehearsal")
+SCRATCH = ROOT / "scratch"
+TOKEN = ROOT / "token"
+PROBE = Path(__file__).with_name("probe.py")
+
+QUICK_FAILURE_DETECTION = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_initial_delay_ms": "3000",
+}
+
+# A namespace has its own network; the rest of a host is its name and its scratch directory. Both live
+# in namespaces of the command's own, so nothing is mounted or renamed outside.
+BECOME_HOST = 'echo "$1" > /proc/sys/kernel/hostname; mount --bind "$2" "$3"; shift 3; exec "$@"'
+
+
+class RehearsalError(Exception):
+    """Why a verb cannot do its work, in one sentence."""
+
+
+def unavailable() -> str | None:
+    """Return why no cluster can be made here, or None."""
+    if sys.platform != "linux":
+        return "network namespaces need Linux"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    for program in ("ip", "unshare"):
+        if shutil.which(program) is None:
+            return f"there is no `{program}` (Debian: apt-get install iproute2 util-linux)"
+    probe = subprocess.run(["unshare", "--net", "--uts", "--mount", "true"], capture_output=True, check=False)
+    return None if probe.returncode == 0 else "this machine does not allow namespaces"
+
+
+def client_environment() -> dict[str, str]:
+    """Return what a program needs to be let in: the token, and this Python's programs first."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": TOKEN.read_text(),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def on_host(host: str, *command: str) -> list[str]:
+    """Return the command line that runs `command` on a host."""
+    become = ["unshare", "--uts", "sh", "-ec", BECOME_HOST, "sh", host, str(ROOT / host), str(SCRATCH)]
+    return ["ip", "netns", "exec", _namespace(host), *become, *command]
+
+
+def host_environment() -> dict[str, str]:
+    """Return the environment of every program of a host: temporary files and home are in its scratch."""
+    places = {"HOME": str(SCRATCH), "TMPDIR": str(SCRATCH / "tmp"), "RAY_TMPDIR": str(SCRATCH)}
+    return {**os.environ, **client_environment(), **QUICK_FAILURE_DETECTION, **places}
+
+
+def run(host: str, *command: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `command` on a host to its end; its output is captured."""
+    return subprocess.run(
+        on_host(host, *command),
+        env=dict(environment or host_environment()),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def up() -> None:
+    """Make the hosts and start Ray on them.
+
+    Raises:
+        RehearsalError: it cannot be done here, or there is a cluster already.
+    """
+    if reason := unavailable():
+        raise RehearsalError(f"no rehearsal here: {reason}.")
+    if _leftovers() or ROOT.exists():
+        raise RehearsalError("a rehearsal is up, or was left half made; take it down first: `rehearse.py down`.")
+    try:
+        for directory in (SCRATCH, *(ROOT / host / "tmp" for host in HOSTS)):
+            directory.mkdir(parents=True)
+        TOKEN.touch(mode=0o600)
+        TOKEN.write_text(secrets.token_hex(32))
+        _make_network()
+        for host in HOSTS:
+            _start_ray(host)
+    except BaseException:
+        down()
+        raise
+
+
+def down() -> None:
+    """Remove every process, namespace, link and file of the cluster; nothing is done where there is none."""
+    for host in HOSTS:
+        if _exists("netns", _namespace(host)):
+            _end_processes(host)
+            _ip("netns", "delete", _namespace(host))
+    for link in (BRIDGE, *(_cable(host) for host in HOSTS)):
+        if _exists("link", link):
+            _ip("link", "delete", link)
+    shutil.rmtree(ROOT, ignore_errors=True)
+    if left := _leftovers():
+        raise RehearsalError(f"could not be removed: {', '.join(left)}.")
+
+
+def check() -> None:
+    """Prove that the cluster is one: every host works, none sees another's disk, and no stranger is let in.
+
+    Raises:
+        RehearsalError: it is not.
+    """
+    if not TOKEN.exists():
+        raise RehearsalError("no rehearsal is up; make one: `rehearse.py up`.")
+    for host in HOSTS:
+        (ROOT / host / "owner").write_text(host)
+    known = run(HEAD, sys.executable, str(PROBE), RAY_ADDRESS, str(SCRATCH / "owner"))
+    found = sorted(known.stdout.split("\n")[-2].split()) if known.returncode == 0 else []
+    expected = sorted(f"{host}:{host}" for host in HOSTS)
+    if found != expected:
+        raise RehearsalError(f"expected tasks on {expected}, found {found}:\n{known.stdout}{known.stderr}")
+    print(f"tasks ran on {', '.join(HOSTS)}, each with a scratch directory of its own")
+    stranger = {**host_environment(), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    if run(HEAD, sys.executable, str(PROBE), RAY_ADDRESS, "/dev/null", environment=stranger).returncode == 0:
+        raise RehearsalError("a driver with a wrong token was let in.")
+    print("a driver with a wrong token was turned away")
+
+
+def kill(host: str) -> None:
+    """SIGKILL the raylet of a host, as a machine that loses its power."""
+    for pid in _processes(host):
+        if Path(_program(pid)).name == "raylet":
+            os.kill(pid, signal.SIGKILL)
+
+
+def cut(host: str) -> None:
+    """Pull the cable of a host; its processes go on alone."""
+    _ip("link", "set", _cable(host), "down")
+
+
+def mend(host: str) -> None:
+    """Let a host that was killed or cut off join again, as after a restart."""
+    _end_processes(host)
+    _ip("link", "set", _cable(host), "up")
+    _start_ray(host)
+
+
+def _make_network() -> None:
+    _ip("link", "add", BRIDGE, "type", "bridge")
+    _ip("addr", "add", f"{OUTSIDE}/24", "dev", BRIDGE)
+    _ip("link", "set", BRIDGE, "up")
+    for host, address in HOSTS.items():
+        space = _namespace(host)
+        _ip("netns", "add", space)
+        _ip("link", "add", _cable(host), "type", "veth", "peer", "name", "eth0", "netns", space)
+        _ip("link", "set", _cable(host), "master", BRIDGE, "up")
+        _ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
+        for device in ("eth0", "lo"):
+            _ip("-n", space, "link", "set", device, "up")
+
+
+def _start_ray(host: str) -> None:
+    """Start Ray on a host with one CPU, so that three trials at once take all three."""
+    if host == HEAD:
+        role = ["--head", "--port=6379", f"--dashboard-host={HOSTS[HEAD]}", "--dashboard-port=8265"]
+    else:
+        role = [f"--address={RAY_ADDRESS}"]
+    own = [f"--node-ip-address={HOSTS[host]}", "--num-cpus=1", "--object-store-memory=100000000"]
+    started = run(host, "ray", "start", *role, *own, "--disable-usage-stats")
+    if started.returncode != 0:
+        raise RehearsalError(f"Ray did not start on {host}:\n{started.stdout}{started.stderr}")
+
+
+def _namespace(host: str) -> str:
+    return f"mtlsweep-{host}"
+
+
+def _cable(host: str) -> str:
+    return f"mtlsweep-{host}"
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RehearsalError(f"`ip {' '.join(arguments)}`: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _exists(kind: str, name: str) -> bool:
+    known = Path("/run/netns" if kind == "netns" else "/sys/class/net")
+    return (known / name).exists()
+
+
+def _leftovers() -> list[str]:
+    """Return the names of all namespaces and links that are there."""
+    links = [name for name in (BRIDGE, *map(_cable, HOSTS)) if _exists("link", name)]
+    return links + [name for name in map(_namespace, HOSTS) if _exists("netns", name)]
+
+
+def _processes(host: str) -> list[int]:
+    return [int(pid) for pid in _ip("netns", "pids", _namespace(host)).split()]
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+    except OSError:  # it ended meanwhile
+        return ""
+
+
+def _end_processes(host: str) -> None:
+    """SIGKILL what runs on a host until nothing does: what is killed may just have started something."""
+    deadline = time.monotonic() + 30
+    while pids := _processes(host):
+        if time.monotonic() > deadline:
+            raise RehearsalError(f"processes {pids} of {host} do not end.")
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the verb says; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, whole in {"up": up, "check": check, "down": down}.items():
+        verbs.add_parser(name).set_defaults(act=whole)
+    for name, one in {"kill": kill, "cut": cut, "mend": mend}.items():
+        verb = verbs.add_parser(name)
+        verb.add_argument("host", choices=HOSTS)
+        verb.set_defaults(act=one)
+    verb = verbs.add_parser("run")
+    verb.add_argument("host", choices=HOSTS)
+    verb.add_argument("command", nargs=argparse.REMAINDER)
+    chosen = vars(parser.parse_args(arguments))
+    try:
+        if chosen["verb"] == "run":
+            return subprocess.run(
+                on_host(chosen["host"], *chosen["command"]), env=host_environment(), check=False
+            ).returncode
+        chosen["act"](*([chosen["host"]] if "host" in chosen else []))
+    except RehearsalError as error:
+        print(f"rehearse: {error}", file=sys.stderr)
+        return 1
+    if chosen["verb"] == "up":
+        print(f"up: Ray at {RAY_ADDRESS}, jobs at {JOB_ADDRESS}, token in {TOKEN}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
