@@ -37,7 +37,9 @@ class Geometry:
     flipped: Tensor
 
 
-def augment(batch: Batch, tasks: Sequence[Task], mode: Literal["paper", "geometric"], generator: torch.Generator) -> Batch:
+def augment(
+    batch: Batch, tasks: Sequence[Task], mode: Literal["paper", "geometric"], generator: torch.Generator
+) -> Batch:
     """Return the batch with each image scaled by 1, 1.2 or 1.5, cropped to its size and flipped by chance.
 
     Images and normals are sampled bilinearly, and normals renormalised; labels and depth come from the
@@ -87,7 +89,9 @@ def sample_bilinear(values: Tensor, geometry: Geometry) -> Tensor:
     height, width = values.shape[-2:]
     rows = [(above.long() + step).clamp(0, height - 1) for step in (0, 1)]
     columns = [(left.long() + step).clamp(0, width - 1) for step in (0, 1)]
-    top, bottom = (torch.lerp(_gather(values, row, columns[0]), _gather(values, row, columns[1]), across) for row in rows)
+    top, bottom = (
+        torch.lerp(_gather(values, row, columns[0]), _gather(values, row, columns[1]), across) for row in rows
+    )
     return torch.lerp(top, bottom, down)
 
 

@@ -54,9 +54,13 @@ class CelebA(Dataset):
         partition = _read_partition(partition_file)
         missing = [file for file in files if file not in partition]
         if missing:
-            raise UserError(f"{partition_file}: `{missing[0]}` of {attribute_file} is not in it, nor are {len(missing) - 1} more.")
+            raise UserError(
+                f"{partition_file}: `{missing[0]}` of {attribute_file} is not in it, nor are {len(missing) - 1} more."
+            )
         numbers = np.array([partition[file] for file in files])
-        self._files = {split: [files[row] for row in np.flatnonzero(numbers == number)] for number, split in enumerate(SPLITS)}
+        self._files = {
+            split: [files[row] for row in np.flatnonzero(numbers == number)] for number, split in enumerate(SPLITS)
+        }
         self._values = {split: values[numbers == number][:, chosen] for number, split in enumerate(SPLITS)}
         _require_images(self._images, files)
         self._warnings = compare_with_official("celeba", self.sizes(), OFFICIAL)
@@ -105,13 +109,17 @@ def _require_images(folder: Path, files: list[str]) -> None:
     there = {path.name for path in folder.iterdir()}
     missing = [file for file in files if file not in there]
     if missing:
-        raise UserError(f"{folder / missing[0]}: there is no such file, and {len(missing) - 1} more of the list are missing.")
+        raise UserError(
+            f"{folder / missing[0]}: there is no such file, and {len(missing) - 1} more of the list are missing."
+        )
 
 
 def _choose(names: list[str], wanted: tuple[str, ...] | None, path: Path) -> list[int]:
     for name in wanted or ():
         if name not in names:
-            raise UserError(f"celeba: {path} has no attribute `{name}`{nearest(name, names)} Allowed: {', '.join(names)}.")
+            raise UserError(
+                f"celeba: {path} has no attribute `{name}`{nearest(name, names)} Allowed: {', '.join(names)}."
+            )
     return [names.index(name) for name in (wanted if wanted is not None else names)]
 
 
@@ -138,7 +146,9 @@ def _read_attributes(path: Path) -> tuple[list[str], list[str], np.ndarray]:
             raise UserError(f"{path}: line {number} ({file}) has the value {error}; allowed are 1 and -1.") from error
         files.append(file)
     if count is not None and count != len(files):
-        raise UserError(f"{path}: line 1 says {count} images, but {len(files)} follow: the file is truncated; get it again.")
+        raise UserError(
+            f"{path}: line 1 says {count} images, but {len(files)} follow: the file is truncated; get it again."
+        )
     return names, files, np.frombuffer(bytes(values), np.uint8).reshape(len(files), len(names))
 
 

@@ -11,7 +11,15 @@ import numpy as np
 
 from pipeline.data.dataset import DATASETS, IMAGE, Columns, Dataset
 from pipeline.data.holdout import Share, compare_with_official, hold_out
-from pipeline.data.images import channels_first, read_grey, read_rgb, require_all, require_shape, resize_nearest, resize_rgb
+from pipeline.data.images import (
+    channels_first,
+    read_grey,
+    read_rgb,
+    require_all,
+    require_shape,
+    resize_nearest,
+    resize_rgb,
+)
 from pipeline.data.mtan import Seed, require_root
 from pipeline.errors import UserError
 from pipeline.tasks import Task
@@ -83,7 +91,11 @@ class Cityscapes(Dataset):
         found = {"train": len(official_train), "val": len(test)}
         self._warnings = compare_with_official("cityscapes", found, OFFICIAL)
         train, val = hold_out("cityscapes", len(official_train), val_share, split_seed)
-        self._scenes = {"train": [official_train[row] for row in train], "val": [official_train[row] for row in val], "test": test}
+        self._scenes = {
+            "train": [official_train[row] for row in train],
+            "val": [official_train[row] for row in val],
+            "test": test,
+        }
 
     def sizes(self) -> Mapping[str, int]:
         return {split: len(scenes) for split, scenes in self._scenes.items()}
@@ -97,10 +109,16 @@ class Cityscapes(Dataset):
         return {"layout": "official", "validation_images_of_train": held_out, "warnings": self._warnings}
 
     def _row(self, scene: _Scene) -> dict[str, np.ndarray]:
-        image, label, disparity = read_rgb(scene.image), read_grey(scene.label, bits=8), read_grey(scene.disparity, bits=16)
+        image, label, disparity = (
+            read_rgb(scene.image),
+            read_grey(scene.label, bits=8),
+            read_grey(scene.disparity, bits=16),
+        )
         require_shape(label, image.shape[:2], scene.label, str(scene.image))
         require_shape(disparity, image.shape[:2], scene.disparity, str(scene.image))
-        require_all(label < len(_CATEGORIES), label, scene.label, "label id", "0 to 33 (labelIds, not trainIds or instanceIds)")
+        require_all(
+            label < len(_CATEGORIES), label, scene.label, "label id", "0 to 33 (labelIds, not trainIds or instanceIds)"
+        )
         return {
             IMAGE: channels_first(resize_rgb(image, self._size)),
             "segmentation": self._classes[resize_nearest(label, self._size)],

@@ -51,7 +51,9 @@ def read_array(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file.") from error
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: damaged, or not a .npy file of numbers ({_one_line(error)}); get it again.") from error
+        raise UserError(
+            f"{path}: damaged, or not a .npy file of numbers ({_one_line(error)}); get it again."
+        ) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
         raise UserError(f"{path}: not an array of numbers; needed is a .npy file of a float or integer type.")
     return array

@@ -27,8 +27,19 @@ def read_variable(path: Path, name: str) -> np.ndarray:
         variable = loadmat(path)[name]
     except KeyError as error:
         raise UserError(f"{path}: there is no variable `{name}` in it.") from error
-    except (MatReadError, OSError, ValueError, TypeError, EOFError, zlib.error, struct.error, NotImplementedError) as error:
-        raise UserError(f"{path}: damaged, or not a MATLAB 5 file ({' '.join(str(error).split())}); get it again.") from error
+    except (
+        MatReadError,
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        zlib.error,
+        struct.error,
+        NotImplementedError,
+    ) as error:
+        raise UserError(
+            f"{path}: damaged, or not a MATLAB 5 file ({' '.join(str(error).split())}); get it again."
+        ) from error
     if variable.dtype.kind not in "iuf" or not variable.size:
         raise UserError(f"{path}: `{name}` is {variable.dtype}; needed is an array of numbers.")
     array: np.ndarray = variable
@@ -48,7 +59,9 @@ class LabeledMat:
             file = h5py.File(path, "r")
             self._arrays = {name: file[name] for name in _ARRAYS}
         except (OSError, KeyError) as error:
-            raise UserError(f"{path}: damaged, or not the labelled NYUv2 file ({' '.join(str(error).split())}).") from error
+            raise UserError(
+                f"{path}: damaged, or not the labelled NYUv2 file ({' '.join(str(error).split())})."
+            ) from error
         frames, *size = self._arrays["depths"].shape
         for name, (dimensions, kind) in _ARRAYS.items():
             array = self._arrays[name]
@@ -82,5 +95,7 @@ class LabeledMat:
         try:
             array: np.ndarray = self._arrays[name][frame]
         except OSError as error:
-            raise UserError(f"{self.place(name, frame)}: damaged ({' '.join(str(error).split())}); get the file again.") from error
+            raise UserError(
+                f"{self.place(name, frame)}: damaged ({' '.join(str(error).split())}); get the file again."
+            ) from error
         return array

@@ -52,8 +52,12 @@ class Folder:
         """Return the image and the targets of one row in the types of the store."""
         row = {IMAGE: self._image(number)}
         for task in tasks:
-            read = {Segmentation: self._label, Depth: self._depth, Normals: self._normal}[type(task)]
-            row[task.name] = read(number, task)
+            if isinstance(task, Segmentation):
+                row[task.name] = self._label(number, task)
+            elif isinstance(task, Depth):
+                row[task.name] = self._depth(number, task)
+            else:
+                row[task.name] = self._normal(number, task)
         return row
 
     def _path(self, column: str, number: int) -> Path:
@@ -85,12 +89,12 @@ class Folder:
         require_all(allowed, label, path, "label", f"a whole number from 0 to {task.classes - 1}, or -1 for void")
         return np.where(void, VOID, label).astype(np.uint8)
 
-    def _depth(self, number: int, task: Depth) -> np.ndarray:
+    def _depth(self, number: int, task: Task) -> np.ndarray:
         depth, path = self._read(task.name, number)
         require_all(np.isfinite(depth) & (depth >= 0), depth, path, "depth", "a positive number, or 0 for invalid")
         return depth.astype(np.float32)
 
-    def _normal(self, number: int, task: Normals) -> np.ndarray:
+    def _normal(self, number: int, task: Task) -> np.ndarray:
         normal, path = self._read(task.name, number, 3)
         values = normal.astype(np.float32)
         require_all(np.abs(values) <= 1 + ROUNDING, values, path, "normal with a component of", "-1 to 1")
@@ -146,11 +150,15 @@ class MTANDataset(Dataset):
 class CityscapesMTAN(MTANDataset):
     """Cityscapes as MTAN has preprocessed it: 128x256, 7 classes, inverse depth."""
 
-    def __init__(self, *, root: Path = Path("data/raw/cityscapes_mtan"), val_share: Share = 0.2, split_seed: Seed = 0) -> None:
+    def __init__(
+        self, *, root: Path = Path("data/raw/cityscapes_mtan"), val_share: Share = 0.2, split_seed: Seed = 0
+    ) -> None:
         tasks = (Segmentation("segmentation", classes=7), Depth("depth", inverse=True))
         folders = {"segmentation": ("label_7", "label"), "depth": ("depth",)}
         super().__init__("cityscapes_mtan", tasks, folders, val_share, split_seed, {"train": 2975, "val": 500})
-        require_root(root, "train", "Cityscapes at 128x256 (651 MB) by the link on the page of MTAN, github.com/lorenmt/mtan,")
+        require_root(
+            root, "train", "Cityscapes at 128x256 (651 MB) by the link on the page of MTAN, github.com/lorenmt/mtan,"
+        )
         self.read(root)
 
 
@@ -158,7 +166,9 @@ class CityscapesMTAN(MTANDataset):
 class NYUv2MTAN(MTANDataset):
     """NYUv2 as MTAN has preprocessed it: 288x384, 13 classes, depth in metres, normals."""
 
-    def __init__(self, *, root: Path = Path("data/raw/nyuv2_mtan"), val_share: Share = 0.2, split_seed: Seed = 0) -> None:
+    def __init__(
+        self, *, root: Path = Path("data/raw/nyuv2_mtan"), val_share: Share = 0.2, split_seed: Seed = 0
+    ) -> None:
         super().__init__("nyuv2_mtan", nyuv2_tasks(), NYUV2_FOLDERS, val_share, split_seed, {"train": 795, "val": 654})
         require_root(root, "train", "NYUv2 (about 8 GB) by the link on the page of MTAN, github.com/lorenmt/mtan,")
         self.read(root)
@@ -201,5 +211,7 @@ def _count_files(folders: Mapping[str, Path]) -> int:
     for folder, found in numbers.items():
         missing = set(range(count)) - found
         if missing:
-            raise UserError(f"{folder / str(min(missing))}.npy: there is no such file, and {len(missing) - 1} more are missing.")
+            raise UserError(
+                f"{folder / str(min(missing))}.npy: there is no such file, and {len(missing) - 1} more are missing."
+            )
     return count

@@ -32,7 +32,11 @@ class MultiDigits(Dataset):
     `target_scale`, which makes losses of different scales on purpose.
     """
 
-    tasks: tuple[Task, ...] = (Classification("left", classes=10), Classification("right", classes=10), Regression("mass"))
+    tasks: tuple[Task, ...] = (
+        Classification("left", classes=10),
+        Classification("right", classes=10),
+        Regression("mass"),
+    )
 
     def __init__(
         self,
@@ -49,7 +53,9 @@ class MultiDigits(Dataset):
         self._splits = {}
         for number, (split, count) in enumerate(counts.items()):
             generator = np.random.default_rng([seed, number])
-            self._splits[split] = _compose(digits, classes, generator.choice(self._sources[split], (count, 2)), generator)
+            self._splits[split] = _compose(
+                digits, classes, generator.choice(self._sources[split], (count, 2)), generator
+            )
         ink = self._splits["train"]["mass"]
         # Rounded, so that the last bit of a sum cannot change the fingerprint from machine to machine.
         self._mean, self._deviation = round(float(ink.mean()), 6), round(float(ink.std()), 6)

@@ -10,7 +10,15 @@ import numpy as np
 
 from pipeline.data.dataset import DATASETS, IMAGE, Columns, Dataset
 from pipeline.data.holdout import Share, compare_with_official, hold_out
-from pipeline.data.images import channels_first, read_array, read_rgb, require_all, require_shape, resize_nearest, resize_rgb
+from pipeline.data.images import (
+    channels_first,
+    read_array,
+    read_rgb,
+    require_all,
+    require_shape,
+    resize_nearest,
+    resize_rgb,
+)
 from pipeline.data.matlab import LabeledMat, read_variable
 from pipeline.data.mtan import ROUNDING, Seed, nyuv2_tasks, require_root
 from pipeline.data.surface import normals_from_depth
@@ -61,7 +69,9 @@ class NYUv2(Dataset):
         page = "from cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html"
         require_root(root, LABELED, f"{LABELED} (2.8 GB) {page}")
         require_root(root, "splits.mat", f"splits.mat {page}")
-        require_root(root, "classMapping40.mat", "classMapping40.mat (part of the code of Gupta et al. 2013, rcnn-depth)")
+        require_root(
+            root, "classMapping40.mat", "classMapping40.mat (part of the code of Gupta et al. 2013, rcnn-depth)"
+        )
         if normal_source == "files":
             require_root(root, "normals", "ground-truth normals, or choose `normal_source: from_depth`; otherwise")
         self._root, self._size, self._normal_source = root, size, normal_source

@@ -87,7 +87,9 @@ def _write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
             found = {name: (column.dtype, column.shape) for name, column in columns.items()}
             wanted = {name: (dtype, (stop - start, *shape)) for name, (dtype, shape) in layout.items()}
             if found != wanted:
-                raise UserError(f"rows {start} to {stop} of split `{split}` are {found}, but earlier rows ask for {wanted}.")
+                raise UserError(
+                    f"rows {start} to {stop} of split `{split}` are {found}, but earlier rows ask for {wanted}."
+                )
             temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **columns)

@@ -41,7 +41,12 @@ class Camera:
 
     def axes(self) -> np.ndarray:
         """Return the directions right, up and forward as rows [3, 3]."""
-        sin_yaw, cos_yaw, sin_pitch, cos_pitch = np.sin(self.yaw), np.cos(self.yaw), np.sin(self.pitch), np.cos(self.pitch)
+        sin_yaw, cos_yaw, sin_pitch, cos_pitch = (
+            np.sin(self.yaw),
+            np.cos(self.yaw),
+            np.sin(self.pitch),
+            np.cos(self.pitch),
+        )
         right = (cos_yaw, 0.0, -sin_yaw)
         up = (-sin_yaw * sin_pitch, cos_pitch, -cos_yaw * sin_pitch)
         forward = (sin_yaw * cos_pitch, sin_pitch, cos_yaw * cos_pitch)
@@ -190,7 +195,8 @@ def _shade(canvas: _Canvas, light: np.ndarray, surfaces: list[Surface], generato
     """Return colours [H, W, 3]: texture, Lambert's cosine, noise."""
     points = canvas.position[:, None, None] + canvas.depth * canvas.rays
     waves, contrast, colours = (
-        np.array([getattr(surface, name) for surface in surfaces], np.float32) for name in ("waves", "contrast", "colour")
+        np.array([getattr(surface, name) for surface in surfaces], np.float32)
+        for name in ("waves", "contrast", "colour")
     )
     first, second = ((waves[canvas.index, wave].transpose(2, 0, 1) * points).sum(axis=0) for wave in range(2))
     # A wave shorter than a pixel's footprint is not seen; left in, it would make rings that are not there.

@@ -94,7 +94,9 @@ def furnished_room(generator: np.random.Generator) -> Scene:
     for _ in range(generator.integers(0, 3)):
         radius = generator.uniform(0.12, 0.3)
         place = _free_place(scene, generator)
-        scene.balls.append((np.array((place[0], radius, place[1])), radius, surface(OBJECTS, _OTHERS[OBJECTS], generator, 0.25)))
+        scene.balls.append(
+            (np.array((place[0], radius, place[1])), radius, surface(OBJECTS, _OTHERS[OBJECTS], generator, 0.25))
+        )
     return scene
 
 
@@ -108,7 +110,9 @@ def _add_furniture(scene: Scene, generator: np.random.Generator) -> None:
     top = 2 * half[1]
     if label in (TABLE, FURNITURE) and generator.random() < 0.7:
         small = generator.uniform((0.1, 0.08, 0.08), (0.25, 0.18, 0.15))
-        scene.boxes.append((np.array((x, top + small[1], z)), small, yaw, surface(BOOKS, _OTHERS[BOOKS], generator, 0.25)))
+        scene.boxes.append(
+            (np.array((x, top + small[1], z)), small, yaw, surface(BOOKS, _OTHERS[BOOKS], generator, 0.25))
+        )
     elif label in (TABLE, FURNITURE):
         small = generator.uniform((0.3, 0.2, 0.03), (0.5, 0.35, 0.05))
         scene.boxes.append((np.array((x, top + small[1], z)), small, yaw, surface(TV, _OTHERS[TV], generator, 0.03)))

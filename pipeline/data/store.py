@@ -60,13 +60,13 @@ class Split:
         except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
             raise UserError(f"prepared data {path} cannot be read ({error}): delete it and run `dvc repro`.") from error
         self._length = sum(part.num_rows for part in parts)
-        self._part_rows = parts[0].num_rows
         self._columns = {
             name: _ColumnReader([_as_numpy(part.column(name)) for part in parts]) for name in self._reader.schema.names
         }
         bytes_stored = sum(column.nbytes for column in self._columns.values())
         self._fits = bytes_stored <= resident_bytes
         self._resident: dict[torch.device, dict[str, Tensor]] = {}
+        self._pinned: dict[tuple[torch.device, int], _PinnedBuffers] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -79,12 +79,13 @@ class Split:
         """
         rows = torch.arange(len(self)) if order is None else order
         if self._fits:
-            columns = self._on_device(device)
+            resident = self._on_device(device)
             for chosen in rows.to(device).split(batch_size):
-                yield self._decode({name: column.index_select(0, chosen) for name, column in columns.items()})
-            return
-        for chosen in rows.split(batch_size):
-            yield self._decode({name: column.to(device) for name, column in self._gather(chosen.numpy()).items()})
+                yield self._decode({name: column.index_select(0, chosen) for name, column in resident.items()})
+        else:
+            send = self._pinned_buffers(batch_size, device).send if device.type == "cuda" else self._gather
+            for chosen in rows.split(batch_size):
+                yield self._decode(send(chosen.numpy()))
 
     def rows(self, start: int, stop: int) -> Columns:
         """Return copies of the columns of some rows as they are stored."""
@@ -93,15 +94,23 @@ class Split:
 
     def _on_device(self, device: torch.device) -> dict[str, Tensor]:
         if device not in self._resident:
-            everything = self.rows(0, len(self))
-            self._resident[device] = {name: torch.from_numpy(column).to(device) for name, column in everything.items()}
+            everything = self._gather(np.arange(len(self)))
+            self._resident[device] = {name: column.to(device) for name, column in everything.items()}
         return self._resident[device]
 
     def _gather(self, chosen: np.ndarray) -> dict[str, Tensor]:
-        return {name: torch.from_numpy(column.gather(chosen)) for name, column in self._columns.items()}
+        return {name: _as_tensor(column.gather(chosen)) for name, column in self._columns.items()}
+
+    def _pinned_buffers(self, batch_size: int, device: torch.device) -> _PinnedBuffers:
+        if (device, batch_size) not in self._pinned:
+            self._pinned[device, batch_size] = _PinnedBuffers(self._columns, batch_size, device)
+        return self._pinned[device, batch_size]
 
     def _decode(self, columns: dict[str, Tensor]) -> Batch:
-        decoded = {name: _decode_column(column, self._scales.get(name)) for name, column in columns.items()}
+        decoded = {
+            name: _decode_column(column, self._columns[name].dtype, self._scales.get(name))
+            for name, column in columns.items()
+        }
         return Batch(inputs=decoded.pop(IMAGE), targets=decoded)
 
 
@@ -110,19 +119,45 @@ class _ColumnReader:
 
     def __init__(self, parts: list[np.ndarray]) -> None:
         self.nbytes = sum(part.nbytes for part in parts)
+        self.shape, self.dtype = parts[0].shape[1:], parts[0].dtype
         small = parts[0].nbytes // len(parts[0]) <= SMALL_ROW_BYTES
         self._parts = [np.concatenate(parts)] if small else parts
         self._part_rows = len(self._parts[0])
 
-    def gather(self, chosen: np.ndarray) -> np.ndarray:
-        """Return a copy of the rows `chosen`."""
+    def gather(self, chosen: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Copy the rows `chosen` into `out` or a new array, and return it."""
         if len(self._parts) == 1:
-            return self._parts[0][chosen]
-        first = self._parts[0]
-        gathered = np.empty((len(chosen), *first.shape[1:]), first.dtype)
+            return np.take(self._parts[0], chosen, axis=0, out=out)
+        gathered = np.empty((len(chosen), *self.shape), self.dtype) if out is None else out
         for position, row in enumerate(chosen.tolist()):
             gathered[position] = self._parts[row // self._part_rows][row % self._part_rows]
         return gathered
+
+
+class _PinnedBuffers:
+    """Page-locked memory through which batches reach a GPU while it computes; two of each, used in turn."""
+
+    def __init__(self, columns: Mapping[str, _ColumnReader], batch_size: int, device: torch.device) -> None:
+        self._columns, self._device, self._turn = columns, device, 0
+        self._buffers = [
+            {
+                name: _as_tensor(np.empty((batch_size, *column.shape), column.dtype)).pin_memory()
+                for name, column in columns.items()
+            }
+            for _ in range(2)
+        ]
+        self._sent = [torch.cuda.Event() for _ in range(2)]
+
+    def send(self, chosen: np.ndarray) -> dict[str, Tensor]:
+        """Return the rows `chosen` on the device; the copy may still be under way."""
+        self._turn = 1 - self._turn
+        self._sent[self._turn].synchronize()  # what these buffers held before has left them
+        rows = {name: buffer[: len(chosen)] for name, buffer in self._buffers[self._turn].items()}
+        for name, column in self._columns.items():
+            column.gather(chosen, out=rows[name].numpy().view(column.dtype))
+        on_device = {name: row.to(self._device, non_blocking=True) for name, row in rows.items()}
+        self._sent[self._turn].record(torch.cuda.current_stream(self._device))
+        return on_device
 
 
 class PreparedData:
@@ -173,7 +208,14 @@ def _as_numpy(column: pa.Array) -> np.ndarray:
     return column.to_numpy(zero_copy_only=True)
 
 
-def _decode_column(column: Tensor, scale: float | None) -> Tensor:
+def _as_tensor(column: np.ndarray) -> Tensor:
+    """Share memory with `column`; 16-bit unsigned numbers, of which few devices know much, pass as signed ones."""
+    return torch.from_numpy(column.view(np.int16) if column.dtype == np.uint16 else column)
+
+
+def _decode_column(column: Tensor, dtype: np.dtype, scale: float | None) -> Tensor:
+    if dtype == np.uint16:
+        column = column.to(torch.int32) & 0xFFFF
     if scale is not None:
         return column.to(torch.float32).mul_(scale)
     return column.to(torch.float32 if column.is_floating_point() else torch.int64)

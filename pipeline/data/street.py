@@ -101,7 +101,14 @@ def road_between_buildings(generator: np.random.Generator) -> Scene:
                 _add(scene, OBJECT, (side * (kerb + 0.5), 2 * height, z), (0.4, 0.4, 0.05), generator, spread=0.25)
         for z in generator.uniform(7, 30, generator.integers(0, 4)):
             height = generator.uniform(0.75, 0.95)
-            _add(scene, HUMAN, (side * (kerb + generator.uniform(0, 3)), height, z), (0.25, height, 0.2), generator, spread=0.2)
+            _add(
+                scene,
+                HUMAN,
+                (side * (kerb + generator.uniform(0, 3)), height, z),
+                (0.25, height, 0.2),
+                generator,
+                spread=0.2,
+            )
     for z in generator.uniform(8, 60, generator.integers(1, 6)):
         lane = generator.choice((-1, 1)) * generator.uniform(1.5, kerb - 1)
         half = generator.uniform((0.8, 0.65, 1.8), (1.0, 0.9, 2.5))

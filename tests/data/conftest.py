@@ -57,7 +57,7 @@ def write_nyuv2(tmp_path: Path) -> Write:
         frames, (height, width) = train + test, size
         generator = np.random.default_rng(0)
         rows = np.arange(height)[:, None] - 253.736 * height / 480
-        floor = 1.5 * 519.470 * (height / 480) / np.maximum(rows, 1e-6)  # 1.5 m below the camera
+        floor = 0.6 * 519.470 * (height / 480) / np.maximum(rows, 1e-6)  # 0.6 m below the camera
         depth = np.broadcast_to(np.minimum(np.where(rows > 0, floor, 9), 3.5), size).astype(np.float32)
         label = np.where(depth < 3.5, 11, 21).astype(np.uint16)  # of 894: see class_of_894 below
         with h5py.File(root / "nyu_depth_v2_labeled.mat", "w") as file:
@@ -69,7 +69,10 @@ def write_nyuv2(tmp_path: Path) -> Write:
         class_of_894[10], class_of_894[20] = 2, 1
         savemat(root / "classMapping40.mat", {"mapClass": class_of_894[None].astype(np.uint8)})
         numbers = np.arange(1, frames + 1)
-        savemat(root / "splits.mat", {"trainNdxs": numbers[:train, None].astype(np.uint16), "testNdxs": numbers[train:, None]})
+        savemat(
+            root / "splits.mat",
+            {"trainNdxs": numbers[:train, None].astype(np.uint16), "testNdxs": numbers[train:, None]},
+        )
         return root
 
     return write
@@ -98,13 +101,18 @@ def write_celeba(tmp_path: Path) -> Write:
             face = generator.integers(0, 256, (7, 6, 3), np.uint8)
             Image.fromarray(face).resize((178, 218)).save(images / file)
         if suffix == ".txt":
-            rows = [f"{file} " + " ".join(f"{value:2d}" for value in row) for file, row in zip(files, values, strict=True)]
+            rows = [
+                f"{file} " + " ".join(f"{value:2d}" for value in row) for file, row in zip(files, values, strict=True)
+            ]
             lines = [str(count), " ".join(CELEBA_ATTRIBUTES) + " ", *rows]
             splits_lines = [f"{file} {split}" for file, split in zip(files, splits, strict=True)]
         else:
             rows = [",".join([file, *map(str, row)]) for file, row in zip(files, values, strict=True)]
             lines = [",".join(["image_id", *CELEBA_ATTRIBUTES]), *rows]
-            splits_lines = ["image_id,partition", *(f"{file},{split}" for file, split in zip(files, splits, strict=True))]
+            splits_lines = [
+                "image_id,partition",
+                *(f"{file},{split}" for file, split in zip(files, splits, strict=True)),
+            ]
         (attributes / f"list_attr_celeba{suffix}").write_bytes("\r\n".join([*lines, ""]).encode())
         (partition / f"list_eval_partition{suffix}").write_bytes("\r\n".join([*splits_lines, ""]).encode())
         return root

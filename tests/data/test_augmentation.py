@@ -18,7 +18,12 @@ from pipeline.tasks.segmentation import VOID, Segmentation
 CPU = torch.device("cpu")
 SIZE = (30, 42)
 COUNT = 64
-TASKS: tuple[Task, ...] = (Segmentation("label", classes=5), Depth("depth"), Depth("disparity", inverse=True), Normals("normal"))
+TASKS: tuple[Task, ...] = (
+    Segmentation("label", classes=5),
+    Depth("depth"),
+    Depth("disparity", inverse=True),
+    Normals("normal"),
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -92,7 +97,9 @@ def test_depth_is_divided_and_inverse_depth_divided_or_multiplied(mode: str, fac
     augmented = augment(batch, TASKS, mode, generator()).targets  # type: ignore[arg-type]
     scale = geometry.scale.float()[:, None, None]
     torch.testing.assert_close(augmented["depth"], sample_nearest(batch.targets["depth"], geometry) / scale)
-    torch.testing.assert_close(augmented["disparity"], sample_nearest(batch.targets["disparity"], geometry) * scale**factor)
+    torch.testing.assert_close(
+        augmented["disparity"], sample_nearest(batch.targets["disparity"], geometry) * scale**factor
+    )
     assert not augmented["depth"][sample_nearest(batch.targets["depth"], geometry) == 0].any()
 
 

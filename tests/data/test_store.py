@@ -30,7 +30,12 @@ class Noise(Dataset):
     """Columns of every stored type."""
 
     scales: Mapping[str, float] = {IMAGE: 1 / 255, "far": 1 / 65535}
-    tasks: tuple[Task, ...] = (Classification("kind", classes=10), Regression("far"), Regression("normal"), Regression("size"))
+    tasks: tuple[Task, ...] = (
+        Classification("kind", classes=10),
+        Regression("far"),
+        Regression("normal"),
+        Regression("size"),
+    )
     fail_from: ClassVar[int | None] = None
     asked: ClassVar[list[tuple[str, int, int]]] = []
 
@@ -80,7 +85,9 @@ def prepared(tmp_path: Path) -> PreparedData:
 @pytest.mark.parametrize(
     "order", [None, torch.randperm(700, generator=torch.Generator().manual_seed(0)), torch.tensor([5, 5, 699])]
 )
-def test_batches_hold_the_rows_asked_for(prepared: PreparedData, order: torch.Tensor | None, resident_bytes: int) -> None:
+def test_batches_hold_the_rows_asked_for(
+    prepared: PreparedData, order: torch.Tensor | None, resident_bytes: int
+) -> None:
     split = open_prepared(prepared.directory, resident_bytes).splits["train"]
     batches = list(split.batches(order, 64, CPU))
     rows = np.arange(700) if order is None else order.numpy()
@@ -116,7 +123,9 @@ def test_record_batches_have_256_to_1024_rows_and_tensor_columns(prepared: Prepa
     assert reader.schema.metadata[b"fingerprint"].decode() == prepared.fingerprint
 
 
-def test_the_fingerprint_knows_content_only(prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_knows_content_only(
+    prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(preparation, "SHARD_BYTES", 20_000)
     monkeypatch.setattr(preparation, "BATCH_BYTES", 20_000)
     prepare(CHOICE, tmp_path / "elsewhere")
