@@ -40,7 +40,7 @@ class Ledger:
     """
 
     def __init__(self, root: Path, suite: str) -> None:
-        self.directory = root / suite / "ledger"
+        self.directory = root.absolute() / suite / "ledger"  # some who write to it work in other directories
 
     def prepare(self) -> None:
         """Make the directory and prove that it can be written.

@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import UserError
 from pipeline.params import Resources
+from pipeline.sweep.delivery import Delivery
 from pipeline.sweep.driver import Driver
 from pipeline.sweep.search import StrategySearcher
 from pipeline.sweep.stopping import StopRequest, TuneStopper
@@ -49,11 +50,12 @@ def execute(
         slots = _slots(resources)
         driver.progress.slots = slots
         with StopRequest() as stop, tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
-            here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            node = ray.get_runtime_context().get_node_id()
+            here = NodeAffinitySchedulingStrategy(node, soft=False)
             keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here).remote(driver.ledger)
             setup = WorkerSetup(
                 keeper=keeper,
-                data_directory=data_directory.resolve(),
+                delivery=Delivery(data_directory.resolve(), node),
                 score=score,
                 device=resources.device,
                 threads=max(1, int(resources.cpus_per_trial)),

@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,6 +18,7 @@ from ray import tune
 
 from pipeline.errors import UserError
 from pipeline.ledger import Ledger
+from pipeline.sweep.delivery import Delivery
 from pipeline.trials import Outcome, Trial, TrialResult
 
 
@@ -28,7 +28,7 @@ class WorkerSetup:
 
     Attributes:
         keeper: handle of the `Keeper`.
-        data_directory: the prepared data, on the worker's own disk.
+        delivery: brings the prepared data to the worker's host, where that does not have it.
         score: of an epoch's metrics, lower is better; decides only which weights are kept.
         device: `auto`, `cpu` or `cuda`.
         threads: torch threads of one trial.
@@ -37,7 +37,7 @@ class WorkerSetup:
     """
 
     keeper: Any
-    data_directory: Path
+    delivery: Delivery
     score: Callable[[Mapping[str, float]], float]
     device: str
     threads: int
@@ -100,7 +100,7 @@ def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
 
     result = run_trial(
         trial,
-        open_prepared(setup.data_directory),
+        open_prepared(setup.delivery.directory_here(trial.cell.data_fingerprint)),
         report,
         score=setup.score,
         device=torch.device(_device(setup.device)),
