@@ -57,7 +57,9 @@ def sgd(
     if nesterov and momentum == 0:
         raise UserError("optimizer `sgd` option `nesterov` needs `momentum` above 0, found 0.0.")
     fused = has_fused_kernel(parameters)
-    return optim.SGD(parameters, learning_rate, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fused)
+    return optim.SGD(
+        parameters, learning_rate, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fused
+    )
 
 
 @OPTIMIZERS.register("rmsprop")

@@ -93,7 +93,9 @@ def resumes(choice: Choice) -> None:
     resumed.load_state_dict(torch.load(buffer, weights_only=True))
     _run(problem, whole, range(6, 9))
     _run(other, resumed, range(6, 9))
-    assert torch.equal(problem.flat_parameters(), other.flat_parameters()), f"`{choice.name}` does not resume to the bit"
+    assert torch.equal(problem.flat_parameters(), other.flat_parameters()), (
+        f"`{choice.name}` does not resume to the bit"
+    )
     assert whole.end_epoch() == resumed.end_epoch(), f"`{choice.name}`: figures of a resumed epoch differ"
 
 
@@ -187,7 +189,9 @@ def keeps_its_claim_of_no_conflict(choice: Choice) -> None:
         lengths = gramian.diagonal().sqrt()
         parts = (weights.shared.abs() * lengths).sum()
         tolerance = lengths * (1e-6 * update + 1e-8 * parts + 1e-12 * lengths.max())
-        assert (gains >= -tolerance).all(), f"`{choice.name}` conflicts: <g_i, update> = {gains.tolist()} for {name} gradients"
+        assert (gains >= -tolerance).all(), (
+            f"`{choice.name}` conflicts: <g_i, update> = {gains.tolist()} for {name} gradients"
+        )
 
 
 CHECKS: tuple[Check, ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -64,12 +65,15 @@ class Forward:
         return task.loss(output, batch.targets[task.name]).float()
 
 
-def to_host(*parts: Tensor) -> list[Tensor]:
-    """Return `parts` on the CPU in float64, moved in a single transfer."""
-    shapes = [part.shape for part in parts]
-    widest = parts[0].dtype
-    for part in parts[1:]:
-        widest = torch.promote_types(widest, part.dtype)
-    together = torch.cat([part.detach().reshape(-1).to(widest) for part in parts]).cpu().double()
-    pieces = together.split([shape.numel() for shape in shapes])
+def to_host(losses: Sequence[Tensor], *others: Tensor) -> list[Tensor]:
+    """Return the losses as one vector [T], and `others`, on the CPU in float64, moved in a single transfer."""
+    together = torch.stack([loss.detach() for loss in losses])
+    if others:
+        widest = others[0].dtype
+        together = torch.cat([together.to(widest), *(other.reshape(-1).to(widest) for other in others)])
+    together = together.cpu().double()
+    if not others:
+        return [together]
+    shapes = [(len(losses),), *(other.shape for other in others)]
+    pieces = together.split([math.prod(shape) for shape in shapes])
     return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,46 +29,50 @@ class Meter:
 
     def _clear(self) -> None:
         count = len(self._tasks)
-        self._sums = {name: torch.zeros(count, dtype=torch.float64) for name in ("loss", "weight", "head_weight")}
-        self._norms = torch.zeros(count, dtype=torch.float64)
-        self._cosines = torch.zeros(count, count, dtype=torch.float64)
+        self._sums = {name: np.zeros(count) for name in ("loss", "weight", "head_weight", "gradient_norm")}
+        self._sums["cosine"] = np.zeros((count, count))
         self._steps = {"losses": 0, "weights": 0, "gramians": 0}
 
     def add(self, losses: Tensor, weights: Weights | None, gramian: Tensor | None) -> None:
         """Take in one step: `losses` [T], effective weights and `gramian` [T, T] where the method has them."""
-        self._sums["loss"] += losses
+        self._sums["loss"] += losses.numpy()
         self._steps["losses"] += 1
         if weights is not None:
-            self._sums["weight"] += weights.shared
-            self._sums["head_weight"] += weights.heads
+            self._sums["weight"] += weights.shared.numpy()
+            self._sums["head_weight"] += weights.heads.numpy()
             self._steps["weights"] += 1
         if gramian is not None:
-            norms = gramian.diagonal().sqrt()
-            self._norms += norms
-            scale = norms.clamp(min=torch.finfo(torch.float64).tiny)
-            self._cosines += gramian / scale[:, None] / scale
+            products = gramian.numpy()
+            norms = np.sqrt(products.diagonal())
+            self._sums["gradient_norm"] += norms
+            scale = np.maximum(norms, np.finfo(np.float64).tiny)
+            self._sums["cosine"] += products / scale[:, None] / scale
             self._steps["gramians"] += 1
 
     def mean_losses(self) -> Tensor:
         """Return the mean loss of each task [T] since the last `read`."""
-        return self._sums["loss"] / max(self._steps["losses"], 1)
+        return torch.from_numpy(self._sums["loss"] / max(self._steps["losses"], 1))
 
     def read(self) -> dict[str, float]:
         """Return the means by name (`train/left/loss`, `train/cosine/left-right`, ...) and start anew."""
-        figures = self._per_task("loss", self.mean_losses()) if self._steps["losses"] else {}
-        if self._steps["weights"]:
-            for name in ("weight", "head_weight"):
-                figures |= self._per_task(name, self._sums[name] / self._steps["weights"])
+        figures: dict[str, float] = {}
+        for count, names in (
+            ("losses", ("loss",)),
+            ("weights", ("weight", "head_weight")),
+            ("gramians", ("gradient_norm",)),
+        ):
+            if self._steps[count]:
+                for name in names:
+                    figures |= self._per_task(name, self._sums[name] / self._steps[count])
         if self._steps["gramians"]:
-            figures |= self._per_task("gradient_norm", self._norms / self._steps["gramians"])
-            figures |= self._cosine_figures(self._cosines / self._steps["gramians"])
+            figures |= self._cosine_figures(self._sums["cosine"] / self._steps["gramians"])
         self._clear()
         return figures
 
-    def _per_task(self, name: str, values: Tensor) -> dict[str, float]:
+    def _per_task(self, name: str, values: np.ndarray) -> dict[str, float]:
         return {f"train/{task}/{name}": value for task, value in zip(self._tasks, values.tolist(), strict=True)}
 
-    def _cosine_figures(self, cosines: Tensor) -> dict[str, float]:
+    def _cosine_figures(self, cosines: np.ndarray) -> dict[str, float]:
         pairs = list(combinations(range(len(self._tasks)), 2))
         if not pairs:
             return {}
@@ -81,9 +86,12 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums, for a checkpoint inside an epoch."""
-        return {"sums": self._sums, "norms": self._norms, "cosines": self._cosines, "steps": self._steps}
+        return {
+            "sums": {name: torch.from_numpy(sums.copy()) for name, sums in self._sums.items()},
+            "steps": dict(self._steps),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
-        self._sums, self._norms = dict(state["sums"]), state["norms"]
-        self._cosines, self._steps = state["cosines"], dict(state["steps"])
+        self._sums = {name: sums.numpy().copy() for name, sums in state["sums"].items()}
+        self._steps = dict(state["steps"])

@@ -90,7 +90,7 @@ class OneBackward(Route):
 
     def step(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
-        (on_host,) = to_host(torch.stack([loss.detach() for loss in losses]))
+        (on_host,) = to_host(losses)
         self.check.losses(on_host)
         weights = loss_weights(self.weighting, on_host)
         self.check.weights(weights)
@@ -114,7 +114,7 @@ class TaskBackwards(Route):
         losses = self.forward.losses(batch)
         of_heads = store_task_gradients(losses, self.jacobian, self.shared, self.heads)
         on_host, gramian, weights = combine(self.weighting, losses, self.jacobian, None, self.check)
-        self._set_gradients(self.shared, self.jacobian.shaped(self.jacobian.combination))
+        self._set_gradients(self.shared, self.jacobian.shaped_update)
         self._set_heads(of_heads, weights.heads)
         self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
@@ -145,7 +145,7 @@ class RepresentationBackward(Route):
         of_heads = store_task_gradients(losses, jacobian, seen, self.heads, graph_is_shared=False)
         gramian = None
         if isinstance(self.weighting, LossWeighting):
-            (on_host,) = to_host(torch.stack([loss.detach() for loss in losses]))
+            (on_host,) = to_host(losses)
             self.check.losses(on_host)
             weights = loss_weights(self.weighting, on_host)
             self.check.weights(weights)
@@ -153,7 +153,7 @@ class RepresentationBackward(Route):
         else:
             on_host, gramian, weights = combine(self.weighting, losses, jacobian, seen, self.check)
         self._forget_gradients()
-        update = [each.to(part.dtype) for each, part in zip(jacobian.shaped(jacobian.combination), parts, strict=True)]
+        update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=True)]
         torch.autograd.backward(parts, update)
         self._set_heads(of_heads, weights.heads)
         self.optimizers[0].step()
@@ -201,23 +201,22 @@ class TaskSteps(Route):
             loss = self.forward.loss(task, batch)
             loss.backward()
             optimizer.step()
-            losses.append(loss.detach())
-        (on_host,) = to_host(torch.stack(losses))
+            losses.append(loss)
+        (on_host,) = to_host(losses)
         self.check.losses(on_host)
         return Measured(on_host, None, None)
 
     def _step_at_one_point(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
         of_heads = store_task_gradients(losses, self.jacobian, self.shared, self.heads)
-        on_host, gramian = to_host(torch.stack([loss.detach() for loss in losses]), self.jacobian.gramian())
+        on_host, gramian = to_host(losses, self.jacobian.gramian())
         self.check.losses(on_host)
         self.check.gramian(gramian)
         if self._decay_share:
             with torch.no_grad():
                 self.jacobian.rows.add_(torch.cat([each.reshape(-1) for each in self.shared]), alpha=self._decay_share)
-        of_shared = [self.jacobian.shaped(row) for row in self.jacobian.rows]
         for index, optimizer in enumerate(self.optimizers):
-            self._set_gradients(self.shared, of_shared[index])
+            self._set_gradients(self.shared, self.jacobian.shaped_rows[index])
             self._set_gradients(self.heads[index], of_heads[index])
             optimizer.step()
         return Measured(on_host, None, gramian)
@@ -255,10 +254,9 @@ def combine(
     values: Sequence[Tensor] | None,
     check: DivergenceCheck,
 ) -> tuple[Tensor, Tensor, Weights]:
-    """Write the update into `jacobian.combination`; return losses, Gramian and effective weights on the host."""
-    stacked = torch.stack([loss.detach() for loss in losses])
+    """Write the update into `jacobian.update`; return losses, Gramian and effective weights on the host."""
     if isinstance(weighting, GramianWeighting):
-        on_host, gramian = to_host(stacked, jacobian.gramian())
+        on_host, gramian = to_host(losses, jacobian.gramian())
         check.losses(on_host)
         check.gramian(gramian)
         weights = weighting.conventions.apply(weighting.weigh(on_host, gramian))
@@ -266,14 +264,17 @@ def combine(
         jacobian.combine(weights.shared)
         return on_host, gramian, weights
     assert isinstance(weighting, JacobianWeighting)
-    rows = [jacobian.rows] if values is None else jacobian.shaped(jacobian.rows)
-    parts, effective = weighting.combine(stacked, rows, None if values is None else [part.detach() for part in values])
-    on_host, gramian, shared, heads = to_host(stacked, jacobian.gramian(), effective.shared, effective.heads)
+    on_device = torch.stack([loss.detach() for loss in losses])
+    gradients = [jacobian.rows] if values is None else jacobian.shaped(jacobian.rows)
+    parts, effective = weighting.combine(
+        on_device, gradients, None if values is None else [part.detach() for part in values]
+    )
+    on_host, gramian, shared, heads = to_host(losses, jacobian.gramian(), effective.shared, effective.heads)
     check.losses(on_host)
     check.gramian(gramian)
     weights = weighting.conventions.apply(Weights(shared, heads))
     check.weights(weights)
-    torch.cat([part.reshape(-1) for part in parts], out=jacobian.combination)
+    torch.cat([part.reshape(-1) for part in parts], out=jacobian.update)
     if weighting.conventions.scale == "unit":
-        jacobian.combination.mul_(unit_factor(shared))
+        jacobian.update.mul_(unit_factor(shared))
     return on_host, gramian, weights

@@ -58,7 +58,7 @@ class Updater:
         if self._own_optimizer is not None:
             self._own_optimizer.step()
         if isinstance(self._weighting, LossWeighting) and self._weighting.reevaluates:
-            (after,) = to_host(torch.stack(self._route.forward.losses_unnoticed(batch)))
+            (after,) = to_host(self._route.forward.losses_unnoticed(batch))
             self._weighting.observe(after)
         self._meter.add(measured.losses, measured.weights, measured.gramian)
 

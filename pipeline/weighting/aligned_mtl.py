@@ -27,7 +27,9 @@ class AlignedMTL(GramianWeighting):
         scale_mode: which eigenvalue gives all components their length.
     """
 
-    facts = Facts(paper="Senushkin, Patakin, Kuznetsov, Konushin 2023, arXiv 2305.19000", scale="sum of (B 1)_i g_i", heads="1")
+    facts = Facts(
+        paper="Senushkin, Patakin, Kuznetsov, Konushin 2023, arXiv 2305.19000", scale="sum of (B 1)_i g_i", heads="1"
+    )
     allows = AT_REPRESENTATION
 
     def __init__(

@@ -23,7 +23,9 @@ class ImpartialLosses(LossWeighting):
     """
 
     facts = Facts(
-        paper="Liu, Li, Kuang, et al. 2021, ICLR, openreview IMPnRXEWpvr", scale="sum of e^{s_i} g_i", heads="same weight"
+        paper="Liu, Li, Kuang, et al. 2021, ICLR, openreview IMPnRXEWpvr",
+        scale="sum of e^{s_i} g_i",
+        heads="same weight",
     )
 
     def __init__(

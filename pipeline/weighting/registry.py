@@ -59,7 +59,8 @@ def describe_methods() -> tuple[MethodRow, ...]:
     """Return a row for every registered weighting: loss methods first, by name within a kind."""
     order = ("loss", "gradient", "optimizer")
     methods = sorted(
-        ((name, WEIGHTINGS.get(name)) for name in WEIGHTINGS.names()), key=lambda item: (order.index(item[1].kind), item[0])
+        ((name, WEIGHTINGS.get(name)) for name in WEIGHTINGS.names()),
+        key=lambda item: (order.index(item[1].kind), item[0]),
     )
     return tuple(
         MethodRow(name, method.facts.paper, method.kind, method.facts.scale, method.facts.heads, method.cost)

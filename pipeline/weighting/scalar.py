@@ -26,10 +26,14 @@ class ScalarWeighting(LossWeighting):
     """
 
     facts = Facts(
-        paper="Xin, Ghorbani, Gilmer, et al. 2022, arXiv 2209.11379", scale="sum of w_i g_i, w_i given", heads="same weight"
+        paper="Xin, Ghorbani, Gilmer, et al. 2022, arXiv 2209.11379",
+        scale="sum of w_i g_i, w_i given",
+        heads="same weight",
     )
 
-    def __init__(self, tasks: Sequence[str], generator: torch.Generator, **weights: Annotated[float, Field(ge=0)]) -> None:
+    def __init__(
+        self, tasks: Sequence[str], generator: torch.Generator, **weights: Annotated[float, Field(ge=0)]
+    ) -> None:
         super().__init__(tasks, generator)
         objection = self.objection(weights, "", tasks)
         if objection is not None:

@@ -10,27 +10,13 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from scipy.linalg.lapack import dgesv
 
 _RIDGE = 1e-14
 """Added to the unit diagonal of the cosines: keeps linearly dependent gradients solvable."""
 
 
-class _Objective(Protocol):
-    def at_vertices(self) -> np.ndarray:
-        """Return the value at each of the T vertices."""
-
-    def gradient(self, weights: np.ndarray) -> np.ndarray:
-        """Return the gradient [T] at `weights` [T]."""
-
-    def towards_minimum(self, support: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Return the direction, on `support`, from `weights` to the minimiser on its affine hull.
-
-        The flag says that the minimiser lies one whole step away; without it the objective falls for
-        ever along the direction.
-        """
-
-
-class _Quadratics:
+class _Products:
     """The Gramian, scaled so that tasks of very different gradient length lose no digits."""
 
     def __init__(self, gramian: np.ndarray) -> None:
@@ -40,10 +26,13 @@ class _Quadratics:
         np.fill_diagonal(self.cosines, 1.0 + _RIDGE)
 
     def solve(self, support: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return M_SS^{-1} `right` [S, K]."""
+        """Return M_SS^{-1} `right` [S, K]; LAPACK without numpy's wrapping, which costs more than the solution."""
         scale = self.norms[support, None]
-        solution: np.ndarray = np.linalg.solve(self.cosines[np.ix_(support, support)], right / scale) / scale
-        return solution
+        _, _, solution, failed = dgesv(self.cosines[support[:, None], support], right / scale)
+        if failed:
+            raise np.linalg.LinAlgError("task gradients are singular")
+        scaled: np.ndarray = solution / scale
+        return scaled
 
     def times(self, weights: np.ndarray) -> np.ndarray:
         """Return M `weights` [T]."""
@@ -51,93 +40,119 @@ class _Quadratics:
         return product
 
 
+class _Objective(Protocol):
+    """A convex function on the simplex."""
+
+    def at_vertices(self) -> np.ndarray:
+        """Return the value at each of the T vertices."""
+
+    def gradient(self, weights: np.ndarray) -> np.ndarray:
+        """Return the gradient [T] at `weights` [T]."""
+
+    def direction(self, support: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Return the way [S] from `weights` [S] on `support` to the minimiser on its affine hull.
+
+        The flag is False if there is none: the objective falls for ever along the direction.
+        """
+
+
 class _MinimumNorm:
     """|g_w|^2 / 2."""
 
-    def __init__(self, quadratics: _Quadratics) -> None:
-        self._quadratics = quadratics
+    def __init__(self, products: _Products) -> None:
+        self._products = products
 
     def at_vertices(self) -> np.ndarray:
-        return self._quadratics.norms**2
+        return self._products.norms
 
     def gradient(self, weights: np.ndarray) -> np.ndarray:
-        return self._quadratics.times(weights)
+        return self._products.times(weights)
 
-    def towards_minimum(self, support: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
-        target = self._quadratics.solve(support, np.ones((len(support), 1)))[:, 0]
-        return target / target.sum() - weights[support], True
+    def direction(self, support: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
+        target = self._products.solve(support, np.ones((len(support), 1)))[:, 0]
+        return target / target.sum() - weights, True
 
 
 class _ConflictAverse:
-    """<g_w, gbar> + radius |g_w|, with gbar the mean gradient.
+    """<g_w, gbar> + radius |g_w|, with gbar the mean gradient and b = M 1 / T its products with all.
 
-    On a support S, with M_SS^{-1} taken, stationary points satisfy b_S + sigma M_SS w = nu 1, where
-    b = M 1 / T and sigma = radius / |g_w|; sum w = 1 and the definition of sigma then give a
-    quadratic equation for nu. If it has no root, the ball of that radius around gbar misses the
-    subspace where the tasks of S gain equally, and the objective falls for ever on S.
+    On a support S, with M_SS^{-1} taken, stationary points satisfy b_S + sigma M_SS w = nu 1 with
+    sigma = radius / |g_w|; sum w = 1 and the definition of sigma then give a quadratic equation for
+    nu. If it has no root, the ball of that radius around gbar misses the subspace where the tasks of
+    S gain equally, and the objective falls for ever on S.
     """
 
-    def __init__(self, quadratics: _Quadratics, mean: np.ndarray, radius: float) -> None:
-        self._quadratics, self._mean, self._radius = quadratics, mean, radius
+    def __init__(self, products: _Products, mean: np.ndarray, radius: float) -> None:
+        self._products, self._mean, self._radius = products, mean, radius
 
     def at_vertices(self) -> np.ndarray:
-        return self._mean + self._radius * self._quadratics.norms
+        values: np.ndarray = self._mean + self._radius * self._products.norms
+        return values
 
     def gradient(self, weights: np.ndarray) -> np.ndarray:
-        product = self._quadratics.times(weights)
-        return self._mean + (self._radius / np.sqrt(weights @ product)) * product
+        product = self._products.times(weights)
+        gradient: np.ndarray = self._mean + (self._radius / np.sqrt(weights @ product)) * product
+        return gradient
 
-    def towards_minimum(self, support: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
-        mean = self._mean[support]
-        ones, means = self._quadratics.solve(support, np.stack((np.ones(len(support)), mean), axis=1)).T
+    def direction(self, support: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
+        right = np.ones((len(support), 2))
+        right[:, 1] = mean = self._mean[support]
+        ones, means = self._products.solve(support, right).T
         total, cross = ones.sum(), means.sum()
-        level = cross / total
         root = cross**2 - total * (mean @ means - self._radius**2)
         if root <= 0.0:
-            return level * ones - means, False
+            return (cross / total) * ones - means, False
         sigma = np.sqrt(root)
-        return ((level + sigma / total) * ones - means) / sigma - weights[support], True
+        return ((cross + sigma) / total * ones - means) / sigma - weights, True
 
 
 def _minimise(objective: _Objective, tasks: int) -> np.ndarray:
     weights = np.zeros(tasks)
-    weights[objective.at_vertices().argmin()] = 1.0
-    active = weights > 0
+    first = int(objective.at_vertices().argmin())
+    weights[first] = 1.0
+    members = [first]
     for _ in range(10 * tasks):
-        while True:
-            support = active.nonzero()[0]
-            direction, reaches = objective.towards_minimum(support, weights)
-            falling = direction < 0
-            steps = np.where(falling, -weights[support] / np.where(falling, direction, 1.0), np.inf)
-            blocking = steps.argmin()
-            if len(support) == 1 or (reaches and steps[blocking] >= 1.0):
-                break
-            weights[support] += steps[blocking] * direction
-            weights[support[blocking]], active[support[blocking]] = 0.0, False
-        if len(support) > 1:
-            weights[support] += direction
         gradient = objective.gradient(weights)
-        level = weights @ gradient
-        entering = np.where(active, np.inf, gradient).argmin()
-        if active.all() or gradient[entering] >= level - 1e-12 * np.abs(gradient).max():
+        entering = int(gradient.argmin())
+        if entering in members or gradient[entering] >= weights @ gradient - 1e-12 * np.abs(gradient).max():
             break
-        active[entering] = True
-    weights = np.maximum(weights, 0.0)
+        members.append(entering)
+        _descend(objective, weights, members)
     normalised: np.ndarray = weights / weights.sum()
     return normalised
+
+
+def _descend(objective: _Objective, weights: np.ndarray, members: list[int]) -> None:
+    """Move `weights` to the minimiser on `members`, dropping those that reach zero on the way."""
+    while len(members) > 1:
+        support = np.array(members)
+        current = weights[support]
+        direction, reaches = objective.direction(support, current)
+        falling = np.flatnonzero(direction < 0.0)
+        if not falling.size or (reaches and (current + direction).min() > 0.0):
+            weights[support] = current + direction
+            return
+        steps = current[falling] / -direction[falling]
+        blocking = int(steps.argmin())
+        weights[support] = np.maximum(current + steps[blocking] * direction, 0.0)
+        weights[members.pop(int(falling[blocking]))] = 0.0
+    weights[members] = 1.0
 
 
 def minimum_norm_weights(gramian: np.ndarray) -> np.ndarray:
     """Return the point w [T] of the simplex with the shortest g_w = sum_i w_i g_i, for `gramian` [T, T]."""
     if not gramian.diagonal().max() > 0:
         return np.full(len(gramian), 1.0 / len(gramian))
-    return _minimise(_MinimumNorm(_Quadratics(gramian)), len(gramian))
+    return _minimise(_MinimumNorm(_Products(gramian)), len(gramian))
 
 
 def conflict_averse_weights(gramian: np.ndarray, c: float) -> np.ndarray:
-    """Return argmin over the simplex of <g_w, gbar> + c |gbar| |g_w|, [T], for `gramian` [T, T]."""
+    """Return argmin over the simplex of <g_w, gbar> + c |gbar| |g_w|, [T], for `gramian` [T, T].
+
+    Any point will do, and equal weights are given, if c = 0 or the gradients sum to zero.
+    """
     squared = gramian.mean()
     if not squared > 0 or not c > 0:
         return np.full(len(gramian), 1.0 / len(gramian))
-    objective = _ConflictAverse(_Quadratics(gramian / squared), gramian.mean(axis=1) / squared, c)
+    objective = _ConflictAverse(_Products(gramian / squared), gramian.mean(axis=1) / squared, c)
     return _minimise(objective, len(gramian))

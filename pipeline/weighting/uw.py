@@ -27,7 +27,9 @@ class UncertaintyWeighting(LossWeighting):
         learning_rate: of s; None means the network's, with its schedule.
     """
 
-    facts = Facts(paper="Kendall, Gal, Cipolla 2018, arXiv 1705.07115", scale="sum of g_i / (2 e^{s_i})", heads="same weight")
+    facts = Facts(
+        paper="Kendall, Gal, Cipolla 2018, arXiv 1705.07115", scale="sum of g_i / (2 e^{s_i})", heads="same weight"
+    )
 
     def __init__(
         self,

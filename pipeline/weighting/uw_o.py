@@ -19,7 +19,9 @@ class OptimalUncertaintyWeighting(LossWeighting):
     """
 
     facts = Facts(
-        paper="Kirchdorfer, Elich, Kutsche, et al. 2024, arXiv 2408.07985", scale="sum of g_i / L_i", heads="same weight"
+        paper="Kirchdorfer, Elich, Kutsche, et al. 2024, arXiv 2408.07985",
+        scale="sum of g_i / L_i",
+        heads="same weight",
     )
 
     def weigh(self, losses: Tensor) -> Tensor:
