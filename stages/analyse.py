@@ -6,8 +6,10 @@ import argparse
 import sys
 
 from pipeline import paths
-from pipeline.analysis.store import analyse_directory
+from pipeline.analysis.store import IMPORTANCE, analyse_directory
+from pipeline.analysis.tables import write_table
 from pipeline.errors import UserError
+from pipeline.sweep.importance import hyperparameter_importance
 
 
 def main() -> int:
@@ -16,7 +18,9 @@ def main() -> int:
     parser.add_argument("suite", help="name of a suite of params.yaml whose sweep has run")
     suite = parser.parse_args().suite
     try:
-        analysis = analyse_directory(paths.results(suite))
+        directory = paths.results(suite)
+        analysis = analyse_directory(directory)
+        write_table(directory / IMPORTANCE, hyperparameter_importance(analysis.trials))
     except UserError as error:
         print(f"analyse {suite}: {error}", file=sys.stderr)
         return 2

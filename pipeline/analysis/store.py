@@ -19,6 +19,8 @@ from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
 from pipeline.analysis.tables import CURVES, OUTCOMES, read_table, write_table
 from pipeline.files import canonical_json, write_atomically
 
+IMPORTANCE = "analysis/importance.parquet"  # written by the stage beside the tables: Optuna is not known here
+
 _TABLES = [field.name for field in fields(SuiteAnalysis) if field.name not in ("objectives", "trials")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import altair as alt
@@ -32,29 +33,31 @@ class Figure:
     panels: tuple[alt.TopLevelMixin, ...]
     legend: tuple[str, ...] = ()
 
-
-def specifications(figure: Figure) -> list[dict[str, Any]]:
-    """Return the Vega-Lite specification of each panel, as wide as the page gives it room."""
-    return [_specification(panel) | {"width": "container"} for panel in figure.panels]
-
-
-def _specification(panel: alt.TopLevelMixin) -> dict[str, Any]:
-    with alt.data_transformers.disable_max_rows():
-        specification: dict[str, Any] = panel.to_dict()
-    specification.pop("config", None)
-    return specification
+    @cached_property
+    def specifications(self) -> list[dict[str, Any]]:
+        """The Vega-Lite specification of each panel, without width or configuration."""
+        with alt.data_transformers.disable_max_rows():
+            specifications = [panel.to_dict() for panel in self.panels]
+        return [{name: value for name, value in entry.items() if name != "config"} for entry in specifications]
 
 
 def render(figure: Figure) -> dict[str, bytes]:
     """Return the figure as `png` (two pixels a point), `svg` and `pdf`."""
     width = _SINGLE_WIDTH if len(figure.panels) == 1 else _PANEL_WIDTH
-    panels = [_specification(panel) | {"width": width} for panel in figure.panels]
-    together = {"$schema": panels[0]["$schema"], "config": vega_config()}
     datasets: dict[str, Any] = {}
-    for panel in panels:
-        datasets |= panel.pop("datasets", {})
-        panel.pop("$schema")
-    together |= {"concat": panels, "columns": _PANELS_IN_A_ROW, "datasets": datasets}
+    panels = []
+    for specification in figure.specifications:
+        datasets |= specification.get("datasets", {})
+        panels.append(
+            {name: value for name, value in specification.items() if name not in ("$schema", "datasets")}
+            | {"width": width}
+        )
+    together: dict[str, Any] = {
+        "$schema": figure.specifications[0]["$schema"],
+        "config": vega_config(),
+        "datasets": datasets,
+    }
+    together |= {"concat": panels, "columns": _PANELS_IN_A_ROW}
     if figure.legend:
         together["resolve"] = {"scale": {"color": "shared"}}
     svg = vl_convert.vegalite_to_svg(together)

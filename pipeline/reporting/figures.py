@@ -39,9 +39,12 @@ def slope(analysis: SuiteAnalysis) -> Figure | None:
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="zero:Q")
     lines = base.mark_line(strokeWidth=2).encode(detail="weighting:N", order=alt.Order("order:Q"))
     lines = lines.transform_calculate(order=f"indexof({optimizers!r}, datum.optimizer)")
-    chart = (zero + lines + base.mark_point(filled=True, size=70).add_params(highlight)).properties(
-        height=_SINGLE_HEIGHT
+    points = (
+        base.mark_point(filled=True, size=70)
+        .encode(shape=alt.Shape("weighting:N", title="weighting"))
+        .add_params(highlight)
     )
+    chart = (zero + lines + points).properties(height=_SINGLE_HEIGHT)
     caption = "Test Delta_m of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
     return Figure(
         "slope", f"{caption} Dashed: single-task learning. Press a name in the legend to single it out.", (chart,)

@@ -23,7 +23,7 @@ def finished_runs(analysis: SuiteAnalysis) -> tuple[pd.DataFrame, str]:
     step = -(-len(dominated) // _MOST_DOMINATED)
     if step <= 1:
         return done, ""
-    return pd.concat([dominated.iloc[::step], members]), f" Of {len(dominated)} dominated runs every {step}th is drawn."
+    return pd.concat([dominated.iloc[::step], members]), f" Of {len(dominated)} dominated runs one in {step} is drawn."
 
 
 def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:

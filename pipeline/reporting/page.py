@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -11,7 +12,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from pipeline.reporting.figure import Figure, specifications
+from pipeline.reporting.figure import Figure
 from pipeline.reporting.sections import Section
 from pipeline.reporting.sentences import answer
 from pipeline.reporting.style import palette, vega_config
@@ -40,9 +41,15 @@ def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ())
         side_by_side=suites_table((suite.name, suite.analysis) for suite in suites),
         css=Markup(_colours() + (_ASSETS / "page.css").read_text()),
         js=Markup((_ASSETS / "page.js").read_text()),
-        vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")),
+        vega=Markup(_vega()),
         figures_json=Markup(json.dumps(drawing, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")),
     )
+
+
+@cache
+def _vega() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script; putting them together takes seconds."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
 
 
 def _suite(suite: SuiteReport, specs: dict[str, Any]) -> dict[str, Any]:
@@ -74,9 +81,9 @@ def _section(section: Section, folder: str, specs: dict[str, Any]) -> dict[str, 
 
 def _figure(figure: Figure, folder: str, specs: dict[str, Any]) -> dict[str, Any]:
     panels = []
-    for position, specification in enumerate(specifications(figure)):
+    for position, specification in enumerate(figure.specifications):
         identifier = f"{folder}-{figure.name}-{position}".replace("/", "-")
-        specs[identifier] = specification
+        specs[identifier] = specification | {"width": "container"}
         panels.append({"id": identifier, "height": specification.get("height", 300)})
     return {
         "panels": panels,

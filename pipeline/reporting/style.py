@@ -5,9 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-# Okabe and Ito's palette; the dark variant is lightened where blue and grey would sink into the ground.
-_LIGHT = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#56B4E9", "#5B4BB5", "#444444"]
-_DARK = ["#56B4E9", "#FF9B57", "#2BD3A3", "#E8A5CB", "#F0E442", "#9AD5FF", "#B9AEFF", "#CCCCCC"]
+# Okabe and Ito's palette, then Tol's muted one (beyond eight, shape must help); the dark variant is lightened where blue and grey would sink into the ground.
+_LIGHT = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#8A6D00",
+    "#56B4E9",
+    "#5B4BB5",
+    "#444444",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#AA4499",
+]
+_DARK = [
+    "#56B4E9",
+    "#FF9B57",
+    "#2BD3A3",
+    "#E8A5CB",
+    "#F0E442",
+    "#9AD5FF",
+    "#B9AEFF",
+    "#CCCCCC",
+    "#D27BA0",
+    "#7FD6C8",
+    "#CFCF6B",
+    "#D98CCB",
+]
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 FIRST_OPTIMIZERS = ("adam", "sgd", "signsgd")  # these keep their colour in every suite and every report

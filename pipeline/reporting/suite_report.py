@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.store import read_analysis
+from pipeline.analysis.store import IMPORTANCE, read_analysis
 from pipeline.analysis.suite import SuiteAnalysis
 from pipeline.analysis.tables import read_table
 from pipeline.errors import UserError
@@ -19,8 +19,6 @@ from pipeline.reporting import figures, front_figures, tables
 from pipeline.reporting.figure import Figure
 from pipeline.reporting.sections import SUITE_STUDIES, Section, read_sections
 from pipeline.reporting.table import Table
-
-IMPORTANCE_FILE = Path("importance.parquet")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def read_suite(name: str, directory: Path) -> SuiteReport:
         raise UserError(f"`{path}` is missing; run `dvc repro` to make it.") from error
     except ValueError as error:
         raise UserError(f"`{path}` is damaged ({error}); delete it and run `dvc repro`.") from error
-    costs, importance = directory / "costs.parquet", directory / "analysis" / IMPORTANCE_FILE
+    costs, importance = directory / "costs.parquet", directory / IMPORTANCE
     return SuiteReport(
         name=name,
         analysis=read_analysis(directory),

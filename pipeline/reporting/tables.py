@@ -29,8 +29,13 @@ def results_table(analysis: SuiteAnalysis) -> Table:
         columns.append(
             means(results, f"test_{objective.name}", f"{objective.label} {arrow}", objective.higher_is_better, digits)
         )
+    selected = (
+        "at the learning rate and epochs selected on validation"
+        if results["val_delta_m_mean"].notna().any()
+        else "as given"
+    )
     caption = (
-        "Test metrics per method at the learning rate and epochs selected on validation: mean ± standard deviation over seeds. Bold: the best "
+        f"Test metrics per method {selected}: mean ± standard deviation over seeds. Bold: the best "
         "of a column, and what ties with it (95 % interval of the difference, noise pooled over methods). Delta_m is relative to single-task learning, positive = worse."
     )
     return Table("results", caption, tuple(columns), results)
@@ -61,7 +66,7 @@ def counts_table(analysis: SuiteAnalysis) -> Table:
     counts = counts.merge(wide.reset_index(), on="optimizer", how="left") if len(wide) else counts
     volumes = analysis.hypervolume[analysis.hypervolume["group"] == "optimizer"]
     counts = counts.merge(volumes[["name", "hypervolume"]].rename(columns={"name": "optimizer"}), on="optimizer")
-    titles = {"runs": "runs", "not_comparable": "with a NaN", "pareto_full": "PO full"}
+    titles = {"runs": "runs", "not_comparable": "incomplete", "pareto_full": "PO full"}
     titles |= {c: f"PO w.r.t. {c.removeprefix('pareto_wrt_')}" for c in sorted(counts) if c.startswith("pareto_wrt_")}
     titles |= {c: f"PO within {c.split('_')[2]} σ" for c in counts if c.startswith("pareto_within_")}
     columns = [*names(counts, "optimizer"), *(numbers(counts, name, title, ".0f") for name, title in titles.items())]

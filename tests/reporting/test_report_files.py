@@ -1,0 +1,226 @@
+"""The report on disk: one page that needs nothing else, and every figure and table beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+import pytest
+
+from pipeline.analysis.paper import HIGHER_IS_BETTER
+from pipeline.analysis.simulation import SimulatedSweep, simulate_sweep
+from pipeline.analysis.store import write_analysis
+from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
+from pipeline.errors import UserError
+from pipeline.reporting.external import analyse_table
+from pipeline.reporting.figure import render
+from pipeline.reporting.page import render_page
+from pipeline.reporting.report import write_report
+from pipeline.reporting.sections import read_sections
+from pipeline.reporting.suite_report import SuiteReport, read_suite
+
+FIGURES = {
+    "slope", "fronts", "parallel_coordinates", "learning_rates", "differences", "attainment_differences", "learning_curves",
+    "weights", "hypervolume_compute", "importance",
+}  # fmt: skip
+TABLES = {
+    "results", "pareto_by_optimizer", "pareto_by_weighting", "comparisons", "rankings", "methods", "baselines", "outcomes", "compute",
+}  # fmt: skip
+
+
+def analysed(sweep: SimulatedSweep) -> SuiteAnalysis:
+    return analyse_suite(
+        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
+    )
+
+
+def report_on(analysis: SuiteAnalysis, name: str = "multidigits-lenet") -> SuiteReport:
+    keys = analysis.trials["trial_key"]
+    started = pd.Timestamp("2026-01-01") + pd.to_timedelta(range(len(keys)), unit="min")
+    return SuiteReport(
+        name=name,
+        analysis=analysis,
+        provenance={"git_sha": "c0ffee", "dirty": None, "data_fingerprint": "f" * 64, "versions": {"torch": "2.13.0"}},
+        costs=pd.DataFrame({"trial_key": keys, "seconds": 30.0, "started": started}),
+        importance=pd.DataFrame(
+            {"hyperparameter": ["lr", "optimizer"], "target": "all tasks", "importance": [0.7, 0.3]}
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> SuiteReport:
+    return report_on(analysed(simulate_sweep(epochs=3)))
+
+
+@pytest.fixture(scope="module")
+def page(report: SuiteReport) -> str:
+    return render_page([report])
+
+
+def test_every_figure_and_table_is_there(report: SuiteReport) -> None:
+    assert {figure.name for figure in report.figures} == FIGURES
+    assert {table.name for table in report.tables} == TABLES
+
+
+def test_the_page_asks_no_network_for_anything(page: str) -> None:
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"(?:src|href|action)=\"(?:https?:)?//", markup)
+    assert not re.findall(r"@import|url\(", markup)
+    assert page.count("<script>") == 2 and "<script src" not in page and '<link rel="stylesheet"' not in page
+
+
+def test_the_answer_stands_before_tables_and_figures(page: str) -> None:
+    assert page.index("Best on validation") < page.index("<table") < page.index('class="chart"')
+
+
+def test_provenance_outcomes_and_commands_are_shown(page: str, report: SuiteReport) -> None:
+    for words in ("c0ffee", "f" * 64, "112 done", "14 diverged", "versions torch"):
+        assert words in page
+    selected = report.analysis.trials[report.analysis.trials["cell_key"].isin(report.analysis.results["cell_key"])]
+    assert all(f"mtlsweep run {key}" in page for key in selected["trial_key"])
+
+
+def test_every_panel_has_a_place_and_every_place_a_panel(page: str) -> None:
+    places = re.findall(r'<div class="chart"[^>]* id="([^"]+)"', page)
+    block = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL)
+    assert block
+    drawing = json.loads(block[1])
+    assert len(places) == len(set(places)) and set(places) == set(drawing["specs"])
+    assert all(spec["width"] == "container" for spec in drawing["specs"].values())
+    assert drawing["light"]["range"]["category"] != drawing["dark"]["range"]["category"]
+
+
+def test_names_from_outside_cannot_become_markup(report: SuiteReport) -> None:
+    evil = "<script>alert(1)</script>"
+    results = report.analysis.results.replace({"weighting": {"ew": evil}})
+    text = render_page([replace(report, analysis=replace(report.analysis, results=results))])
+    assert evil not in text and "&lt;script&gt;alert(1)" in text
+
+
+def test_better_is_always_up(report: SuiteReport) -> None:
+    """Axes of Delta_m and of errors are turned; in parallel coordinates the best value of each metric is at 1."""
+    parallel = next(figure for figure in report.figures if figure.name == "parallel_coordinates")
+    (spec,) = parallel.specifications
+    (rows,) = spec["datasets"].values()
+    for metric, higher in (("mass mae", False), ("left accuracy", True)):
+        own = pd.DataFrame([row for row in rows if row["metric"] == metric])
+        best = own.loc[own["value"].idxmax() if higher else own["value"].idxmin()]
+        assert best["position"] == 1.0
+    fronts = next(figure for figure in report.figures if figure.name == "fronts")
+    for spec in fronts.specifications:
+        for axis in ("x", "y"):
+            encoding = spec["layer"][0]["encoding"][axis]
+            assert encoding["scale"]["reverse"] == ("lower is better" in encoding["title"])
+
+
+def test_all_files_are_written_and_are_what_they_are_called(tmp_path: Path, report: SuiteReport) -> None:
+    path = write_report([report], tmp_path)
+    assert path == tmp_path / "index.html"
+    for name in FIGURES:
+        stem = tmp_path / "figures" / report.name / name
+        assert stem.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+        assert stem.with_suffix(".svg").read_text().startswith("<svg")
+        assert stem.with_suffix(".pdf").read_bytes()[:5] == b"%PDF-"
+    for name in TABLES:
+        stem = tmp_path / "tables" / report.name / name
+        assert len(pd.read_csv(stem.with_suffix(".csv"))) == len(pd.read_parquet(stem.with_suffix(".parquet"))) > 0
+        assert r"\toprule" in stem.with_suffix(".tex").read_text()
+    for link in re.findall(r'href="((?:figures|tables)/[^"]+)"', path.read_text()):
+        assert (tmp_path / link).exists(), link
+
+
+def test_one_seed_one_epoch_and_everything_diverged_still_make_a_page() -> None:
+    sweep = simulate_sweep(seeds=1, epochs=1)
+    outcomes = sweep.sweep_outcomes.assign(outcome="diverged")
+    lost = SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, outcomes)
+    for analysis in (analysed(sweep), analysed(lost)):
+        text = render_page([report_on(analysis)])
+        assert "<h2" in text and "NaN" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_a_single_optimizer_has_no_slope_and_no_differences() -> None:
+    sweep = simulate_sweep(epochs=2)
+    only = sweep.sweep_outcomes[sweep.sweep_outcomes["optimizer"] == "adam"]
+    analysis = analysed(SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, only))
+    names = {figure.name for figure in report_on(analysis).figures}
+    assert names == FIGURES - {"slope", "differences", "attainment_differences"}
+
+
+def test_many_dominated_runs_are_thinned_and_the_caption_says_so() -> None:
+    sweep = simulate_sweep(learning_rates=tuple(10.0**-k for k in range(2, 7)), seeds=20, epochs=1)
+    figure = next(figure for figure in report_on(analysed(sweep)).figures if figure.name == "parallel_coordinates")
+    assert re.search(r"Of \d+ dominated runs one in 2 is drawn\.", figure.caption)
+
+
+def test_what_stages_left_is_read_back(tmp_path: Path, report: SuiteReport) -> None:
+    directory = tmp_path / "multidigits-lenet"
+    write_analysis(directory, report.analysis)
+    with pytest.raises(UserError, match=r"provenance\.json` is missing"):
+        read_suite("multidigits-lenet", directory)
+    (directory / "sweep").mkdir()
+    (directory / "sweep" / "provenance.json").write_text("{")
+    with pytest.raises(UserError, match=r"provenance\.json` is damaged"):
+        read_suite("multidigits-lenet", directory)
+    (directory / "sweep" / "provenance.json").write_text('{"git_sha": "c0ffee"}')
+    read = read_suite("multidigits-lenet", directory)
+    assert read.costs is None and read.importance is None
+    assert {figure.name for figure in read.figures} == FIGURES - {"hypervolume_compute", "importance"}
+
+
+def write_section(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    pd.DataFrame({"method": ["ew"], "iterations": [22]}).to_csv(directory / "iterations.csv", index=False)
+    chart = alt.Chart(pd.DataFrame({"x": [1, 2], "y": [3, 4]})).mark_line().encode(x="x", y="y").properties(height=200)
+    (directory / "loss.json").write_text(chart.to_json())
+    content = {
+        "title": "Toy problem",
+        "sentences": ["Adam with EW needs 22 iterations."],
+        "tables": [{"name": "iterations", "caption": "Iterations.", "file": "iterations.csv"}],
+        "figures": [{"name": "loss", "caption": "Loss.", "file": "loss.json"}],
+    }
+    (directory / "section.json").write_text(json.dumps(content))
+
+
+def test_other_studies_get_their_section_when_they_ran(tmp_path: Path, report: SuiteReport) -> None:
+    assert read_sections(tmp_path, ("toy", "loss_scaling")) == ()
+    write_section(tmp_path / "toy")
+    sections = read_sections(tmp_path, ("toy", "loss_scaling"))
+    text = render_page([replace(report, sections=sections)], sections)
+    assert text.count("Adam with EW needs 22 iterations.") == 2
+    assert 'id="toy-loss-0"' in text and 'id="multidigits-lenet-toy-loss-0"' in text
+    assert render(sections[0].figures[0])["svg"].startswith(b"<svg")
+
+
+@pytest.mark.parametrize(("victim", "message"), [("loss.json", "which is missing"), ("section.json", "is damaged")])
+def test_a_broken_section_is_named(tmp_path: Path, victim: str, message: str) -> None:
+    write_section(tmp_path / "toy")
+    if victim == "section.json":
+        (tmp_path / "toy" / victim).write_text('{"title": "Toy problem"}')
+    else:
+        (tmp_path / "toy" / victim).unlink()
+    with pytest.raises(UserError, match=message):
+        read_sections(tmp_path, ("toy",))
+
+
+PAPER = Path(__file__).parents[2] / "pipeline" / "analysis" / "paper_tables" / "cityscapes_segnet.csv"
+
+
+def test_a_table_made_elsewhere_is_answered_and_reported(tmp_path: Path) -> None:
+    text = analyse_table(PAPER, ["semseg_miou", "semseg_pixacc"], "stl", tmp_path / "out")
+    assert re.search(r"uw\s+adam\s+0\.001\s+0\s+5\.\d+", text) and "Lowest Delta_m in the table: uw with adam" in text
+    rows = pd.read_csv(tmp_path / "out" / "rows.csv")
+    assert len(rows) == 23 and (rows["delta_m"] - rows["given_delta_m"]).abs().max() < 0.15
+    assert (tmp_path / "out" / "index.html").exists() and (
+        tmp_path / "out" / "tables" / "cityscapes_segnet" / "results.tex"
+    ).exists()
+
+
+def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Report:" not in analyse_table(PAPER, [m for m in HIGHER_IS_BETTER if m.startswith("semseg")], "stl", None)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,84 @@
+"""The answer in sentences says what the numbers say, and how sure they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.analysis.simulation import SimulatedSweep, Truth, simulate_sweep
+from pipeline.analysis.suite import analyse_suite
+from pipeline.reporting.sentences import answer
+
+SAME = dict.fromkeys(["adam", "sgd", "signsgd"], 5.0)
+
+
+def answer_of(sweep: SimulatedSweep) -> str:
+    analysis = analyse_suite(
+        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
+    )
+    return "\n".join(answer(analysis))
+
+
+def simulated(seeds: int = 2, **truth: Any) -> SimulatedSweep:
+    return simulate_sweep(seeds=seeds, epochs=2, truth=Truth(**truth))
+
+
+def test_the_first_sentence_is_the_best_method_with_its_uncertainty() -> None:
+    text = answer_of(simulated(seeds=5, noise=0.2))
+    assert text.startswith("Best on validation: ew with adam at learning rate 0.001; on test it is 5.9")
+    assert (
+        "% worse than single-task learning (95 % interval" in text.splitlines()[0]
+        and "5 seeds)" in text.splitlines()[0]
+    )
+
+
+def test_fronts_and_domination_are_put_in_words() -> None:
+    text = answer_of(simulated(noise=0.2))
+    assert "sgd 0 times, signsgd 0 times" in text
+    assert "Every sgd run is dominated by some adam run" in text
+
+
+def test_few_seeds_are_said_instead_of_a_p_value_but_the_overall_question_is_answered() -> None:
+    text = answer_of(simulated(seeds=2, noise=0.2))
+    assert "With 2 seeds no single pair of methods can be tested; 5 are needed." in text
+    assert (
+        "Over 7 weightings adam is better than sgd by" in text and "exact sign-flip test, p = 0.047 after Holm" in text
+    )
+    assert "wide since they are few" in text
+
+
+def test_no_difference_is_claimed_where_none_is() -> None:
+    text = answer_of(simulated(seeds=5, noise=3.0, optimizer_effect=SAME, best_log10_lr=dict.fromkeys(SAME, -3.0)))
+    assert "no difference between adam and sgd is established" in text
+    assert "comparisons within one weighting are significant at 5 % after Holm's correction" in text
+
+
+def test_one_seed_has_no_uncertainty_and_says_so() -> None:
+    assert "(one seed: no uncertainty is known)" in answer_of(simulated(seeds=1))
+
+
+def test_diverged_trials_and_ends_of_the_tried_range_are_mentioned() -> None:
+    text = answer_of(simulated())
+    assert "14 of 126 trials diverged: sgd 14 of 42." in text
+    assert "methods the best learning rate is the lowest or highest that finished" in text
+
+
+def test_nothing_finished_is_an_answer_too() -> None:
+    sweep = simulated()
+    outcomes = sweep.sweep_outcomes.assign(outcome="diverged")
+    text = answer_of(SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, outcomes))
+    assert text.splitlines()[0].startswith("No method has a learning rate at which every seed finished")
+    assert "126 of 126 trials diverged" in text
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "mae"])
+def test_runs_with_a_missing_metric_are_counted_out_loud(metric: str) -> None:
+    sweep = simulated()
+    curves = sweep.sweep_curves.copy()
+    finished = sweep.sweep_outcomes.loc[sweep.sweep_outcomes["outcome"] == "done", "trial_key"].iloc[0]
+    curves.loc[
+        (curves["trial_key"] == finished) & (curves["split"] == "test") & (curves["metric"] == metric), "value"
+    ] = float("nan")
+    text = answer_of(SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, curves, sweep.sweep_outcomes))
+    assert "1 run with a missing metric was left out of the fronts." in text
