@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,8 @@ Suites = Annotated[
     list[str] | None, typer.Argument(metavar="[SUITE]...", help="All active suites of params.yaml if none is named.")
 ]
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 @contextmanager
 def user_errors() -> Iterator[None]:
@@ -43,8 +47,8 @@ def user_errors() -> Iterator[None]:
 @app.command("plan")
 def show_plan(suites: Suites = None) -> None:
     """Show what would run: trials by method, and how many of them are finished."""
-    from pipeline.sweep.plan import check_names, count_by_method
     from pipeline.sweep.context import open_plan
+    from pipeline.sweep.plan import check_names, count_by_method
 
     with user_errors():
         params = load_params()
@@ -66,15 +70,87 @@ def show_plan(suites: Suites = None) -> None:
 
 
 @app.command()
-def status(suites: Suites = None) -> None:
+def status(suites: Suites = None, json_output: Json = False) -> None:
     """Show how far each stage is; works from any shell, also while a sweep runs."""
-    from pipeline.sweep.status import read_status
+    from pipeline.sweep.status import read_status, status_lines
 
     with user_errors():
         params = load_params()
-        for suite in _chosen(params, suites):
-            for line in read_status(params, suite):
-                print(line)
+        found = [read_status(params, suite) for suite in _chosen(params, suites)]
+        _show(found, [line for one in found for line in status_lines(one)], json_output)
+
+
+@app.command()
+def failures(suites: Suites = None, json_output: Json = False) -> None:
+    """List failed and diverged trials by cause, with the command that repeats each alone."""
+    from pipeline.sweep.upkeep import list_failures
+
+    with user_errors():
+        params = load_params()
+        found = [failure for suite in _chosen(params, suites) for failure in list_failures(params, suite)]
+        lines = []
+        for failure in found:
+            lines.append(f"{failure.outcome} ({failure.cause}): {failure.name}   {failure.repeat}")
+            lines += [f"    {line}" for line in failure.detail.strip().splitlines()[-1:]]
+        _show([asdict(failure) for failure in found], lines or ["no trial failed"], json_output)
+
+
+@app.command()
+def retry(
+    suite: Annotated[str, typer.Argument(help="Suite whose failed trials are tried again.")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Trials, by key or its beginning; all failed ones if none.")
+    ] = None,
+    cause: Annotated[str | None, typer.Option(help="Only failures of this cause.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Forget failed trials, so that the next run trains them again."""
+    from pipeline.sweep.upkeep import retry as forget
+
+    with user_errors():
+        trials = forget(load_params(), suite, keys or [], cause)
+        command = f"dvc repro --single-item --force sweep@{suite} && dvc repro"
+        lines = [trial.name for trial in trials] + [f"{len(trials)} trials will be trained again by: {command}"]
+        _show([trial.key for trial in trials], lines, json_output)
+
+
+@app.command()
+def run(key: Annotated[str, typer.Argument(help="Trial key or its beginning.")], json_output: Json = False) -> None:
+    """Train one trial in this process, for a debugger; nothing is recorded."""
+    from pipeline.sweep.upkeep import run_alone
+    from pipeline.training.trial import EpochEnd
+
+    def report(end: EpochEnd) -> None:
+        if not json_output:
+            values = ", ".join(f"{k} {v:.4g}" for k, v in end.record.metrics.items() if k.startswith("val/"))
+            print(f"epoch {end.record.epoch} ({end.record.seconds:.1f} s): {values}", flush=True)
+
+    with user_errors():
+        trial, result = run_alone(load_params(), key, report)
+        cause = f" ({result.cause}: {result.detail})" if result.cause else ""
+        _show(result.to_json(), [f"{trial.key} {trial.name}: {result.outcome}{cause}"], json_output)
+
+
+@app.command()
+def stop(suites: Suites = None, json_output: Json = False) -> None:
+    """End a running sweep; what runs goes on from its resume point next time."""
+    from pipeline.sweep.upkeep import stop as stop_sweep
+
+    with user_errors():
+        params = load_params()
+        answers = [stop_sweep(params, suite) for suite in _chosen(params, suites)]
+        _show(answers, answers, json_output)
+
+
+@app.command()
+def gc(suites: Suites = None, json_output: Json = False) -> None:
+    """Drop the resume points of trials that ended."""
+    from pipeline.sweep.upkeep import collect_garbage
+
+    with user_errors():
+        params = load_params()
+        freed = {suite: collect_garbage(params, suite) for suite in _chosen(params, suites)}
+        _show(freed, [f"{suite}: {count / 1e6:.1f} MB freed" for suite, count in freed.items()], json_output)
 
 
 @app.command()
@@ -115,6 +191,10 @@ def rebuild(suites: Suites = None) -> None:
         params = load_params()
         for suite in _chosen(params, suites):
             print(f"{suite}: {rebuild_tracking(params, suite)} runs written to MLflow")
+
+
+def _show(content: object, lines: list[str], json_output: bool) -> None:
+    print(json.dumps(content, indent=1) if json_output else "\n".join(lines))
 
 
 def _chosen(params: Params, suites: list[str] | None) -> list[str]:

@@ -113,6 +113,17 @@ class Ledger:
         path = self._path(key, RESUME)
         return path.read_bytes() if path.exists() else None
 
+    def drop_resume(self, key: str) -> int:
+        """Drop where to go on with `key`; return the bytes freed."""
+        path = self._path(key, RESUME)
+        freed = path.stat().st_size if path.exists() else 0
+        path.unlink(missing_ok=True)
+        return freed
+
+    def disk_bytes(self) -> int:
+        """Return how much disk the ledger takes."""
+        return sum(path.stat().st_size for path in self.directory.rglob("*") if path.is_file())
+
     def save_best(self, key: str, content: bytes) -> None:
         """Keep the weights of the best epoch of `key` (safetensors)."""
         write_atomically(self._path(key, BEST), content)

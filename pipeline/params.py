@@ -107,6 +107,20 @@ class Suite(Section):
     sweep: Sweep
 
 
+class Budget(Section):
+    """When a sweep stops although more is wanted; what is missing then is trained by the next run.
+
+    Attributes:
+        trials: trials started by one run.
+        hours: wall-clock hours of one run.
+        device_hours: hours times trials at once, of one run.
+    """
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    hours: Annotated[float, Field(gt=0)] | None = None
+    device_hours: Annotated[float, Field(gt=0)] | None = None
+
+
 class Resources(Section):
     """Where and how trials run. Nothing here changes a result, so DVC does not track it."""
 
@@ -119,6 +133,8 @@ class Resources(Section):
     ledger_root: Path = Path("results")
     checkpoint_seconds: float = Field(default=30, ge=0)
     worker_retries: int = Field(default=3, ge=0)
+    trial_hours: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is taken to hang
+    budget: Budget = Budget()
     failed_share_limit: float = Field(default=0.2, ge=0, le=1)
 
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def execute(
     try:
         slots = _slots(resources)
         driver.progress.slots = slots
-        with StopRequest() as stop, tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
+        with StopRequest(resources.budget, slots) as stop, tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             node = ray.get_runtime_context().get_node_id()
             here = NodeAffinitySchedulingStrategy(node, soft=False)
             keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here).remote(driver.ledger)
@@ -59,14 +60,19 @@ def execute(
                 score=score,
                 device=resources.device,
                 threads=max(1, int(resources.cpus_per_trial)),
+                gpu_share=resources.gpus_per_trial,
                 checkpoint_seconds=resources.checkpoint_seconds,
+                trial_seconds=resources.trial_hours and resources.trial_hours * 3600,
                 import_path=os.getcwd(),
             )
-            share = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+            searcher = StrategySearcher(driver.strategy, driver.study, stop)
+            driver.retry_alone = searcher.retry_alone
             tune.Tuner(
-                tune.with_resources(tune.with_parameters(train, setup=setup), share),
+                tune.with_resources(
+                    tune.with_parameters(train, setup=setup), partial(_share, resources, _largest_node())
+                ),
                 tune_config=tune.TuneConfig(
-                    search_alg=StrategySearcher(driver.strategy, driver.study, stop.requested),
+                    search_alg=searcher,
                     num_samples=-1,  # until the searcher says there is no more
                     max_concurrent_trials=slots,
                     reuse_actors=True,
@@ -82,6 +88,24 @@ def execute(
             ).fit()
     finally:
         ray.shutdown()
+
+
+def _share(
+    resources: Resources, largest_node: Mapping[str, float], config: Mapping[str, Any]
+) -> tune.PlacementGroupFactory:
+    """Return what a trial occupies: its share, or a device (without GPUs a host) to itself after it ran out of memory."""
+    cpus, gpus = resources.cpus_per_trial, resources.gpus_per_trial
+    if config["alone"]:
+        cpus, gpus = (cpus, max(1.0, gpus)) if gpus > 0 else (largest_node.get("CPU", cpus), 0)
+    return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus} if gpus > 0 else {"CPU": cpus}])
+
+
+def _largest_node() -> Mapping[str, float]:
+    """Return the resources of the host with the most CPUs."""
+    found: Mapping[str, float] = max(
+        (node["Resources"] for node in ray.nodes() if node["Alive"]), key=lambda r: r.get("CPU", 0)
+    )
+    return found
 
 
 def _connect(resources: Resources) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.tune import Callback
@@ -13,9 +13,9 @@ from pipeline.ledger import Ledger
 from pipeline.sweep.progress import Progress
 from pipeline.sweep.recorder import Recorder
 from pipeline.sweep.reference import Reference
-from pipeline.sweep.search import Unsaved
-from pipeline.sweep.strategies import Strategy
+from pipeline.sweep.strategies import Assignment, Strategy
 from pipeline.sweep.study import CellStudy
+from pipeline.sweep.unsaved import Unsaved
 from pipeline.trials import Execution, FinishedTrial, Outcome, Trial, TrialResult
 
 
@@ -30,6 +30,7 @@ class Driver(Unsaved, Callback):
         study: the Optuna study, if the stage has one.
         reference: what the live Delta_m compares with.
         provenance: recorded with every result.
+        trial_seconds: time after which a trial's process ends itself, if any.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Driver(Unsaved, Callback):
         study: CellStudy | None,
         reference: Reference,
         provenance: Mapping[str, Any],
+        trial_seconds: float | None = None,
     ) -> None:
         self.ledger = ledger
         self.progress = progress
@@ -49,14 +51,19 @@ class Driver(Unsaved, Callback):
         self._recorder = recorder
         self._reference = reference
         self._provenance = provenance
+        self._trial_seconds = trial_seconds
         self._started_at: dict[str, float] = {}
+        self._started_last: dict[str, float] = {}
         self._trials: dict[str, Trial] = {}
         self._paused: dict[str, FinishedTrial] = {}
+        self.retry_alone: Callable[[Assignment], None] | None = None
+        """Set while a cluster runs: starts a trial again with a device to itself."""
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Record that a trial begins."""
         ours = self._trial(trial)
         self._started_at.setdefault(ours.key, time.time())
+        self._started_last[ours.key] = time.time()
         self.ledger.start(ours)
         self.progress.epoch(ours, 0, None)
 
@@ -66,7 +73,12 @@ class Driver(Unsaved, Callback):
         """Take one epoch, or the end of a trial."""
         ours = self._trial(trial)
         if "result" in result:
-            self._end(ours, TrialResult.from_json(result["result"]), result["host"], trial.num_failures)
+            ended = TrialResult.from_json(result["result"])
+            if ended.cause == "oom" and not trial.config["alone"] and self.retry_alone is not None:
+                self.progress.running.pop(ours.key, None)
+                self.retry_alone(Assignment(ours, trial.config["until"]))
+            else:
+                self._end(ours, ended, result["host"], trial.num_failures)
         elif "record" in result:
             record = TrialResult.from_json(result["record"]).curve[0]
             self._recorder.epoch(ours, record, self._started_at[ours.key])

@@ -46,6 +46,7 @@ class Progress:
     seconds: list[float] = field(default_factory=list)
     best: tuple[float, str] = (math.inf, "")
     note: str | None = None
+    begun_at: float = field(default_factory=time.time)
 
     def epoch(self, trial: Trial, epoch: int, delta_m: float | None) -> None:
         """Take in one epoch of a running trial."""
@@ -98,6 +99,7 @@ class Progress:
             "outcomes": {outcome.value: count for outcome, count in sorted(self.outcomes.items())},
             "running": list(self.running.values()),
             "eta_seconds": self.eta_seconds,
+            "trials_per_hour": 3600 * len(self.seconds) / (time.time() - self.begun_at),
             "best": {"delta_m": self.best[0], "trial": self.best[1]} if math.isfinite(self.best[0]) else None,
             "written_at": time.time(),
         }

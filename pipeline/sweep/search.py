@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from pipeline.sweep.strategies import Strategy
+from pipeline.sweep.stopping import StopRequest
+from pipeline.sweep.strategies import Assignment, Strategy
 from pipeline.sweep.study import CellStudy
-
-
-class Unsaved:
-    """Keeps its state out of the snapshots Tune writes: a sweep goes on from the ledger, never from Tune's state."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
+from pipeline.sweep.unsaved import Unsaved
 
 
 class StrategySearcher(Unsaved, Searcher):
@@ -24,25 +18,33 @@ class StrategySearcher(Unsaved, Searcher):
     Args:
         strategy: decides.
         study: the suite's Optuna study, or None (baselines).
-        stopping: says whether no further trial shall start.
+        stop: says when no further trial shall start.
     """
 
-    def __init__(self, strategy: Strategy, study: CellStudy | None, stopping: Callable[[], bool]) -> None:
+    def __init__(self, strategy: Strategy, study: CellStudy | None, stop: StopRequest) -> None:
         super().__init__()
         self._strategy = strategy
         self._study = study
-        self._stopping = stopping
+        self._stop = stop
         self._running: set[str] = set()
+        self._again: list[Assignment] = []
+
+    def retry_alone(self, assignment: Assignment) -> None:
+        """Start a trial again that ran out of memory, next and with a device to itself."""
+        self._again.append(assignment)
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None to be asked again, or `Searcher.FINISHED`."""
-        assignment = None if self._stopping() else self._strategy.next()
+        may_start = self._stop.may_start()
+        alone = bool(self._again) and may_start
+        assignment = self._again.pop() if alone else self._strategy.next() if may_start else None
         if assignment is None:
-            return None if self._running and not self._stopping() else Searcher.FINISHED
+            return None if self._running and may_start else Searcher.FINISHED
         if self._study is not None:
             self._study.begin(assignment.trial.cell)
+        self._stop.count_start()
         self._running.add(trial_id)
-        return {"trial": assignment.trial.to_json(), "until": assignment.until}
+        return {"trial": assignment.trial.to_json(), "until": assignment.until, "alone": alone}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Forget a trial; its result went to the strategy through the driver, with the ledger."""

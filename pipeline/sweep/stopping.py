@@ -1,17 +1,19 @@
-"""When a sweep shall end early: a signal, or the death of the `dvc` that started it."""
+"""When a sweep shall end early: a signal, the death of the `dvc` that started it, or a budget used up."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 import psutil
 from ray.tune import Stopper
 
-from pipeline.sweep.search import Unsaved
+from pipeline.params import Budget
+from pipeline.sweep.unsaved import Unsaved
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -20,17 +22,35 @@ class StopRequest:
     """Context manager that turns SIGTERM, SIGINT and a dead `dvc` into a request to stop.
 
     DVC killed leaves its stage running, and the next `dvc repro` would start a second one beside it.
+
+    Args:
+        budget: what one run may use.
+        slots: trials at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget, slots: int) -> None:
+        self._budget = budget
+        self._slots = slots
+        self._begun = time.monotonic()
+        self._started = 0
         self._requested = threading.Event()
         self._left = threading.Event()
         self._previous: dict[int, Any] = {}
         self._parents = [process for process in psutil.Process(os.getpid()).parents() if _is_dvc(process)]
 
     def requested(self) -> bool:
-        """Whether the sweep shall end."""
-        return self._requested.is_set()
+        """Whether the sweep shall end, running trials included; those go on from their resume points."""
+        hours = (time.monotonic() - self._begun) / 3600
+        limits = ((self._budget.hours, hours), (self._budget.device_hours, hours * self._slots))
+        return self._requested.is_set() or any(limit is not None and used >= limit for limit, used in limits)
+
+    def may_start(self) -> bool:
+        """Whether one more trial may start."""
+        return not self.requested() and (self._budget.trials is None or self._started < self._budget.trials)
+
+    def count_start(self) -> None:
+        """Take note of a trial that starts."""
+        self._started += 1
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():

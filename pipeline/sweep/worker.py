@@ -6,6 +6,7 @@ the `Keeper`, an actor beside the driver, and results to the driver through Tune
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import time
 import traceback
@@ -32,7 +33,9 @@ class WorkerSetup:
         score: of an epoch's metrics, lower is better; decides only which weights are kept.
         device: `auto`, `cpu` or `cuda`.
         threads: torch threads of one trial.
+        gpu_share: GPUs of one trial; less than one caps its memory to that share.
         checkpoint_seconds: least time between two resume points.
+        trial_seconds: time after which a trial is taken to hang and its process ends itself; None means never.
         import_path: directory of the user's own modules.
     """
 
@@ -41,7 +44,9 @@ class WorkerSetup:
     score: Callable[[Mapping[str, float]], float]
     device: str
     threads: int
+    gpu_share: float
     checkpoint_seconds: float
+    trial_seconds: float | None
     import_path: str
 
 
@@ -72,13 +77,33 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     """
     import torch  # the driver imports this module and need not wait for torch
 
+    if _state.spoilt_by is not None:  # Tune starts the trial again in a new process
+        raise RuntimeError(f"this process cannot be used again after a device error: {_state.spoilt_by}")
     torch.set_num_threads(setup.threads)
+    if torch.cuda.is_available() and 0 < setup.gpu_share < 1:
+        torch.cuda.set_per_process_memory_fraction(1.0 if config["alone"] else setup.gpu_share)
     trial = Trial.from_json(config["trial"])
+    if setup.trial_seconds is not None:
+        faulthandler.dump_traceback_later(setup.trial_seconds, exit=True)  # works even where Python itself hangs
     try:
         result = _run(trial, config["until"], setup)
     except Exception as error:
+        if isinstance(error, torch.AcceleratorError):
+            _state.spoilt_by = str(error).splitlines()[0]
         result = TrialResult(Outcome.FAILED, (), _cause(error), traceback.format_exc())
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     tune.report({"result": result.to_json(), "host": os.uname().nodename})
+
+
+@dataclass
+class _ProcessState:
+    """What a worker process must remember from one trial to the next."""
+
+    spoilt_by: str | None = None
+
+
+_state = _ProcessState()
 
 
 def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:

@@ -1,0 +1,12 @@
+"""What keeps our state out of Tune's snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Unsaved:
+    """Pickles as nothing: a sweep goes on from the ledger, never from Tune's own state."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
