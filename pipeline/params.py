@@ -97,6 +97,81 @@ class Sweep(Section):
     seeds: Seeds
 
 
+class NamedCell(Section):
+    """A cell of a suite's sweep by the labels people read; without a learning rate the one that validation selected."""
+
+    weighting: str
+    optimizer: str
+    learning_rate: LearningRate | None = None
+
+
+class Gradients(Section):
+    """Gradient conflicts while a cell trains: between tasks of one sample, and between samples of one task.
+
+    Attributes:
+        cells: what is trained and measured; none means the best equal-weights (EW) cell.
+        seeds: how many replicates of each cell.
+        every: a measurement is taken at every so many iterations.
+        samples, tasks: how many of each are drawn at random for a measurement.
+        epochs: the first so many; None means all.
+        by_layer: whether to measure each parameter tensor for itself, too.
+        memory_mb: room for gradients; more are computed piece by piece.
+    """
+
+    enabled: bool = True
+    cells: tuple[NamedCell, ...] = ()
+    seeds: int = Field(default=1, ge=1)
+    every: int = Field(default=5, ge=1)
+    samples: int = Field(default=8, ge=2)
+    tasks: int = Field(default=8, ge=2)
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    by_layer: bool = False
+    memory_mb: float = Field(default=512, gt=0)
+
+
+class FineTuning(Section):
+    """How heads are trained anew on corrupted images over a frozen backbone."""
+
+    optimizer: Choice = Choice(name="adam")
+    learning_rate: LearningRate = 1e-3
+    epochs: int = Field(default=2, ge=0)
+    batch_size: int = Field(default=32, ge=1)
+    train_samples: Annotated[int, Field(ge=1)] | None = None  # None: all
+
+
+class Robustness(Section):
+    """How the selected cells and the baselines bear corrupted images.
+
+    Attributes:
+        weightings, optimizers: labels of the methods to take; none means all.
+        seeds: how many replicates of each cell.
+        corruptions, severities: what is done to test images; no corruption named means all fifteen.
+        test_samples: evenly spaced rows of the test split; None means all.
+        seed: of the corruptions, and of what fine-tuning draws.
+        keep_corrupted: whether corrupted sets stay on disk for the next time.
+    """
+
+    enabled: bool = True
+    weightings: tuple[str, ...] = ()
+    optimizers: tuple[str, ...] = ()
+    seeds: int = Field(default=1, ge=1)
+    corruptions: Annotated[tuple[str, ...], AfterValidator(_without_repeats)] = ()
+    severities: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1), AfterValidator(_without_repeats)
+    ] = (1, 2, 3, 4, 5)
+    test_samples: Annotated[int, Field(ge=1)] | None = None
+    fine_tuning: FineTuning = FineTuning()
+    seed: int = Field(default=0, ge=0)
+    keep_corrupted: bool = True
+
+
+class SuiteStudies(Section):
+    """Experiments on a suite's finished trials."""
+
+    gradients: Gradients = Gradients()
+    robustness: Robustness = Robustness()
+
+
 class Suite(Section):
     """Dataset + network + training protocol: the setting inside which results are comparable."""
 
@@ -105,6 +180,52 @@ class Suite(Section):
     training: Training
     baselines: Baselines
     sweep: Sweep
+    studies: SuiteStudies = SuiteStudies()
+
+
+class Toy(Section):
+    """The toy problem: which settings reach its global minimum, and after how many iterations.
+
+    Attributes:
+        optimizers: of the registry, or `gd` for gradient descent without momentum.
+        iterations: after which a start counts as not arriving.
+    """
+
+    weightings: Choices = (Choice(name="ew"), Choice(name="pcgrad"), Choice(name="cagrad"))
+    optimizers: Choices = (Choice(name="gd"), Choice(name="adam"))
+    learning_rates: LearningRates = (10.0, 5.0, 1.0, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001)
+    iterations: int = Field(default=100_000, ge=1)
+
+
+class LossScaling(Section):
+    """What multiplying the losses of two small regressions changes, with the backbone free and frozen.
+
+    Attributes:
+        methods: weightings with their optimizers.
+        scales: of the two losses, compared with (1, 1).
+        tolerance: largest relative difference of updates that still counts as none.
+    """
+
+    methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(_without_repeats)] = (
+        Method(weighting=Choice(name="ew"), optimizer=Choice(name="sgd")),
+        Method(weighting=Choice(name="ew"), optimizer=Choice(name="adam")),
+        Method(weighting=Choice(name="uw_o"), optimizer=Choice(name="sgd")),
+        Method(weighting=Choice(name="adatask"), optimizer=Choice(name="adam")),
+    )
+    scales: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (10.0, 0.1)
+    learning_rate: LearningRate = 1e-3
+    epochs: int = Field(default=100, ge=1)
+    samples: int = Field(default=256, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    seed: int = Field(default=0, ge=0)
+    tolerance: float = Field(default=1e-3, gt=0)
+
+
+class Studies(Section):
+    """Experiments that need no suite."""
+
+    toy: Toy = Toy()
+    loss_scaling: LossScaling = LossScaling()
 
 
 class Budget(Section):
@@ -143,6 +264,7 @@ class Params(Section):
 
     active: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_without_repeats)]
     suites: Mapping[str, Suite]
+    studies: Studies = Studies()
     resources: Resources = Resources()
 
     def suite(self, name: str) -> Suite:
@@ -252,10 +374,9 @@ def _fields_at(parts: list[int | str]) -> list[str]:
     """Return the keys allowed in the section at `parts`."""
     if not parts:
         return [*Params.model_fields, "defaults"]
-    if parts[0] == "resources":
-        return list(Resources.model_fields)
-    model: type[BaseModel] = Suite
-    for part in parts[2:]:
+    first = {"resources": Resources, "studies": Studies}
+    model: type[BaseModel] = first.get(str(parts[0]), Suite)
+    for part in parts[1:] if parts[0] in first else parts[2:]:
         annotation = model.model_fields[str(part)].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
