@@ -154,6 +154,21 @@ def gc(suites: Suites = None, json_output: Json = False) -> None:
 
 
 @app.command()
+def submit(
+    address: Annotated[str, typer.Option(help="Job server of the cluster, such as http://HEAD:8265.")],
+    stage: Annotated[str | None, typer.Option(help="One DVC stage and what it needs, instead of all.")] = None,
+    directory: Annotated[
+        str | None, typer.Option(help="Where the project lives on the head; ~/mtlsweep/<name> if not given.")
+    ] = None,
+) -> None:
+    """Run `dvc repro` on a Ray cluster as a job, and show its log until it ends."""
+    from pipeline.sweep.submission import submit as submit_project
+
+    with user_errors():
+        raise typer.Exit(submit_project(address, stage, directory))
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
     """Open the MLflow UI on loopback."""
     from pipeline.tracking import resolve_uri

@@ -7,6 +7,7 @@ second submission goes on where the first one was.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import sys
@@ -16,11 +17,15 @@ from pathlib import Path
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # read by Ray when it is imported
 
+import aiohttp
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.errors import UserError
 from pipeline.sweep.package import pack_project
+
+for name in ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
+    logging.getLogger(name).setLevel(logging.WARNING)  # of uploads and of connections that end as they should
 
 PATIENCE_SECONDS = 120.0
 """How long the cluster may be out of reach while a job's log is followed."""
@@ -37,9 +42,12 @@ def submit(address: str, stage: str | None = None, directory: str | None = None)
             `~/mtlsweep/<name of this directory>` there.
 
     Raises:
-        UserError: this is no git checkout, no job server answers, or it refuses the token.
+        UserError: this is no git checkout, `directory` is not absolute, no job server answers, or it
+            refuses the token.
     """
     root = Path.cwd()
+    if directory is not None and not directory.startswith(("/", "~")):
+        raise UserError(f"`{directory}` is no absolute path on the head; it looks like `/data/mtlsweep` or `~/mtlsweep`.")
     client = _connect(address)
     target = directory or f"~/mtlsweep/{root.name}"
     entrypoint = ["python", "-m", "pipeline.sweep.package", target, *([stage] if stage else [])]
@@ -83,7 +91,7 @@ def _follow(client: JobSubmissionClient, job: str) -> int:
             printed = asyncio.run(_print_log(client, job, printed))
             info = client.get_job_info(job)
             reached_at = time.monotonic()
-        except (OSError, RuntimeError) as error:  # aiohttp's and requests' errors are OSErrors
+        except (OSError, RuntimeError, aiohttp.ClientError) as error:  # requests' errors are OSErrors
             if time.monotonic() - reached_at > PATIENCE_SECONDS:
                 raise UserError(
                     f"the cluster is out of reach ({_first_line(error)}); the ledger on its head has every finished trial, "
@@ -96,8 +104,10 @@ def _follow(client: JobSubmissionClient, job: str) -> int:
         time.sleep(1)
     if info.status is JobStatus.SUCCEEDED:
         return 0
-    print(f"job {job} {info.status.lower()}: {_first_line(info.message or 'no reason is given')}", file=sys.stderr)
-    return info.driver_exit_code or 1
+    code = info.driver_exit_code
+    reason = f"exit code {code}" if code else _first_line(info.message)
+    print(f"job {job} {info.status.lower()}: {reason}", file=sys.stderr)
+    return code or 1
 
 
 async def _print_log(client: JobSubmissionClient, job: str, skip: int) -> int:
