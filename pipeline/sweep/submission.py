@@ -47,7 +47,9 @@ def submit(address: str, stage: str | None = None, directory: str | None = None)
     """
     root = Path.cwd()
     if directory is not None and not directory.startswith(("/", "~")):
-        raise UserError(f"`{directory}` is no absolute path on the head; it looks like `/data/mtlsweep` or `~/mtlsweep`.")
+        raise UserError(
+            f"`{directory}` is no absolute path on the head; it looks like `/data/mtlsweep` or `~/mtlsweep`."
+        )
     client = _connect(address)
     target = directory or f"~/mtlsweep/{root.name}"
     entrypoint = ["python", "-m", "pipeline.sweep.package", target, *([stage] if stage else [])]
