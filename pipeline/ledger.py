@@ -6,6 +6,7 @@
 - `result.json`         outcome, cause, curve, cost and provenance; its presence *is* "finished"
 - `paused.json`         the same of a trial that a strategy stopped for now, removed when it finishes
 - `best.safetensors`    weights of the best epoch by the sweep's own score (a cache)
+- `hung`                an empty file: a process training it took longer than a trial may
 - `resume.pt`           where to go on; removed when the trial finishes, but for a pruned one
 
 Every file is written under a temporary name, synced and renamed, so a crash at any instruction
@@ -27,6 +28,7 @@ from pipeline.trials import Execution, FinishedTrial, Outcome, Trial, TrialResul
 RESULT = "result.json"
 PAUSED = "paused.json"
 SPEC = "spec.json"
+HUNG = "hung"
 RESUME = "resume.pt"
 BEST = "best.safetensors"
 
@@ -112,6 +114,14 @@ class Ledger:
         """Return where to go on with `key`, or None."""
         path = self._path(key, RESUME)
         return path.read_bytes() if path.exists() else None
+
+    def note_hang(self, key: str) -> None:
+        """Remember that a process which trained `key` took longer than a trial may."""
+        write_atomically(self._path(key, HUNG), b"")
+
+    def has_hung(self, key: str) -> bool:
+        """Whether `note_hang` was called for `key` since it was last forgotten."""
+        return self._path(key, HUNG).exists()
 
     def drop_resume(self, key: str) -> int:
         """Drop where to go on with `key`; return the bytes freed."""

@@ -45,13 +45,16 @@ def execute(
     """Run what the driver's strategy wants until it wants no more, or a stop is asked for; the driver is told everything.
 
     Raises:
-        UserError: no cluster can be reached, or no trial fits on it.
+        UserError: no cluster can be reached, no trial fits on it, or results cannot be written any more.
     """
     _connect(resources)
     try:
         slots = _slots(resources)
         driver.progress.slots = slots
-        with StopRequest(resources.budget, slots) as stop, tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
+        with (
+            StopRequest(resources.budget, slots, lambda: driver.trouble is not None) as stop,
+            tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch,
+        ):
             node = ray.get_runtime_context().get_node_id()
             here = NodeAffinitySchedulingStrategy(node, soft=False)
             keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here).remote(driver.ledger)
@@ -89,6 +92,8 @@ def execute(
             ).fit()
     finally:
         ray.shutdown()
+    if driver.trouble is not None:
+        raise driver.trouble
 
 
 def _share(

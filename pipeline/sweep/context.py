@@ -118,13 +118,16 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     """Return the single-task values that the tables of the stage `baselines` give.
 
     Raises:
-        UserError: the stage has not run, or none of a task's learning rates finished.
+        UserError: the stage has not run, none of a task's learning rates finished, or a baseline is
+            zero, so that no change relative to it exists.
     """
     directory = paths.stage_tables(suite, "baselines")
     curves = read_table(directory / "curves.parquet", CURVES.names, ["split", "task", "metric"])
     outcomes = read_table(directory / "outcomes.parquet", OUTCOMES.names)
     baselines = select_baselines(curves, outcomes, objectives)
     reference = Reference(objectives, baselines.values)
+    for split in reference.values:
+        reference.compare([], split)
     selected = outcomes[outcomes["cell_key"].isin(baselines.table["cell_key"])]
     replicates = {str(task): list(keys) for task, keys in selected.groupby("task")["trial_key"]}
     return replace(reference, noise=seed_noise(curves, replicates, reference))

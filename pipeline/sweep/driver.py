@@ -9,6 +9,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial as TuneTrial
 
+from pipeline.errors import UserError
 from pipeline.ledger import Ledger
 from pipeline.sweep.progress import Progress
 from pipeline.sweep.recorder import Recorder
@@ -30,7 +31,6 @@ class Driver(Unsaved, Callback):
         study: the Optuna study, if the stage has one.
         reference: what the live Delta_m compares with.
         provenance: recorded with every result.
-        trial_seconds: time after which a trial's process ends itself, if any.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class Driver(Unsaved, Callback):
         study: CellStudy | None,
         reference: Reference,
         provenance: Mapping[str, Any],
-        trial_seconds: float | None = None,
     ) -> None:
         self.ledger = ledger
         self.progress = progress
@@ -51,28 +50,32 @@ class Driver(Unsaved, Callback):
         self._recorder = recorder
         self._reference = reference
         self._provenance = provenance
-        self._trial_seconds = trial_seconds
         self._started_at: dict[str, float] = {}
-        self._started_last: dict[str, float] = {}
         self._trials: dict[str, Trial] = {}
         self._paused: dict[str, FinishedTrial] = {}
         self.retry_alone: Callable[[Assignment], None] | None = None
         """Set while a cluster runs: starts a trial again with a device to itself."""
+        self.trouble: UserError | None = None
+        """Why nothing can be recorded any more; the sweep stops, and what was recorded before is safe."""
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Record that a trial begins."""
         ours = self._trial(trial)
         self._started_at.setdefault(ours.key, time.time())
-        self._started_last[ours.key] = time.time()
-        self.ledger.start(ours)
+        try:
+            self.ledger.start(ours)
+        except OSError as error:
+            self._give_up(error.strerror or str(error))
         self.progress.epoch(ours, 0, None)
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Take one epoch, or the end of a trial."""
+        """Take one epoch, the end of a trial, or word that a worker's checkpoints cannot be written."""
         ours = self._trial(trial)
-        if "result" in result:
+        if "unwritable" in result:
+            self._give_up(result["unwritable"])
+        elif "result" in result:
             ended = TrialResult.from_json(result["result"])
             if ended.cause == "oom" and not trial.config["alone"] and self.retry_alone is not None:
                 self.progress.running.pop(ours.key, None)
@@ -109,19 +112,32 @@ class Driver(Unsaved, Callback):
         seen = FinishedTrial(trial, result, execution)
         if result.outcome is Outcome.PRUNED:  # the strategy stopped it for now; it may go on, or be cut
             self._paused[trial.key] = seen
-            self.ledger.pause(seen)
             self.progress.pause(seen)
+            try:
+                self.ledger.pause(seen)
+            except OSError as error:
+                self._give_up(error.strerror or str(error))
         else:
             self._record(seen)
         self.cut(self.strategy.take(seen), {})
 
     def _record(self, finished: FinishedTrial) -> None:
         """Write a trial's end to the ledger first, then to the views."""
-        self.ledger.finish(finished)
+        try:
+            self.ledger.finish(finished)
+        except OSError as error:
+            self._give_up(error.strerror or str(error))
+            return
         self._recorder.finish(finished)
         self.progress.finish(finished)
         if self.study is not None:
             self.study.tell(finished)
+
+    def _give_up(self, reason: str) -> None:
+        self.trouble = UserError(
+            f"results cannot be written to `{self.ledger.directory}` ({reason}); make room or make it writable and run "
+            "`dvc repro` again: what was recorded is safe, and nothing of it is trained twice."
+        )
 
     def _trial(self, trial: TuneTrial) -> Trial:
         if trial.trial_id not in self._trials:

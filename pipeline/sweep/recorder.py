@@ -34,6 +34,7 @@ class Recorder:
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._outage: str | None = None
+        self._error: Exception | None = None
         self._thread.start()
 
     @property
@@ -67,10 +68,15 @@ class Recorder:
                     f"the tracking server is away ({self._outage}); every result is safe in the ledger: "
                     "start the server and run `dvc repro` again, no trial will be trained twice."
                 )
+        if self._error is not None:
+            raise self._error
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            self._write(item)
+        try:
+            while (item := self._queue.get()) is not None:
+                self._write(item)
+        except Exception as error:  # a fault of ours: said when the sweep ends, which it must not hinder
+            self._error = error
 
     def _write(self, item: _Item) -> None:
         pause = 0.5

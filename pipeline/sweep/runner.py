@@ -51,17 +51,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         if strategy.wanted():
             with ProgressDisplay(progress, context.progress_path):
                 study = _study(context, finished)
-                limit = params.resources.trial_hours
-                driver = Driver(
-                    context.ledger,
-                    recorder,
-                    progress,
-                    strategy,
-                    study,
-                    context.reference,
-                    provenance,
-                    trial_seconds=limit and limit * 3600,
-                )
+                driver = Driver(context.ledger, recorder, progress, strategy, study, context.reference, provenance)
                 driver.cut(strategy.cut_now(), known)
                 execute(driver, params.resources, context.data.directory, context.reference.score)
                 if study is not None and not strategy.wanted():

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -26,10 +27,12 @@ class StopRequest:
     Args:
         budget: what one run may use.
         slots: trials at once.
+        in_trouble: says that nothing can be recorded any more.
     """
 
-    def __init__(self, budget: Budget, slots: int) -> None:
+    def __init__(self, budget: Budget, slots: int, in_trouble: Callable[[], bool]) -> None:
         self._budget = budget
+        self._in_trouble = in_trouble
         self._slots = slots
         self._begun = time.monotonic()
         self._started = 0
@@ -42,7 +45,11 @@ class StopRequest:
         """Whether the sweep shall end, running trials included; those go on from their resume points."""
         hours = (time.monotonic() - self._begun) / 3600
         limits = ((self._budget.hours, hours), (self._budget.device_hours, hours * self._slots))
-        return self._requested.is_set() or any(limit is not None and used >= limit for limit, used in limits)
+        return (
+            self._requested.is_set()
+            or self._in_trouble()
+            or any(limit is not None and used >= limit for limit, used in limits)
+        )
 
     def may_start(self) -> bool:
         """Whether one more trial may start."""

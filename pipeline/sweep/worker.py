@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayTaskError
 
 from pipeline.errors import UserError
 from pipeline.ledger import Ledger
@@ -60,6 +63,10 @@ class Keeper:
         """Return where to go on with a trial, or None."""
         return self._ledger.load_resume(key)
 
+    def note_hang(self, key: str) -> None:
+        """Remember that a trial took longer than it may."""
+        self._ledger.note_hang(key)
+
     def save(self, key: str, resume: bytes | None, best: bytes | None) -> None:
         """Keep a trial's best weights first, then its resume point, which counts on them."""
         if best is not None:
@@ -71,9 +78,9 @@ class Keeper:
 def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     """Train one trial (a Tune function trainable).
 
-    Reports `{"epoch", "record"}` after every epoch and `{"result"}` at the end. An exception of the
-    trial's own code is a result too (`failed`), so it never stops the sweep; only the death of this
-    process is left to Tune.
+    Reports `{"record"}` after every epoch and `{"result"}` at the end. An exception of the trial's own
+    code is a result too (`failed`), so it never stops the sweep; only the death of this process is left
+    to Tune. That the keeper cannot write is no fault of the trial: `{"unwritable"}` stops the sweep.
     """
     import torch  # the driver imports this module and need not wait for torch
 
@@ -83,17 +90,40 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     if torch.cuda.is_available() and 0 < setup.gpu_share < 1:
         torch.cuda.set_per_process_memory_fraction(1.0 if config["alone"] else setup.gpu_share)
     trial = Trial.from_json(config["trial"])
-    if setup.trial_seconds is not None:
-        faulthandler.dump_traceback_later(setup.trial_seconds, exit=True)  # works even where Python itself hangs
     try:
-        result = _run(trial, config["until"], setup)
+        with _time_limit(setup, trial.key):
+            result = _run(trial, config["until"], setup)
     except Exception as error:
+        if isinstance(error, RayTaskError) and isinstance(error.cause, OSError):
+            tune.report({"unwritable": error.cause.strerror or str(error.cause)})
+            return
         if isinstance(error, torch.AcceleratorError):
             _state.spoilt_by = str(error).splitlines()[0]
         result = TrialResult(Outcome.FAILED, (), _cause(error), traceback.format_exc())
+    tune.report({"result": result.to_json(), "host": os.uname().nodename})
+
+
+@contextmanager
+def _time_limit(setup: WorkerSetup, key: str) -> Iterator[None]:
+    """End this process when the block takes longer than a trial may; the ledger is told why."""
+
+    def give_up() -> None:
+        ray.get(setup.keeper.note_hang.remote(key))
+        os._exit(1)
+
+    if setup.trial_seconds is None:
+        yield
+        return
+    timer = threading.Timer(setup.trial_seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    # Where the interpreter itself hangs no Python thread runs any more, but this one of C does.
+    faulthandler.dump_traceback_later(2 * setup.trial_seconds, exit=True)
+    try:
+        yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-    tune.report({"result": result.to_json(), "host": os.uname().nodename})
+        timer.cancel()
 
 
 @dataclass

@@ -1,0 +1,181 @@
+"""A poisoned trial never stops a sweep: it ends with a typed cause, and everything else is trained."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.ledger import Ledger
+from pipeline.trials import FinishedTrial, Outcome
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+PROJECT = Path(__file__).parents[2]
+
+TROUBLES = '''
+"""Weightings that go wrong, each in its own way."""
+import os, signal, time
+import torch
+from pipeline.errors import UserError
+from pipeline.weighting.ew import EqualWeighting
+
+class Raises(EqualWeighting):
+    def weigh(self, losses):
+        raise KeyError("a bug in the user's own method")
+
+class NotFinite(EqualWeighting):
+    def weigh(self, losses):
+        return torch.full_like(losses, float("nan"))
+
+class OutOfMemory(EqualWeighting):
+    def weigh(self, losses):
+        with open("attempts", "a") as file:
+            file.write("x")
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+class KilledOnce(EqualWeighting):
+    def weigh(self, losses):
+        if not os.path.exists("killed"):
+            open("killed", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().weigh(losses)
+
+class KilledAlways(EqualWeighting):
+    def weigh(self, losses):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Hangs(EqualWeighting):
+    def weigh(self, losses):
+        time.sleep(3600)
+'''
+NAMES = ("Raises", "NotFinite", "OutOfMemory", "KilledOnce", "KilledAlways", "Hangs")
+
+RAW: dict[str, Any] = {
+    "active": ["digits"],
+    "suites": {
+        "digits": {
+            "data": {"dataset": {"multidigits": {"train": 64, "val": 64, "test": 64}}},
+            "network": {"lenet": {"downsampling": "stride"}},
+            "training": {"epochs": 2, "batch_size": 16},
+            "baselines": {"learning_rates": [0.01], "seeds": [0]},
+            "sweep": {
+                "weightings": ["ew", *(f"troubles:{name}" for name in NAMES)],
+                "optimizers": ["adam"],
+                "learning_rates": [0.01],
+                "seeds": [0],
+            },
+        }
+    },
+    "resources": {"worker_retries": 1, "trial_hours": 20 / 3600, "failed_share_limit": 0.9},
+}
+
+
+def stage(name: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    (directory / "params.yaml").write_text(yaml.safe_dump(RAW))
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{name}", "digits"],
+        cwd=directory,
+        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def command(directory: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *words],
+        cwd=directory,
+        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("faults")
+    (directory / "troubles.py").write_text(TROUBLES)
+    for name in ("prepare", "baselines", "sweep"):
+        done = stage(name, directory)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return directory
+
+
+@pytest.fixture(scope="module")
+def results(swept: Path) -> dict[str, FinishedTrial]:
+    finished = Ledger(swept / "results", "digits").read_all()
+    return {one.trial.cell.weighting_label: one for one in finished if one.trial.cell.role == "mtl"}
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "cause"),
+    [
+        ("ew", Outcome.DONE, None),
+        ("KilledOnce", Outcome.DONE, None),
+        ("Raises", Outcome.FAILED, "code"),
+        ("NotFinite", Outcome.DIVERGED, "nan"),
+        ("OutOfMemory", Outcome.FAILED, "oom"),
+        ("KilledAlways", Outcome.FAILED, "worker"),
+        ("Hangs", Outcome.FAILED, "time"),
+    ],
+)
+def test_every_trouble_ends_as_what_it_is(
+    results: dict[str, FinishedTrial], name: str, outcome: Outcome, cause: str | None
+) -> None:
+    assert (results[name].result.outcome, results[name].result.cause) == (outcome, cause)
+
+
+def test_a_lost_worker_costs_an_attempt_and_changes_no_number(results: dict[str, FinishedTrial]) -> None:
+    assert results["KilledOnce"].execution.attempts == 2
+    curves = [[record.metrics for record in results[name].result.curve] for name in ("ew", "KilledOnce")]
+    assert curves[0] == curves[1]
+
+
+def test_out_of_memory_is_tried_again_alone(swept: Path, results: dict[str, FinishedTrial]) -> None:
+    assert (swept / "attempts").read_text() == "xx"
+
+
+def test_failures_are_listed_with_their_cause_and_the_command_that_repeats_them(swept: Path) -> None:
+    listed = {entry["name"].split()[0]: entry for entry in json.loads(command(swept, "failures", "--json"))}
+    assert "a bug in the user's own method" in listed["Raises"]["detail"]
+    assert listed["Raises"]["repeat"] == f"mtlsweep run {listed['Raises']['key']}"
+    assert "Traceback" in listed["Raises"]["detail"]
+
+
+def test_a_trial_can_be_repeated_alone_in_this_process(swept: Path, results: dict[str, FinishedTrial]) -> None:
+    again = json.loads(command(swept, "run", results["ew"].trial.key, "--json"))
+    assert again["metrics"] == results["ew"].result.to_json()["metrics"]
+
+
+def test_retry_makes_failed_trials_pending_and_nothing_else(swept: Path) -> None:
+    before = Ledger(swept / "results", "digits").finished_keys()
+    (forgotten,) = json.loads(command(swept, "retry", "digits", "--cause", "code", "--json"))
+    assert before - Ledger(swept / "results", "digits").finished_keys() == {forgotten}
+    assert stage("sweep", swept).returncode == 0
+    assert Ledger(swept / "results", "digits").finished_keys() == before
+
+
+def test_too_many_failures_stop_the_study_with_a_sentence(swept: Path) -> None:
+    strict = {**RAW, "resources": {**RAW["resources"], "failed_share_limit": 0.2}}
+    (swept / "params.yaml").write_text(yaml.safe_dump(strict))
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.sweep", "digits"],
+        cwd=swept,
+        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "4 of 7 trials failed (" in done.stderr
+    assert "see `mtlsweep failures digits`" in done.stderr
