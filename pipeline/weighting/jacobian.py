@@ -33,7 +33,7 @@ class Jacobian:
         exact = torch.float32 if device.type == "mps" else torch.float64
         self._room = torch.empty(tasks, min(elements, max(_BLOCK // tasks, 1)), dtype=exact, device=device)
 
-    def store(self, task: int, gradients: Sequence[Tensor]) -> None:
+    def store(self, task: int, gradients: tuple[Tensor, ...] | list[Tensor]) -> None:
         """Copy `gradients`, shaped as `like`, into the row of task number `task`."""
         torch._foreach_copy_(self.shaped_rows[task], gradients)
 

@@ -1,0 +1,351 @@
+"""What a training step costs, next to the least it could: one forward and as many backwards as needed.
+
+    python benchmarks/step_cost.py                      # every network, every method
+    python benchmarks/step_cost.py lenet3 --methods pcgrad cagrad
+    python benchmarks/step_cost.py --solvers            # weights from the Gramian alone
+    python benchmarks/step_cost.py --memory             # peak memory of a step, a process for each
+
+The floor of a gradient weighting is one forward, T separate `backward()` calls and the optimizer's
+step; that of a loss weighting is the step of equal weights. Each round runs the floor and every
+method once, in turn, and the table shows the median over rounds of the ratio in a round: the CPU
+time of this one thread, so neighbours on the machine matter little.
+
+TorchJD's aggregators (behind its `mtl_backward`, one task at a time) and LibMTL's classes (with the
+steps of its trainer) are run beside ours where they can be imported: TorchJD needs its extra `full`
+for some, LibMTL a checkout on PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import types
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.data.store import Batch
+from pipeline.networks import NETWORKS, MultiTaskNetwork
+from pipeline.registry import Choice
+from pipeline.tasks import Task, task_from_definition
+from pipeline.testing import matrices
+from pipeline.training.step import build_updater
+from pipeline.weighting import WEIGHTINGS, GramianWeighting, LossWeighting
+
+Step = Callable[[], Any]
+ADAM = Choice(name="adam")
+OPTIONS: dict[str, Callable[[list[str]], dict[str, Any]]] = {"scalar": lambda tasks: dict.fromkeys(tasks, 0.5)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    network: MultiTaskNetwork
+    tasks: list[Task]
+    batch: Batch
+
+    def losses(self) -> list[Tensor]:
+        outputs = self.network(self.batch.inputs)
+        return [task.loss(outputs[task.name], self.batch.targets[task.name]) for task in self.tasks]
+
+
+def digits(tasks: int, rows: int, downsampling: str = "pool") -> Problem:
+    made = [_task("classification", f"task{index}", classes=10) for index in range(tasks)]
+    network = NETWORKS.create(Choice(name="lenet", options={"downsampling": downsampling}), made, (1, 36, 36))
+    targets = {task.name: torch.randint(0, 10, (rows,)) for task in made}
+    return Problem(network, made, Batch(torch.randn(rows, 1, 36, 36), targets))
+
+
+def rooms(network: str, rows: int) -> Problem:
+    made = [_task("segmentation", "semantics", classes=13), _task("depth", "depth"), _task("normals", "normals")]
+    targets = {
+        "semantics": torch.randint(0, 13, (rows, 64, 96)),
+        "depth": torch.rand(rows, 64, 96) + 0.5,
+        "normals": torch.nn.functional.normalize(torch.randn(rows, 3, 64, 96), dim=1),
+    }
+    return Problem(
+        NETWORKS.create(Choice(name=network), made, (3, 64, 96)), made, Batch(torch.rand(rows, 3, 64, 96), targets)
+    )
+
+
+def faces(rows: int) -> Problem:
+    made = [_task("attribute", f"task{index}") for index in range(40)]
+    targets = {task.name: torch.randint(0, 2, (rows,)) for task in made}
+    return Problem(
+        NETWORKS.create(Choice(name="resnet18"), made, (3, 64, 64)), made, Batch(torch.rand(rows, 3, 64, 64), targets)
+    )
+
+
+def _task(kind: str, name: str, **options: Any) -> Task:
+    return task_from_definition({"kind": kind, "name": name, "options": options})
+
+
+PROBLEMS: dict[str, tuple[Callable[[], Problem], int]] = {
+    "lenet3": (lambda: digits(3, 32), 60),
+    "lenet9": (lambda: digits(9, 32), 40),
+    "segnet_small": (lambda: rooms("segnet_small", 8), 12),
+    "segnet": (lambda: rooms("segnet", 8), 3),
+    "resnet18": (lambda: faces(32), 2),
+}
+
+
+# --- floors ---
+
+
+def forward_and_backwards(problem: Problem) -> Step:
+    optimizer = torch.optim.Adam(problem.network.parameters(), 1e-5, weight_decay=1e-5, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        losses = problem.losses()
+        for index, loss in enumerate(losses):
+            loss.backward(retain_graph=index < len(losses) - 1)
+        optimizer.step()
+
+    return step
+
+
+# --- ours and theirs ---
+
+
+def ours(problem: Problem, name: str, **options: Any) -> Step:
+    options |= OPTIONS.get(name, lambda tasks: {})([task.name for task in problem.tasks])
+    choice = Choice(name=name, options=options)
+    updater = build_updater(problem.network, problem.tasks, choice, ADAM, 1e-5, generator=torch.Generator())
+    return lambda: updater.step(problem.batch)
+
+
+def torchjd(problem: Problem, name: str) -> Step:
+    from torchjd import aggregation
+    from torchjd.autojac import jac_to_grad, mtl_backward
+
+    count = len(problem.tasks)
+    aggregator = {
+        "pcgrad": lambda: aggregation.PCGrad(),
+        "cagrad": lambda: aggregation.CAGrad(c=0.5),
+        "imtl_g": lambda: aggregation.IMTLG(),
+        "aligned_mtl": lambda: aggregation.AlignedMTL(),
+        "mgda": lambda: aggregation.MGDA(),
+        "nash_mtl": lambda: aggregation.NashMTL(n_tasks=count),
+        "upgrad": lambda: aggregation.UPGrad(),
+        "fairgrad": lambda: aggregation.FairGrad(alpha=1.0),
+        "gradvac": lambda: aggregation.GradVac(),
+        "config": lambda: aggregation.ConFIG(),
+        "graddrop": lambda: aggregation.GradDrop(),
+    }[name]()
+    network, batch = problem.network, problem.batch
+    shared = network.shared_parameters()
+    heads = [network.head_parameters(task.name) for task in problem.tasks]
+    optimizer = torch.optim.Adam(network.parameters(), 1e-5, weight_decay=1e-5, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        features = network.representation(batch.inputs)
+        losses = [task.loss(network.heads[task.name](features), batch.targets[task.name]) for task in problem.tasks]
+        mtl_backward(losses, features=features, tasks_params=heads, shared_params=shared, parallel_chunk_size=1)
+        jac_to_grad(shared, aggregator)
+        optimizer.step()
+
+    return step
+
+
+def libmtl(problem: Problem, name: str) -> Step:
+    """LibMTL's class on this network, with what its trainer does in a step (1.1.5)."""
+    sys.modules.setdefault("torch_geometric", types.ModuleType("torch_geometric"))  # its trainer imports it for graphs
+    import LibMTL.weighting as classes
+
+    theirs = {
+        "ew": "EW", "uw": "UW", "rlw": "RLW", "gls": "GLS", "pcgrad": "PCGrad", "cagrad": "CAGrad", "imtl": "IMTL",
+        "mgda": "MGDA", "nash_mtl": "Nash_MTL", "upgrad": "UPGrad", "fairgrad": "FairGrad", "gradvac": "GradVac",
+        "db_mtl": "DB_MTL", "famo": "FAMO",
+    }[name]  # fmt: skip
+    arguments = {
+        "calpha": 0.5, "rescale": 1, "mgda_gn": "none", "update_weights_every": 1, "optim_niter": 20, "max_norm": 1.0,
+        "UPGrad_norm_eps": 1e-4, "UPGrad_reg_eps": 1e-4, "FairGrad_alpha": 1.0, "GradVac_beta": 0.5,
+        "GradVac_group_type": 0, "DB_beta": 0.9, "DB_beta_sigma": 0.0, "FAMO_w_lr": 0.025, "FAMO_w_gamma": 1e-3,
+    }  # fmt: skip
+    network = problem.network
+    weighting = getattr(classes, theirs)()
+    weighting.task_num, weighting.device, weighting.rep_grad = len(problem.tasks), torch.device("cpu"), False
+    weighting.task_name = [task.name for task in problem.tasks]
+    weighting.get_share_params = network.backbone.parameters
+    weighting.zero_grad_share_params = lambda: network.backbone.zero_grad(set_to_none=False)
+    weighting.epoch = 0
+    weighting.init_param()
+    optimizer = torch.optim.Adam([*network.parameters(), *weighting.parameters()], 1e-5, weight_decay=1e-5)
+
+    def losses() -> Tensor:
+        outputs = network(problem.batch.inputs)
+        together = torch.zeros(len(problem.tasks))
+        for index, task in enumerate(problem.tasks):
+            together[index] = task.loss(outputs[task.name], problem.batch.targets[task.name])
+        return together
+
+    def step() -> None:
+        before = losses()
+        optimizer.zero_grad(set_to_none=False)
+        weighting.backward(before, **arguments)
+        optimizer.step()
+        if theirs == "FAMO":
+            with torch.no_grad():
+                weighting.update_w(losses())
+
+    return step
+
+
+PEERS: dict[str, Callable[[Problem, str], Step]] = {"TorchJD": torchjd, "LibMTL": libmtl}
+
+
+# --- tables ---
+
+
+def timed(step: Step) -> float:
+    start = time.thread_time()
+    step()
+    return time.thread_time() - start
+
+
+def compare(make: Callable[[], Problem], rounds: int, methods: list[str]) -> None:
+    steps: dict[tuple[str, str], Step] = {
+        ("", "floor"): forward_and_backwards(make()),
+        ("ours", "ew"): ours(make(), "ew"),
+    }
+    for name in methods:
+        steps["ours", name] = ours(make(), name)
+        for peer, build in PEERS.items():
+            try:
+                step = build(make(), name)
+                step()
+            except Exception:  # not importable, no such method, or it fails here: the table shows a dash
+                continue
+            steps[peer, name] = step
+    for step in steps.values():
+        step()
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
+    for _ in range(rounds):
+        for key, step in steps.items():
+            times[key].append(timed(step))
+    for name in methods:
+        base = ("ours", "ew") if issubclass(WEIGHTINGS.get(name), LossWeighting) else ("", "floor")
+        ratios = {who: _median_ratio(times.get((who, name)), times[base]) for who in ("ours", *PEERS)}
+        cells = "".join(f"{f'{ratio:.3f}' if ratio else '-':>10}" for ratio in ratios.values())
+        print(f"  {name:14}{1e3 * statistics.median(times['ours', name]):10.2f}{cells}   of {base[1]}")
+    print(f"  floor {1e3 * statistics.median(times['', 'floor']):.2f} ms, equal weights "
+          f"{1e3 * statistics.median(times['ours', 'ew']):.2f} ms, {rounds} rounds")  # fmt: skip
+
+
+def _median_ratio(times: list[float] | None, base: list[float]) -> float | None:
+    return statistics.median(one / other for one, other in zip(times, base, strict=True)) if times else None
+
+
+def solvers(rounds: int = 200) -> None:
+    """Print milliseconds from Gramian to weights, over the bank of matrices."""
+    from torchjd import aggregation
+
+    theirs: dict[str, Callable[[], Any]] = {
+        "pcgrad": lambda: aggregation.PCGradWeighting(),
+        "cagrad": lambda: aggregation.CAGradWeighting(c=0.5),
+        "imtl_g": lambda: aggregation.IMTLGWeighting(),
+        "aligned_mtl": lambda: aggregation.AlignedMTLWeighting(),
+        "mgda": lambda: aggregation.MGDAWeighting(),
+        "upgrad": lambda: aggregation.UPGradWeighting(),
+        "fairgrad": lambda: aggregation.FairGradWeighting(alpha=1.0),
+        "gradvac": lambda: aggregation.GradVacWeighting(),
+    }
+    print(f"  {'':14}{'T = 3':>10}{'TorchJD':>10}{'T = 40':>10}{'TorchJD':>10}   ms, median over random gradients")
+    for name in WEIGHTINGS.names():
+        if not issubclass(WEIGHTINGS.get(name), GramianWeighting):
+            continue
+        cells = ""
+        for tasks in (3, 40):
+            method = WEIGHTINGS.create(Choice(name=name), [str(index) for index in range(tasks)], torch.Generator())
+            gramians = [
+                rows @ rows.T
+                for seed in range(3)
+                for kind, rows in matrices(tasks, seed)
+                if kind in ("random", "conflicting")
+            ]
+            losses = torch.ones(tasks, dtype=torch.float64)
+            cells += _milliseconds(
+                lambda one, method=method, losses=losses: method.weigh(losses, one), gramians, rounds
+            )
+            cells += _milliseconds(_or_none(theirs.get(name)), gramians, rounds // 20)
+        print(f"  {name:14}{cells}")
+
+
+def _or_none(make: Callable[[], Any] | None) -> Callable[[Tensor], Any] | None:
+    try:
+        weighting = make() if make else None
+        if weighting is not None:
+            weighting(torch.eye(2, dtype=torch.float64))
+        return weighting
+    except Exception:  # an optional dependency of TorchJD is missing: the table shows a dash
+        return None
+
+
+def _milliseconds(weigh: Callable[[Tensor], Any] | None, gramians: list[Tensor], rounds: int) -> str:
+    if weigh is None:
+        return f"{'-':>10}"
+    times = [
+        timed(lambda one=gramian: weigh(one)) for gramian in gramians for _ in range(max(rounds // len(gramians), 2))
+    ]
+    return f"{1e3 * statistics.median(times):10.3f}"
+
+
+def memory(names: list[str]) -> None:
+    for name in names:
+        print(name)
+        for who, method in (("floor", "-"), ("ours", "pcgrad"), ("TorchJD", "pcgrad"), ("LibMTL", "pcgrad")):
+            run = subprocess.run(
+                [sys.executable, __file__, name, "--peak-of", who, method], capture_output=True, text=True
+            )
+            print(f"  {who:10}{run.stdout.strip() or '-':>10} MB at the peak of three steps with {method}")
+
+
+def peak_of(name: str, who: str, method: str) -> None:
+    problem = PROBLEMS[name][0]()
+    builders: dict[str, Callable[[], Step]] = {
+        "floor": lambda: forward_and_backwards(problem),
+        "ours": lambda: ours(problem, method),
+        **{peer: lambda build=build: build(problem, method) for peer, build in PEERS.items()},
+    }
+    step = builders[who]()
+    for _ in range(3):
+        step()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problems", nargs="*", default=list(PROBLEMS), help=f"of {', '.join(PROBLEMS)}")
+    parser.add_argument("--methods", nargs="+", default=WEIGHTINGS.names())
+    parser.add_argument("--rounds", type=int, help="instead of each problem's own number")
+    parser.add_argument("--solvers", action="store_true")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--peak-of", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    warnings.simplefilter("ignore")  # peers' solvers warn a great deal
+    if arguments.peak_of:
+        peak_of(arguments.problems[0], *arguments.peak_of)
+    elif arguments.memory:
+        memory(arguments.problems)
+    elif arguments.solvers:
+        solvers()
+    else:
+        for name in arguments.problems:
+            make, rounds = PROBLEMS[name]
+            print(f"{name}\n  {'':14}{'ms':>10}{'ours':>10}{'TorchJD':>10}{'LibMTL':>10}", flush=True)
+            compare(make, arguments.rounds or rounds, arguments.methods)
+
+
+if __name__ == "__main__":
+    main()
