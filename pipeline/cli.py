@@ -169,6 +169,37 @@ def submit(
 
 
 @app.command()
+def methods(json_output: Json = False) -> None:
+    """List the weightings: paper, kind, scale of the update, heads, cost in backward passes."""
+    from pipeline.weighting import describe_methods
+
+    rows = describe_methods()
+    if json_output:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+        return
+    table = Table("name", "kind", "shared update as published", "heads", "backward passes", "paper")
+    for row in rows:
+        table.add_row(row.name, row.kind, row.scale, row.heads, row.cost, row.paper)
+    Console().print(table)
+
+
+@app.command()
+def analyse(
+    table: Annotated[
+        Path, typer.Argument(help="CSV or Parquet: weighting, optimizer, lr, optionally seed, and metrics.")
+    ],
+    higher: Annotated[str, typer.Option(help="Metrics for which higher is better, separated by commas.")] = "",
+    baseline: Annotated[str, typer.Option(help="Weighting whose rows are the single-task baseline.")] = "stl",
+    out: Annotated[Path | None, typer.Option(help="Directory for the whole report.")] = None,
+) -> None:
+    """Analyse results made elsewhere: Delta_m per row, fronts, and with --out the whole report."""
+    from pipeline.reporting.external import analyse_table
+
+    with user_errors():
+        print(analyse_table(table, [name for name in higher.split(",") if name], baseline, out))
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
     """Open the MLflow UI on loopback."""
     from pipeline.tracking import resolve_uri

@@ -1,4 +1,4 @@
-"""DVC stage `report`: everything known about the active suites: one page, figures and tables beside it."""
+"""DVC stage `report`: everything known about the active suites: one page, figures and tables beside it and in MLflow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from pipeline.params import load_params
 from pipeline.reporting.report import write_report
 from pipeline.reporting.sections import OWN_STUDIES, read_sections
 from pipeline.reporting.suite_report import read_suite
+from pipeline.sweep.summary import record_summary
 
 
 def main() -> int:
     """Write the report; return the exit code."""
     try:
-        suites = [read_suite(name, paths.results(name)) for name in load_params().active]
+        params = load_params()
+        suites = [read_suite(name, paths.results(name)) for name in params.active]
         page = write_report(suites, paths.REPORT.parent, read_sections(paths.RESULTS, OWN_STUDIES))
+        for name in params.active:
+            if trouble := record_summary(params, name, paths.REPORT.parent):
+                print(f"report: {trouble}", file=sys.stderr)
     except UserError as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
