@@ -7,6 +7,7 @@ tables say why.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,16 +58,23 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     if count < FEWEST_SEEDS:
         reach = stats.t.ppf(0.5 + LEVEL / 2, count - 1) * error
         return mean - reach, mean + reach, "student_t"
-    draws = values[np.random.default_rng(_STREAM).integers(0, count, (_RESAMPLES, count))]
-    spread = draws.std(axis=1, ddof=1) / np.sqrt(count)
-    shift = draws.mean(axis=1) - mean
-    usable = spread > 1e-9 * error  # a draw of one value repeated has no scale to be measured in
+    weights, centred = _resamples(count), values - mean
+    shift = weights @ centred
+    variance = (weights @ centred**2 - shift**2) * (count / (count - 1))
+    spread = np.sqrt(np.maximum(variance, 0.0) / count)
+    usable = spread > 1e-6 * error  # a draw of one value repeated has no scale to be measured in
     studentised = np.where(usable, np.divide(shift, spread, where=usable, out=np.zeros_like(shift)), np.nan)
     constant = ~(error > 0)
     studentised[:, constant] = 0.0
     lower, upper = np.nanquantile(studentised, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
     low, high = mean - upper * error, mean - lower * error
     return np.where(np.isnan(mean), np.nan, low), np.where(np.isnan(mean), np.nan, high), "bootstrap_t"
+
+
+@lru_cache(maxsize=32)
+def _resamples(count: int) -> NDArray[np.float64]:
+    """Return bootstrap samples of `count` values as weights [samples, values] that sum to one."""
+    return np.random.default_rng(_STREAM).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
 
 
 def compare_pairs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:
@@ -143,10 +151,8 @@ def membership_probability(values: NDArray[np.float64]) -> NDArray[np.float64]:
         values: [seeds, methods, objectives], lower is better, at least two seeds.
     """
     count, methods = values.shape[0], values.shape[1]
-    generator = np.random.default_rng(_STREAM)
     mean = values.mean(axis=0)
-    draws = generator.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
-    stretched = mean + np.sqrt(count / (count - 1)) * np.einsum("rs,smk->rmk", draws, values - mean)
+    stretched = mean + np.sqrt(count / (count - 1)) * np.einsum("rs,smk->rmk", _resamples(count), values - mean)
     member = np.zeros(methods)
     for sample in stretched:
         no_worse = (sample[:, None, :] <= sample[None, :, :]).all(axis=2)

@@ -63,7 +63,10 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
     optimizers = optimizer_order(data["optimizer"])
     limit = _upper_fence(data["mean"])
     x = alt.X(
-        "lr:Q", title="learning rate", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=4, grid=False)
+        "lr:Q",
+        title="learning rate",
+        scale=alt.Scale(type="log", padding=6),
+        axis=alt.Axis(format="~g", tickCount=4, grid=False),
     )
     panels = []
     for weighting, own in data.groupby("weighting"):

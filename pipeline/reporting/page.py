@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -116,7 +117,12 @@ def _flat(provenance: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key} ")
         else:
-            yield (
-                f"{prefix}{key}".replace("_", " "),
-                "no" if value in (None, False) else "yes" if value is True else value,
-            )
+            yield f"{prefix}{key}".replace("_", " "), _worded(key, value)
+
+
+def _worded(key: str, value: Any) -> Any:
+    if key == "dirty":
+        return f"yes, changes {value}" if value else "no"
+    if key in ("started", "finished") and isinstance(value, float):
+        return datetime.fromtimestamp(value, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "not recorded" if value is None else value

@@ -128,11 +128,10 @@ def _tested_methods(analysis: SuiteAnalysis) -> Iterator[str]:
 
 
 def _rankings(analysis: SuiteAnalysis) -> Iterator[str]:
-    known = analysis.rankings.dropna(subset="tau")
+    known = analysis.rankings.dropna(subset="p")
     if len(known):
         words = "; ".join(
-            f"{row.optimizer_a} and {row.optimizer_b} τ = {row.tau:.2f}" + ("" if pd.isna(row.p) else f" ({_p(row.p)})")
-            for row in known.itertuples()
+            f"{row.optimizer_a} and {row.optimizer_b} τ = {row.tau:.2f} ({_p(row.p)})" for row in known.itertuples()
         )
         yield f"How alike optimizers rank the weightings (Kendall's τ, 1 = the same): {words}."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-# Okabe and Ito's palette, then Tol's muted one (beyond eight, shape must help); the dark variant is lightened where blue and grey would sink into the ground.
+# Okabe and Ito's palette, then Tol's muted one; the dark variant is lightened where blue and grey would sink into the ground.
 _LIGHT = [
     "#0072B2",
     "#D55E00",

@@ -103,8 +103,8 @@ def test_a_hundred_thousand_runs_of_nine_metrics_take_less_than_five_seconds(cor
     runs["trial_key"] = np.arange(len(runs)).astype(str)
     runs["weighting"] = generator.choice(["ew", "uw", "cagrad"], len(runs))
     runs["optimizer"] = generator.choice(["adam", "sgd", "signsgd"], len(runs))
-    started = time.perf_counter()
+    started = time.process_time()
     members = pareto.pareto_members(runs, objectives)
     counts, weightings = pareto.count_by_optimizer(members), pareto.count_by_weighting(members)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
     assert counts["pareto_full"].sum() == weightings["pareto_full"].sum() == members["full"].sum() > 0

@@ -181,3 +181,9 @@ def test_a_damaged_declaration_of_metrics_is_named(tmp_path: Path, content: str,
     (tmp_path / "sweep" / "metrics.json").write_text(content)
     with pytest.raises(UserError, match=message):
         analyse_directory(tmp_path)
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text()
+    exec(text.split("```python\n")[1].split("```")[0], {})
+    assert "weighting" in capsys.readouterr().out

@@ -27,7 +27,9 @@ AXE = importlib.util.find_spec("axe_core_python")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver here (Debian: chromium-driver)"),
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver here (Debian: chromium-driver)"
+    ),
 ]
 
 SCREENS = {"desktop": (1280, 900, False), "phone": (390, 844, True)}
@@ -57,11 +59,15 @@ class Browser:
     def open(self, page: Path, screen: str, scheme: str) -> None:
         """Show `page` and scroll through it, so that every figure is drawn."""
         width, height, mobile = SCREENS[screen]
-        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
+        )
         self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._post(f"{self._session}/url", {"url": page.as_uri()})
         deadline = time.monotonic() + 90
-        while self.run("return document.querySelectorAll('.chart:not(:has(svg))').length") and time.monotonic() < deadline:
+        while (
+            self.run("return document.querySelectorAll('.chart:not(:has(svg))').length") and time.monotonic() < deadline
+        ):
             self.run("const next = document.querySelector('.chart:not(:has(svg))'); if (next) next.scrollIntoView()")
             time.sleep(0.1)
 
@@ -71,7 +77,9 @@ class Browser:
 
     def run_promise(self, script: str) -> Any:
         """Run a script that calls `done(result)`, and return that."""
-        return self._post(f"{self._session}/execute/async", {"script": f"const done = arguments[0]; {script}", "args": []})
+        return self._post(
+            f"{self._session}/execute/async", {"script": f"const done = arguments[0]; {script}", "args": []}
+        )
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         """Return the entries of the `browser` or `performance` log since the last call."""
@@ -110,7 +118,9 @@ def _port(log: Path) -> int:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suites = []
     for position, name in enumerate(("multidigits-lenet", "cityscapes-segnet")):
-        sweep = simulate_sweep(epochs=3, truth=Truth(weighting_effect={"ew": 0.0, "uw": 2.0}), suite=name, generator_seed=position)
+        sweep = simulate_sweep(
+            epochs=3, truth=Truth(weighting_effect={"ew": 0.0, "uw": 2.0}), suite=name, generator_seed=position
+        )
         analysis = analyse_suite(
             sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
         )
@@ -128,7 +138,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_is_silent_offline_and_fits_the_screen(browser: Browser, page: Path, screen: str, scheme: str) -> None:
     browser.log("performance")
     browser.open(page, screen, scheme)
-    drawn = browser.run("return [document.querySelectorAll('.chart').length, document.querySelectorAll('.chart svg').length]")
+    drawn = browser.run(
+        "return [document.querySelectorAll('.chart').length, document.querySelectorAll('.chart svg').length]"
+    )
     assert drawn[0] == drawn[1] > 40
     assert browser.log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.log("performance")]
@@ -154,7 +166,9 @@ def test_axe_finds_no_serious_fault(browser: Browser, page: Path, scheme: str) -
 
 def test_a_heading_sorts_its_table_and_a_change_of_colours_redraws(browser: Browser, page: Path) -> None:
     browser.open(page, "desktop", "light")
-    first_column = "[...document.querySelector('table.sortable').tBodies[0].rows].map((row) => row.cells[4].dataset.sort)"
+    first_column = (
+        "[...document.querySelector('table.sortable').tBodies[0].rows].map((row) => row.cells[4].dataset.sort)"
+    )
     heading = "document.querySelectorAll('table.sortable th button')[4].click()"
     ascending = [float(text) for text in browser.run(f"{heading}; return {first_column}")]
     descending = [float(text) for text in browser.run(f"{heading}; return {first_column}")]

@@ -44,7 +44,14 @@ def report_on(analysis: SuiteAnalysis, name: str = "multidigits-lenet") -> Suite
     return SuiteReport(
         name=name,
         analysis=analysis,
-        provenance={"git_sha": "c0ffee", "dirty": None, "data_fingerprint": "f" * 64, "versions": {"torch": "2.13.0"}},
+        provenance={
+            "git_sha": "c0ffee",
+            "dirty": None,
+            "machine": None,
+            "started": 1795353729.2,
+            "data_fingerprint": "f" * 64,
+            "versions": {"torch": "2.13.0"},
+        },
         costs=pd.DataFrame({"trial_key": keys, "seconds": 30.0, "started": started}),
         importance=pd.DataFrame(
             {"hyperparameter": ["lr", "optimizer"], "target": "all tasks", "importance": [0.7, 0.3]}
@@ -79,7 +86,15 @@ def test_the_answer_stands_before_tables_and_figures(page: str) -> None:
 
 
 def test_provenance_outcomes_and_commands_are_shown(page: str, report: SuiteReport) -> None:
-    for words in ("c0ffee", "f" * 64, "112 done", "14 diverged", "versions torch"):
+    for words in (
+        "c0ffee",
+        "f" * 64,
+        "112 done",
+        "14 diverged",
+        "versions torch",
+        "2026-11-22 13:22:09 UTC",
+        "not recorded",
+    ):
         assert words in page
     selected = report.analysis.trials[report.analysis.trials["cell_key"].isin(report.analysis.results["cell_key"])]
     assert all(f"mtlsweep run {key}" in page for key in selected["trial_key"])
