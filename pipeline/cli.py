@@ -45,28 +45,14 @@ def user_errors() -> Iterator[None]:
 
 
 @app.command("plan")
-def show_plan(suites: Suites = None) -> None:
-    """Show what would run: trials by method, and how many of them are finished."""
-    from pipeline.sweep.context import open_plan
-    from pipeline.sweep.plan import check_names, count_by_method
+def show_plan(suites: Suites = None, json_output: Json = False) -> None:
+    """Show what would run: trials by method, how many of them are finished, and what the rest will cost."""
+    from pipeline.sweep.planning import plan_lines, read_plan
 
     with user_errors():
         params = load_params()
-        for suite in _chosen(params, suites):
-            check_names(suite, params.suite(suite))
-            table = Table(
-                "stage", "method", "planned", "finished", "to run", title=f"plan of {suite}", title_justify="left"
-            )
-            total = 0
-            for stage in ("baselines", "sweep"):
-                plan = open_plan(params, suite, stage)
-                for row in count_by_method(plan.trials, plan.ledger.finished_keys()):
-                    table.add_row(
-                        stage, row.method, str(row.planned), str(row.finished), str(row.planned - row.finished)
-                    )
-                    total += row.planned - row.finished
-            Console().print(table)
-            print(f"{total} trials to run")
+        found = [read_plan(params, suite) for suite in _chosen(params, suites)]
+        _show(found, [line for one in found for line in plan_lines(one)], json_output)
 
 
 @app.command()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from pipeline import paths
 from pipeline.analysis.objectives import Objective
@@ -11,12 +14,14 @@ from pipeline.analysis.selection import select_baselines
 from pipeline.analysis.tables import CURVES, OUTCOMES, read_table
 from pipeline.data import DATASETS, Dataset, PreparedData, open_prepared
 from pipeline.ledger import Ledger
-from pipeline.params import Params
+from pipeline.params import Params, Resources
 from pipeline.registry import Choice
+from pipeline.sweep.forecast import Forecast, forecast, observed_costs, timed_costs
 from pipeline.sweep.plan import Stage, plan_cells
 from pipeline.sweep.reference import Reference, seed_noise
 from pipeline.sweep.strategies import STRATEGIES, Strategy
 from pipeline.sweep.tables import metric_definitions
+from pipeline.training.trial import choose_device
 from pipeline.trials import Cell, FinishedTrial, Trial
 
 
@@ -131,6 +136,18 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     selected = outcomes[outcomes["cell_key"].isin(baselines.table["cell_key"])]
     replicates = {str(task): list(keys) for task, keys in selected.groupby("task")["trial_key"]}
     return replace(reference, noise=seed_noise(curves, replicates, reference))
+
+
+def forecast_stage(context: StageContext, known: Mapping[str, FinishedTrial], resources: Resources) -> Forecast:
+    """Return what a stage will cost from what is known on; methods never observed are timed for a few steps."""
+    strategy = context.make_strategy(dict(known))
+    epochs = {method: left for method, left in strategy.epochs_left().items() if left}
+    examples = {cell.method: Trial(cell, context.plan.seeds[0]) for cell in reversed(context.plan.cells)}
+    costs = observed_costs(known.values())
+    unobserved = {method: examples[method] for method in epochs if method not in costs}
+    device = torch.device(choose_device(resources.device))
+    timed = timed_costs(unobserved, context.data, device, max(1, int(resources.cpus_per_trial)))
+    return forecast(strategy.wanted(), epochs, costs, timed)
 
 
 def progress_path(ledger: Ledger, stage: Stage) -> Path:

@@ -11,7 +11,7 @@ from pipeline import paths
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.sweep.provenance import read_provenance
-from pipeline.tracking import TrackingOutage, Tracker
+from pipeline.tracking import Tracker, TrackingOutage
 
 
 def record_summary(params: Params, suite: str, report: Path) -> str | None:

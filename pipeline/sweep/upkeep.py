@@ -19,7 +19,7 @@ from pipeline.paths import prepared
 from pipeline.sweep.context import open_plan
 from pipeline.sweep.lease import Lease, read_holder
 from pipeline.tracking import Tracker
-from pipeline.training.trial import EpochEnd, run_trial
+from pipeline.training.trial import EpochEnd, choose_device, run_trial
 from pipeline.trials import Outcome, Trial, TrialResult
 
 SECONDS_TO_STOP = 120.0
@@ -120,10 +120,9 @@ def run_alone(params: Params, key: str, report: Callable[[EpochEnd], None]) -> t
         )
     (trial,) = found.values()
     data = open_prepared(prepared(trial.cell.suite))
-    device = params.resources.device
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = torch.device(choose_device(params.resources.device))
     torch.set_num_threads(max(1, int(params.resources.cpus_per_trial)))
-    return trial, run_trial(trial, data, report, score=lambda metrics: 0.0, device=torch.device(chosen))
+    return trial, run_trial(trial, data, report, score=lambda metrics: 0.0, device=device)
 
 
 def stop(params: Params, suite: str) -> str:

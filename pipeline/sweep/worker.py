@@ -142,7 +142,7 @@ def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
     import torch
 
     from pipeline.data import open_prepared
-    from pipeline.training.trial import EpochEnd, run_trial
+    from pipeline.training.trial import EpochEnd, choose_device, run_trial
 
     if setup.import_path not in sys.path:
         sys.path.insert(0, setup.import_path)
@@ -158,7 +158,7 @@ def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
         open_prepared(setup.delivery.directory_here(trial.cell.data_fingerprint)),
         report,
         score=setup.score,
-        device=torch.device(_device(setup.device)),
+        device=torch.device(choose_device(setup.device)),
         resume=ray.get(setup.keeper.load_resume.remote(trial.key)),
         until=until,
     )
@@ -193,12 +193,6 @@ class _Checkpoints:
         self.pending = self.setup.keeper.save.remote(self.key, resume, self.best)
         self.best = None
         self.saved_at = time.monotonic()
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 
 def _cause(error: Exception) -> str:

@@ -105,6 +105,11 @@ def run_trial(
     return TrialResult(outcome, tuple(state.curve))
 
 
+def choose_device(wanted: str) -> str:
+    """Return the device that `resources.device` means on this machine: `auto` is a GPU where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
 def learning_rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:
     """Return what the initial learning rate is multiplied by in `epoch` (1-based) of `epochs`."""
     if schedule.kind == "step":
@@ -121,6 +126,21 @@ def build_network(trial: Trial, data: PreparedData, device: torch.device) -> Mul
         torch.manual_seed(stream_seed(trial.seed, "init"))
         network: MultiTaskNetwork = NETWORKS.create(trial.cell.network, tasks, data.input_shape)
     return network.to(device)
+
+
+def time_steps(trial: Trial, data: PreparedData, device: torch.device, warm_up: int, steps: int) -> float:
+    """Return the seconds that one epoch of training steps takes, extrapolated from `steps` timed ones."""
+    state = _RunState.start(trial, data, device)
+    split, size = data.splits["train"], trial.cell.training.batch_size
+    order = torch.arange(min(len(split), (warm_up + steps) * size))
+    state.network.train()
+    began, timed = time.perf_counter(), 0
+    for number, batch in enumerate(split.batches(order, size, device)):
+        if number == min(warm_up, len(order) // size - 1):
+            began, timed = time.perf_counter(), 0
+        state.updater.step(batch)
+        timed += 1
+    return (time.perf_counter() - began) / timed * math.ceil(len(split) / size)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,7 +49,8 @@ def test_plan_needs_no_prepared_data(in_directory: Path) -> None:
     write(RAW)
     code, output = call("plan")
     assert code == 0
-    assert "7 trials to run" in output
+    assert "stl mass adam 1 planned 0 finished 3 trials to run" in output
+    assert "uw adam 2 planned 0 finished 4 trials to run" in output
 
 
 def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Callable[..., FinishedTrial]) -> None:
@@ -60,7 +62,14 @@ def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Ca
     trials = open_plan(load_params(), "digits", "sweep").trials
     shape = make_finished()
     Ledger(Path("results"), "digits").finish(FinishedTrial(trials[0], shape.result, shape.execution))
-    assert call("plan", "digits")[1].endswith("6 trials to run")
+    content = json.loads(CliRunner().invoke(app, ["plan", "digits", "--json"]).output)[0]["stages"]
+    assert content["sweep"]["methods"] == {
+        "ew adam": {"planned": 2, "finished": 1},
+        "uw adam": {"planned": 2, "finished": 0},
+    }
+    forecast = content["baselines"]["forecast"]
+    assert (forecast["trials_wanted_now"], forecast["epochs"], forecast["observed_share"]) == (3, 3, 0.0)
+    assert forecast["device_hours"] > 0, "no method was observed, so a few steps of each were timed"
     code, output = call("status")
     assert code == 0
     assert "sweep: 1 of 4 (1 done), 0 half finished" in output

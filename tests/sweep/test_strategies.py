@@ -159,7 +159,9 @@ def test_a_sweep_that_died_goes_on_as_if_it_had_not(cells: list[Cell], name: str
 @pytest.mark.parametrize("slots", [1, 2, 7])
 def test_the_race_does_not_depend_on_who_ends_first(cells: list[Cell], slots: int) -> None:
     results = [play(maker(cells, "race"), bowl, slots=slots, order=random.Random(seed))[0] for seed in range(5)]
-    assert all({k: v.result for k, v in known.items()} == {k: v.result for k, v in results[0].items()} for known in results)
+    assert all(
+        {k: v.result for k, v in known.items()} == {k: v.result for k, v in results[0].items()} for known in results
+    )
 
 
 def test_a_grid_after_a_race_trains_only_what_the_race_left_out(cells: list[Cell]) -> None:
@@ -173,3 +175,13 @@ def test_every_method_is_treated_alike(cells: list[Cell]) -> None:
     """Renaming methods changes nothing in what they are given."""
     known, _ = play(maker(cells, "race"), bowl)
     assert done(known, "ew") == done(known, "uw")
+
+
+@pytest.mark.parametrize(("name", "options"), [("grid", {}), ("race", {"rungs": {0.375: 3, 1.0: 1}})])
+def test_the_epochs_foreseen_are_the_epochs_trained(cells: list[Cell], name: str, options: dict[str, object]) -> None:
+    make = maker(cells, name, **options)
+    known, trained = play(make, bowl)
+    assert sum(make({}).epochs_left().values()) == trained
+    assert sum(make(known).epochs_left().values()) == 0
+    half, spent = play(make, bowl, stop_after=9)
+    assert sum(make(half).epochs_left().values()) == trained - spent

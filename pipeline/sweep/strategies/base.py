@@ -63,6 +63,10 @@ class Strategy(ABC):
     def total(self) -> int:
         """Return how many trials the sweep has as far as is known now, finished ones included."""
 
+    @abstractmethod
+    def epochs_left(self) -> Mapping[str, int]:
+        """Return by method how many epochs are left to train; of what depends on results yet to come, the least."""
+
 
 class MethodByMethod(Strategy):
     """A strategy whose decision about a method depends on that method's trials alone.
@@ -87,6 +91,20 @@ class MethodByMethod(Strategy):
     @abstractmethod
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
         """Return what is wanted of one method; a pure function of what is known."""
+
+    @abstractmethod
+    def least_epochs(self, cells: Sequence[Cell]) -> int:
+        """Return the epochs a method takes from its start, if no more than must be is kept."""
+
+    def epochs_left(self) -> Mapping[str, int]:
+        """Return for each method the larger of what it wants now and what it takes at least without what was trained."""
+        left = {}
+        for method, cells in self._cells.items():
+            wanted = self._decisions[method].wanted
+            now = sum(assignment.until - epochs_seen(assignment.trial, self._known) for assignment in wanted)
+            trained = sum(epochs_seen(Trial(cell, seed), self._known) for cell in cells for seed in self._seeds)
+            left[method] = max(now, self.least_epochs(cells) - trained) if wanted else 0
+        return left
 
     def next(self) -> Assignment | None:
         """Return the most urgent trial of the first method that wants one."""

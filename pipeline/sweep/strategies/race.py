@@ -77,6 +77,15 @@ class Race(MethodByMethod):
             runners = kept
         return self._replicate(runners, out, known)
 
+    def least_epochs(self, cells: Sequence[Cell]) -> int:
+        """Return the epochs of the race when no rate is within noise of the last one kept."""
+        epochs, runners, trained, behind = cells[0].training.epochs, len(cells), 0, 0
+        for share, keep in [*self._rungs, (1.0, len(cells))]:
+            rung = max(1, math.ceil(share * epochs))
+            trained += runners * (rung - behind)
+            runners, behind = min(runners, keep), rung
+        return trained + runners * (len(self._seeds) - 1) * epochs
+
     def _kept(self, ranked: Sequence[Trial], known: Known, rung: int, keep: int) -> list[Trial]:
         """Return the first `keep` of `ranked`, and whoever is within noise of the last of them."""
         scores = [self._score(runner, known, rung) for runner in ranked]

@@ -1,0 +1,39 @@
+"""A forecast adds up observed costs, says how much of it is observed, and remembers how wrong it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.ledger import Ledger
+from pipeline.sweep.forecast import forecast, observed_costs, read_past, remember, seconds_of
+from pipeline.trials import FinishedTrial
+
+
+def test_costs_are_means_over_the_epochs_of_a_method(make_finished: Callable[..., FinishedTrial]) -> None:
+    finished = [make_finished(0), make_finished(1, epochs=1), make_finished(weighting_label="slow", learning_rate=0.5)]
+    assert observed_costs(finished) == {"cagrad adam": 2.0, "slow adam": 2.0}
+
+
+def test_a_forecast_adds_observed_and_timed_costs() -> None:
+    cost = forecast([], {"a": 10, "b": 30}, observed={"a": 2.0}, timed={"b": 1.0, "a": 99.0})
+    assert (cost.epochs, cost.device_seconds, cost.observed_share) == (40, 50.0, 0.25)
+
+
+def test_only_what_was_trained_since_counts_as_spent(make_finished: Callable[..., FinishedTrial]) -> None:
+    before = make_finished(0, epochs=1)
+    after = [make_finished(0, epochs=3), make_finished(1, epochs=2)]
+    assert seconds_of(after, {before.trial.key: before}) == pytest.approx(2 * 2.0 + 2 * 2.0)
+
+
+def test_the_errors_of_the_last_forecasts_are_kept(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "digits")
+    assert read_past(ledger, "sweep") == []
+    for number in range(25):
+        remember(ledger, "sweep", 100.0, 100.0 + number)
+    past = read_past(ledger, "sweep")
+    assert len(past) == 20
+    assert past[-1].error == pytest.approx(0.24)
+    assert read_past(ledger, "baselines") == []
