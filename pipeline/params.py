@@ -201,24 +201,25 @@ class LossScaling(Section):
     """What multiplying the losses of two small regressions changes, with the backbone free and frozen.
 
     Attributes:
-        methods: weightings with their optimizers.
+        methods: weightings with their optimizers; nothing decays unless `weight_decay` is given.
         scales: of the two losses, compared with (1, 1).
-        tolerance: largest relative difference of updates that still counts as none.
+        epochs: of one step each, on all samples.
+        tolerance: largest relative difference of updates that still counts as none; one sample whose L1 loss
+            turns a step earlier is worth about 1 / samples.
     """
 
     methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(_without_repeats)] = (
-        Method(weighting=Choice(name="ew"), optimizer=Choice(name="sgd")),
-        Method(weighting=Choice(name="ew"), optimizer=Choice(name="adam")),
-        Method(weighting=Choice(name="uw_o"), optimizer=Choice(name="sgd")),
-        Method(weighting=Choice(name="adatask"), optimizer=Choice(name="adam")),
+        Method(weighting=Choice(name="ew"), optimizer=Choice(name="sgd", options={"momentum": 0.0})),
+        Method(weighting=Choice(name="ew"), optimizer=Choice(name="adam", options={"epsilon": 1e-16})),
+        Method(weighting=Choice(name="uw_o"), optimizer=Choice(name="sgd", options={"momentum": 0.0})),
+        Method(weighting=Choice(name="adatask"), optimizer=Choice(name="adam", options={"epsilon": 1e-16})),
     )
     scales: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (10.0, 0.1)
     learning_rate: LearningRate = 1e-3
     epochs: int = Field(default=100, ge=1)
     samples: int = Field(default=256, ge=1)
-    batch_size: int = Field(default=64, ge=1)
     seed: int = Field(default=0, ge=0)
-    tolerance: float = Field(default=1e-3, gt=0)
+    tolerance: float = Field(default=1e-2, gt=0)
 
 
 class Studies(Section):
@@ -374,8 +375,8 @@ def _fields_at(parts: list[int | str]) -> list[str]:
     """Return the keys allowed in the section at `parts`."""
     if not parts:
         return [*Params.model_fields, "defaults"]
-    first = {"resources": Resources, "studies": Studies}
-    model: type[BaseModel] = first.get(str(parts[0]), Suite)
+    first: dict[str, type[BaseModel]] = {"resources": Resources, "studies": Studies}
+    model = first.get(str(parts[0]), Suite)
     for part in parts[1:] if parts[0] in first else parts[2:]:
         annotation = model.model_fields[str(part)].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
