@@ -18,7 +18,21 @@ SUITE = "multidigits-lenet"
 
 TINY: dict[str, Any] = {
     "active": [SUITE],
-    "defaults": {"training": {}, "baselines": {}, "sweep": {}},
+    "defaults": {
+        "training": {},
+        "baselines": {},
+        "sweep": {},
+        "studies": {
+            "gradients": {"every": 4, "samples": 2},
+            "robustness": {
+                "corruptions": ["contrast"],
+                "severities": [3],
+                "test_samples": 32,
+                "fine_tuning": {"epochs": 1, "train_samples": 32},
+            },
+        },
+    },
+    "studies": {"toy": {"learning_rates": [1.0], "iterations": 100}, "loss_scaling": {"epochs": 2}},
     "suites": {
         SUITE: {
             "data": {"dataset": {"multidigits": {"train": 256, "val": 64, "test": 64}}},
