@@ -17,6 +17,7 @@ NOISE = 0.02
 NEAR = 0.1
 """Metres; what comes nearer than this may cover the whole image."""
 
+_AXES = np.arange(3)[:, None, None]
 _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32).T
 SHELL_FACES = ("left", "floor", "back", "right", "ceiling", "front")
 
@@ -146,8 +147,7 @@ def _put_shell(canvas: _Canvas, scene: Scene) -> None:
     corner = np.where(canvas.rays > 0, scene.high[:, None, None], scene.low[:, None, None]).astype(np.float32)
     distances = (corner - canvas.position[:, None, None]) / canvas.rays
     axis = distances.argmin(axis=0)
-    there = np.arange(3)[:, None, None] == axis
-    normal = np.where(there, -np.sign(canvas.rays), 0)
+    normal = np.where(axis == _AXES, -np.sign(canvas.rays), 0)
     towards_high = (normal < 0).any(axis=0)
     canvas.put((slice(None), slice(None)), distances.min(axis=0), axis + 3 * towards_high, normal)
 
@@ -163,7 +163,7 @@ def _put_box(canvas: _Canvas, centre: np.ndarray, half: np.ndarray, yaw: float, 
     middle, reach = -start[:, None, None] * inverse, half.astype(np.float32)[:, None, None] * np.abs(inverse)
     enter, leave = middle - reach, (middle + reach).min(axis=0)
     distance = enter.max(axis=0)
-    side = np.where(enter == distance, -np.sign(rays), 0)
+    side = np.where(enter.argmax(axis=0) == _AXES, -np.sign(rays), 0)
     met = (distance < leave) & (distance > 0)
     canvas.put(window, np.where(met, distance, np.float32(np.inf)), index, _from_box(side, yaw))
 

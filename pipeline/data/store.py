@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from pipeline.data.columns import Column, PinnedBuffers, as_tensor
 from pipeline.data.dataset import IMAGE, SPLITS, Columns
 from pipeline.errors import UserError
 from pipeline.tasks import Task, task_from_definition
@@ -26,9 +27,6 @@ FINGERPRINT_KEY = b"fingerprint"
 SCALES_KEY = b"scales"
 RESIDENT_BYTES = 64 * 2**20
 """A split no larger than this lives on the device, in its stored types, from its first batch on."""
-
-SMALL_ROW_BYTES = 64
-"""Columns with rows no larger than this are read into memory as a whole when a split is opened."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +54,18 @@ class Split:
             parts = [self._reader.get_batch(index) for index in range(self._reader.num_record_batches)]
             metadata = self._reader.schema.metadata
             self.fingerprint = metadata[FINGERPRINT_KEY].decode()
-            self._scales: dict[str, float] = json.loads(metadata[SCALES_KEY])
+            scales: dict[str, float] = json.loads(metadata[SCALES_KEY])
         except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
             raise UserError(f"prepared data {path} cannot be read ({error}): delete it and run `dvc repro`.") from error
         self._length = sum(part.num_rows for part in parts)
         self._columns = {
-            name: _ColumnReader([_as_numpy(part.column(name)) for part in parts]) for name in self._reader.schema.names
+            name: Column([_as_numpy(part.column(name)) for part in parts], scales.get(name))
+            for name in self._reader.schema.names
         }
         bytes_stored = sum(column.nbytes for column in self._columns.values())
         self._fits = bytes_stored <= resident_bytes
         self._resident: dict[torch.device, dict[str, Tensor]] = {}
-        self._pinned: dict[tuple[torch.device, int], _PinnedBuffers] = {}
+        self._pinned: dict[tuple[torch.device, int], PinnedBuffers] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -79,85 +78,29 @@ class Split:
         """
         rows = torch.arange(len(self)) if order is None else order
         if self._fits:
-            resident = self._on_device(device)
-            for chosen in rows.to(device).split(batch_size):
-                yield self._decode({name: column.index_select(0, chosen) for name, column in resident.items()})
-        else:
-            send = self._pinned_buffers(batch_size, device).send if device.type == "cuda" else self._gather
-            for chosen in rows.split(batch_size):
-                yield self._decode(send(chosen.numpy()))
+            rows = rows.to(device)
+        for chosen in rows.split(batch_size):
+            decoded = self._from_device(chosen, device) if self._fits else self._from_file(chosen, batch_size, device)
+            yield Batch(inputs=decoded.pop(IMAGE), targets=decoded)
 
     def rows(self, start: int, stop: int) -> Columns:
         """Return copies of the columns of some rows as they are stored."""
         chosen = np.arange(start, stop)
-        return {name: column.gather(chosen) for name, column in self._columns.items()}
+        return {name: column.stored_rows(chosen) for name, column in self._columns.items()}
 
-    def _on_device(self, device: torch.device) -> dict[str, Tensor]:
+    def _from_device(self, chosen: Tensor, device: torch.device) -> dict[str, Tensor]:
         if device not in self._resident:
-            everything = self._gather(np.arange(len(self)))
-            self._resident[device] = {name: column.to(device) for name, column in everything.items()}
-        return self._resident[device]
+            everything = self.rows(0, len(self))
+            self._resident[device] = {name: as_tensor(rows).to(device) for name, rows in everything.items()}
+        resident = self._resident[device].items()
+        return {name: self._columns[name].decode(column.index_select(0, chosen)) for name, column in resident}
 
-    def _gather(self, chosen: np.ndarray) -> dict[str, Tensor]:
-        return {name: _as_tensor(column.gather(chosen)) for name, column in self._columns.items()}
-
-    def _pinned_buffers(self, batch_size: int, device: torch.device) -> _PinnedBuffers:
+    def _from_file(self, chosen: Tensor, batch_size: int, device: torch.device) -> dict[str, Tensor]:
+        if device.type != "cuda":
+            return {name: column.decoded_rows(chosen.numpy()).to(device) for name, column in self._columns.items()}
         if (device, batch_size) not in self._pinned:
-            self._pinned[device, batch_size] = _PinnedBuffers(self._columns, batch_size, device)
-        return self._pinned[device, batch_size]
-
-    def _decode(self, columns: dict[str, Tensor]) -> Batch:
-        decoded = {
-            name: _decode_column(column, self._columns[name].dtype, self._scales.get(name))
-            for name, column in columns.items()
-        }
-        return Batch(inputs=decoded.pop(IMAGE), targets=decoded)
-
-
-class _ColumnReader:
-    """One column over all record batches, each a read-only view of the mapped file."""
-
-    def __init__(self, parts: list[np.ndarray]) -> None:
-        self.nbytes = sum(part.nbytes for part in parts)
-        self.shape, self.dtype = parts[0].shape[1:], parts[0].dtype
-        small = parts[0].nbytes // len(parts[0]) <= SMALL_ROW_BYTES
-        self._parts = [np.concatenate(parts)] if small else parts
-        self._part_rows = len(self._parts[0])
-
-    def gather(self, chosen: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy the rows `chosen` into `out` or a new array, and return it."""
-        if len(self._parts) == 1:
-            return np.take(self._parts[0], chosen, axis=0, out=out)
-        gathered = np.empty((len(chosen), *self.shape), self.dtype) if out is None else out
-        for position, row in enumerate(chosen.tolist()):
-            gathered[position] = self._parts[row // self._part_rows][row % self._part_rows]
-        return gathered
-
-
-class _PinnedBuffers:
-    """Page-locked memory through which batches reach a GPU while it computes; two of each, used in turn."""
-
-    def __init__(self, columns: Mapping[str, _ColumnReader], batch_size: int, device: torch.device) -> None:
-        self._columns, self._device, self._turn = columns, device, 0
-        self._buffers = [
-            {
-                name: _as_tensor(np.empty((batch_size, *column.shape), column.dtype)).pin_memory()
-                for name, column in columns.items()
-            }
-            for _ in range(2)
-        ]
-        self._sent = [torch.cuda.Event() for _ in range(2)]
-
-    def send(self, chosen: np.ndarray) -> dict[str, Tensor]:
-        """Return the rows `chosen` on the device; the copy may still be under way."""
-        self._turn = 1 - self._turn
-        self._sent[self._turn].synchronize()  # what these buffers held before has left them
-        rows = {name: buffer[: len(chosen)] for name, buffer in self._buffers[self._turn].items()}
-        for name, column in self._columns.items():
-            column.gather(chosen, out=rows[name].numpy().view(column.dtype))
-        on_device = {name: row.to(self._device, non_blocking=True) for name, row in rows.items()}
-        self._sent[self._turn].record(torch.cuda.current_stream(self._device))
-        return on_device
+            self._pinned[device, batch_size] = PinnedBuffers(self._columns, batch_size, device)
+        return self._pinned[device, batch_size].send(chosen.numpy())
 
 
 class PreparedData:
@@ -206,16 +149,3 @@ def _as_numpy(column: pa.Array) -> np.ndarray:
         array: np.ndarray = column.to_numpy_ndarray()
         return array
     return column.to_numpy(zero_copy_only=True)
-
-
-def _as_tensor(column: np.ndarray) -> Tensor:
-    """Share memory with `column`; 16-bit unsigned numbers, of which few devices know much, pass as signed ones."""
-    return torch.from_numpy(column.view(np.int16) if column.dtype == np.uint16 else column)
-
-
-def _decode_column(column: Tensor, dtype: np.dtype, scale: float | None) -> Tensor:
-    if dtype == np.uint16:
-        column = column.to(torch.int32) & 0xFFFF
-    if scale is not None:
-        return column.to(torch.float32).mul_(scale)
-    return column.to(torch.float32 if column.is_floating_point() else torch.int64)

@@ -82,20 +82,25 @@ def write_nyuv2(tmp_path: Path) -> Write:
 def write_celeba(tmp_path: Path) -> Write:
     """Write faces and lists in one of the layouts; lists as .txt (CRLF, irregular spaces) or .csv."""
 
-    def write(layout: str = "official", suffix: str = ".txt", counts: Sequence[int] = (8, 3, 4)) -> Path:
+    def write(
+        layout: str = "official",
+        suffix: str = ".txt",
+        counts: Sequence[int] = (8, 3, 4),
+        attributes: Sequence[str] = CELEBA_ATTRIBUTES,
+    ) -> Path:
         root = tmp_path / "celeba"
         folders = {
             "official": ("Anno", "Eval", "Img/img_align_celeba"),
             "flat": (".", ".", "img_align_celeba"),
             "doubled": (".", ".", "img_align_celeba/img_align_celeba"),
         }[layout]
-        attributes, partition, images = (root / folder for folder in folders)
-        for folder in (attributes, partition, images):
+        anno, partition, images = (root / folder for folder in folders)
+        for folder in (anno, partition, images):
             folder.mkdir(parents=True, exist_ok=True)
         generator = np.random.default_rng(0)
         count = sum(counts)
         files = [f"{number + 1:06d}.jpg" for number in range(count)]
-        values = generator.choice((-1, 1), (count, len(CELEBA_ATTRIBUTES)))
+        values = generator.choice((-1, 1), (count, len(attributes)))
         splits = np.repeat(np.arange(3), counts)
         for file in files:
             face = generator.integers(0, 256, (7, 6, 3), np.uint8)
@@ -104,16 +109,16 @@ def write_celeba(tmp_path: Path) -> Write:
             rows = [
                 f"{file} " + " ".join(f"{value:2d}" for value in row) for file, row in zip(files, values, strict=True)
             ]
-            lines = [str(count), " ".join(CELEBA_ATTRIBUTES) + " ", *rows]
+            lines = [str(count), " ".join(attributes) + " ", *rows]
             splits_lines = [f"{file} {split}" for file, split in zip(files, splits, strict=True)]
         else:
             rows = [",".join([file, *map(str, row)]) for file, row in zip(files, values, strict=True)]
-            lines = [",".join(["image_id", *CELEBA_ATTRIBUTES]), *rows]
+            lines = [",".join(["image_id", *attributes]), *rows]
             splits_lines = [
                 "image_id,partition",
                 *(f"{file},{split}" for file, split in zip(files, splits, strict=True)),
             ]
-        (attributes / f"list_attr_celeba{suffix}").write_bytes("\r\n".join([*lines, ""]).encode())
+        (anno / f"list_attr_celeba{suffix}").write_bytes("\r\n".join([*lines, ""]).encode())
         (partition / f"list_eval_partition{suffix}").write_bytes("\r\n".join([*splits_lines, ""]).encode())
         return root
 

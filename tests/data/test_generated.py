@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,11 +72,13 @@ def test_what_is_nearer_hides_what_is_behind() -> None:
 
 
 @pytest.mark.parametrize("make", [furnished_room, road_between_buildings])
-def test_drawing_a_window_of_each_thing_draws_all_of_it(make: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawing_a_window_of_each_thing_draws_all_of_it(
+    make: Callable[[np.random.Generator], Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Boxes are met inside their outline only; met everywhere they look the same."""
     from pipeline.data import rendering
 
-    scenes = [make(np.random.default_rng(seed)) for seed in range(12)]  # type: ignore[operator]
+    scenes = [make(np.random.default_rng(seed)) for seed in range(12)]
     fast = [view_of(scene) for scene in scenes]
     monkeypatch.setattr(rendering, "NEAR", np.inf)
     for view, slow in zip(fast, map(view_of, scenes), strict=True):
@@ -96,6 +99,15 @@ def test_normals_agree_with_depth() -> None:
         angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
     assert np.median(np.concatenate(angles)) < 0.5
     assert np.mean(np.concatenate(angles) < 5) > 0.85  # the rest lies where two surfaces meet
+
+
+@pytest.mark.parametrize("make", [furnished_room, road_between_buildings])
+def test_every_normal_has_length_1_and_faces_the_viewer(make: Callable[[np.random.Generator], Scene]) -> None:
+    for seed in range(40):
+        view = view_of(make(np.random.default_rng(seed)))
+        np.testing.assert_allclose(np.linalg.norm(view.normal, axis=-1), 1, atol=1e-3)
+        assert np.isfinite(view.depth).all()
+        assert view.depth.min() > 0
 
 
 def test_every_class_appears_often_enough_to_be_learnt() -> None:

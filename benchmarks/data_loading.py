@@ -1,0 +1,148 @@
+"""Batches per second and private memory of readers: the prepared store against a DataLoader over MTAN's .npy files.
+
+    python benchmarks/data_loading.py --directory build/data_loading
+
+Writes noise in NYUv2's format as MTAN distributes it (288x384; images, labels and depth in float64, normals
+in float32, which is what makes it 8 GB), prepares it, and lets 1 and 4 processes at a time read shuffled
+batches of 8 with either loader. Everything is in the page cache. Private memory is what a reader has added
+after an epoch to what it had when all was imported; the DataLoader reads in the reader's own process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.data import open_prepared, prepare
+from pipeline.registry import Choice
+from pipeline.tasks import TASKS
+
+SIZE = (288, 384)
+BATCH_SIZE = 8
+FORMAT = {"image": ("float64", 3), "label": ("float64", None), "depth": ("float64", 1), "normal": ("float32", 3)}
+STORED_BYTES_PER_PIXEL = 3 + 1 + 4 + 6
+
+
+@dataclass(frozen=True)
+class Measurement:
+    batches_per_second: float
+    private_megabytes: float
+    open_milliseconds: float
+
+
+class MTANFiles(Dataset[tuple[Tensor, ...]]):
+    """One item per numbered file, as in MTAN's own code."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._count = len(list((root / "image").glob("*.npy")))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        arrays = (np.load(self._root / folder / f"{index}.npy") for folder in FORMAT)
+        return tuple(torch.from_numpy(np.moveaxis(array, -1, 0) if array.ndim == 3 else array).float() for array in arrays)
+
+
+def batches_of_files(root: Path) -> Iterator[object]:
+    yield from DataLoader(MTANFiles(root / "train"), batch_size=BATCH_SIZE, shuffle=True)
+
+
+def batches_of_store(root: Path) -> Iterator[object]:
+    split = open_prepared(root, resident_bytes=0).splits["train"]
+    yield from split.batches(torch.randperm(len(split)), BATCH_SIZE, torch.device("cpu"))
+
+
+def write_files(root: Path, rows: int) -> None:
+    generator = np.random.default_rng(0)
+    for split, count in (("train", rows), ("val", 2)):
+        for number in range(count):
+            for folder, (dtype, channels) in FORMAT.items():
+                shape = SIZE if channels is None else (*SIZE, channels)
+                array = generator.random(shape, np.float32) if folder != "label" else generator.integers(-1, 13, shape)
+                path = root / split / folder / f"{number}.npy"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                np.save(path, array.astype(dtype))
+
+
+def private_bytes() -> int:
+    """Return what this process alone holds: anonymous memory. Pages of mapped files are the page cache's."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+
+def read(make: Callable[[Path], Iterator[object]], root: Path, start: object, results: multiprocessing.Queue[Measurement]) -> None:
+    """Read one epoch to warm up and to measure memory, then for some seconds together with the other readers."""
+    torch.set_num_threads(1)
+    TASKS.names()  # imports what training needs anyway
+    before, opened = private_bytes(), time.perf_counter()
+    iterator = make(root)
+    next(iterator)
+    open_seconds = time.perf_counter() - opened
+    for _ in iterator:
+        pass
+    private = private_bytes() - before
+    start.wait()  # type: ignore[attr-defined]
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < 10:
+        for _ in make(root):
+            count += 1
+    seconds = time.perf_counter() - began
+    results.put(Measurement(count / seconds, private / 2**20, 1000 * open_seconds))
+
+
+def measure(make: Callable[[Path], Iterator[object]], root: Path, readers: int) -> list[Measurement]:
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(readers), context.Queue()
+    processes = [context.Process(target=read, args=(make, root, start, results)) for _ in range(readers)]
+    for process in processes:
+        process.start()
+    measurements = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return measurements
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--directory", type=Path, default=Path("build/data_loading"), help="needs 5 times --gigabytes")
+    parser.add_argument("--gigabytes", type=float, default=1.0, help="size of the prepared training split")
+    parser.add_argument("--readers", type=int, nargs="+", default=[1, 4])
+    options = parser.parse_args()
+    files, store = options.directory / "files", options.directory / "store"
+    rows = round(options.gigabytes * 2**30 / (STORED_BYTES_PER_PIXEL * SIZE[0] * SIZE[1]) / 0.8)
+    if not store.exists():
+        write_files(files, rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            prepare(Choice(name="nyuv2_mtan", options={"root": str(files)}), store)
+    print(f"store {(store / 'train.arrow').stat().st_size / 2**30:.2f} GiB, {os.cpu_count()} CPUs, batches of {BATCH_SIZE}")
+    rates: dict[str, dict[int, float]] = {}
+    for name, make, root in (("store", batches_of_store, store), ("files", batches_of_files, files)):
+        for readers in options.readers:
+            found = measure(make, root, readers)
+            rates.setdefault(name, {})[readers] = sum(measurement.batches_per_second for measurement in found)
+            print(
+                f"{name}: {readers} readers, {rates[name][readers]:.1f} batches/s in all, "
+                f"private {max(measurement.private_megabytes for measurement in found):.0f} MB a reader, "
+                f"first batch after {max(measurement.open_milliseconds for measurement in found):.0f} ms"
+            )
+    ratios = {readers: round(rates["store"][readers] / rates["files"][readers], 1) for readers in options.readers}
+    print(f"throughput of the store over files, by readers: {json.dumps(ratios)}")
+
+
+if __name__ == "__main__":
+    main()
