@@ -7,12 +7,29 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, create_model
 
+from pipeline.errors import UserError
 from pipeline.registry import Choice, Registry
-from pipeline.weighting.base import Conventions
+from pipeline.weighting.base import Conventions, GramianWeighting, JacobianWeighting, LossWeighting, TaskOptimizers
+
+KINDS = (LossWeighting, GramianWeighting, JacobianWeighting, TaskOptimizers)
 
 
 class WeightingRegistry(Registry[Any]):
     """A registry that knows the conventions."""
+
+    def get(self, name: str) -> Any:
+        """Return the class that `name` stands for.
+
+        Raises:
+            UserError: no such name, or it is no weighting.
+        """
+        entry = super().get(name)
+        if not (isinstance(entry, type) and issubclass(entry, KINDS)):
+            kinds = ", ".join(kind.__name__ for kind in KINDS)
+            raise UserError(
+                f"weighting `{name}` is no weighting: derive it from one of {kinds} in `pipeline.weighting`."
+            )
+        return entry
 
     def create(self, choice: Choice, *context: Any) -> Any:
         """Build the weighting that `choice` names for (task names, random stream)."""

@@ -71,6 +71,7 @@ def tolerance(gramian, value):
     return 1e-6 * max(abs(value), 0.1 * np.sqrt(max(gramian.mean(), 0.0) * longest)) + 1e-12 * longest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("c", [0.2, 0.5, 1.5])
 @pytest.mark.parametrize("tasks", TASKS)
 def test_cagrad_finds_the_minimum_that_a_search_of_the_simplex_finds(tasks, c):
@@ -129,6 +130,7 @@ def test_mgda_meets_the_conditions_of_the_shortest_combination(tasks):
         assert shortest <= theirs @ gramian @ theirs + slack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", TASKS)
 def test_mgda_gives_torchjds_weights_where_those_have_converged(tasks):
     compared = 0

@@ -33,3 +33,10 @@ def test_create_hands_each_its_own():
     weighting = WEIGHTINGS.create(choice, ["left", "right"], torch.Generator())
     assert weighting.conventions.scale == "unit"
     assert weighting.log_variance.tolist() == [0.5, 0.5]
+
+
+def test_a_class_that_is_no_weighting_is_refused():
+    with pytest.raises(
+        UserError, match=r"`collections:OrderedDict` is no weighting: derive it from one of LossWeighting"
+    ):
+        WEIGHTINGS.resolve(Choice(name="collections:OrderedDict"))
