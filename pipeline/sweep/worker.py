@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,17 +59,24 @@ class Keeper:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._holders: dict[str, str] = {}
 
-    def load_resume(self, key: str) -> bytes | None:
-        """Return where to go on with a trial, or None."""
+    def load_resume(self, key: str, holder: str) -> bytes | None:
+        """Return where to go on with a trial, or None; from now on `holder` alone may save it."""
+        self._holders[key] = holder
         return self._ledger.load_resume(key)
 
     def note_hang(self, key: str) -> None:
         """Remember that a trial took longer than it may."""
         self._ledger.note_hang(key)
 
-    def save(self, key: str, resume: bytes | None, best: bytes | None) -> None:
-        """Keep a trial's best weights first, then its resume point, which counts on them."""
+    def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
+        """Keep a trial's best weights first, then its resume point, which counts on them.
+
+        A worker whose host was cut off may come back with what is old by now; it is not heard.
+        """
+        if self._holders.get(key) != holder:
+            return
         if best is not None:
             self._ledger.save_best(key, best)
         if resume is not None:
@@ -159,7 +167,7 @@ def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
         report,
         score=setup.score,
         device=torch.device(choose_device(setup.device)),
-        resume=ray.get(setup.keeper.load_resume.remote(trial.key)),
+        resume=ray.get(setup.keeper.load_resume.remote(trial.key, checkpoints.holder)),
         until=until,
     )
     checkpoints.end()
@@ -173,6 +181,7 @@ class _Checkpoints:
     setup: WorkerSetup
     key: str
     until: int
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     best: bytes | None = None
     saved_at: float = field(default_factory=time.monotonic)
     pending: Any = None
@@ -190,7 +199,7 @@ class _Checkpoints:
     def _send(self, resume: bytes | None) -> None:
         if self.pending is not None:
             ray.get(self.pending)  # one at a time: a slow disk slows the trial instead of filling memory
-        self.pending = self.setup.keeper.save.remote(self.key, resume, self.best)
+        self.pending = self.setup.keeper.save.remote(self.key, self.holder, resume, self.best)
         self.best = None
         self.saved_at = time.monotonic()
 
