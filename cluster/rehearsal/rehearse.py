@@ -111,7 +111,7 @@ def up() -> None:
     """
     if reason := unavailable():
         raise RehearsalError(f"no rehearsal here: {reason}.")
-    if _leftovers() or ROOT.exists():
+    if leftovers() or ROOT.exists():
         raise RehearsalError("a rehearsal is up, or was left half made; take it down first: `rehearse.py down`.")
     try:
         for directory in (SCRATCH, *(ROOT / host / "tmp" for host in HOSTS)):
@@ -136,7 +136,7 @@ def down() -> None:
         if _exists("link", link):
             _ip("link", "delete", link)
     shutil.rmtree(ROOT, ignore_errors=True)
-    if left := _leftovers():
+    if left := leftovers():
         raise RehearsalError(f"could not be removed: {', '.join(left)}.")
 
 
@@ -227,7 +227,7 @@ def _exists(kind: str, name: str) -> bool:
     return (known / name).exists()
 
 
-def _leftovers() -> list[str]:
+def leftovers() -> list[str]:
     """Return the names of all namespaces and links that are there."""
     links = [name for name in (BRIDGE, *map(_cable, HOSTS)) if _exists("link", name)]
     return links + [name for name in map(_namespace, HOSTS) if _exists("netns", name)]
