@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -108,6 +108,7 @@ def test_attainment_leaves_out_runs_with_a_nan_and_takes_infinities() -> None:
     assert fronts.attainment(np.empty((0, 2)), np.empty(0, dtype=int))["any seed"].shape == (0, 2)
 
 
+@settings(max_examples=40)
 @given(arrays(float, st.tuples(st.integers(4, 16), st.just(2)), elements=GRID), st.data())
 def test_differences_say_where_one_optimizer_attains_more(points: NDArray[np.float64], data: st.DataObject) -> None:
     letters = data.draw(st.lists(st.sampled_from("as"), min_size=len(points), max_size=len(points)))
