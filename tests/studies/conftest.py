@@ -1,0 +1,123 @@
+"""A finished suite in miniature: prepared data, a ledger with one multi-task and three single-task trials, tables."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline import paths
+from pipeline.analysis.tables import write_table
+from pipeline.data import PreparedData, open_prepared, prepare
+from pipeline.ledger import Ledger
+from pipeline.networks import NETWORKS
+from pipeline.optimizers import OPTIMIZERS
+from pipeline.params import Params, Training, parse_params
+from pipeline.registry import Choice
+from pipeline.training.trial import run_trial
+from pipeline.trials import Cell, Execution, FinishedTrial, Trial
+from pipeline.weighting import WEIGHTINGS
+
+SUITE = "digits"
+RAW = {
+    "active": [SUITE],
+    "suites": {
+        SUITE: {
+            "data": {"dataset": {"multidigits": {"train": 96, "val": 32, "test": 40}}},
+            "network": {"lenet": {"downsampling": "stride"}},
+            "training": {"epochs": 2, "batch_size": 32},
+            "baselines": {"learning_rates": [0.003], "seeds": [0]},
+            "sweep": {"weightings": ["ew"], "optimizers": ["adam"], "learning_rates": [0.003], "seeds": [0]},
+            "studies": {
+                "gradients": {"every": 2, "samples": 3},
+                "robustness": {
+                    "corruptions": ["contrast", "gaussian_noise"],
+                    "severities": [1, 5],
+                    "fine_tuning": {"epochs": 1, "train_samples": 32},
+                },
+            },
+        }
+    },
+}
+
+
+@dataclass(frozen=True)
+class MiniSuite:
+    """What the stages up to `analyse` leave behind, in the current directory."""
+
+    params: Params
+    data: PreparedData
+    ledger: Ledger
+    multi: FinishedTrial
+    weights: bytes
+
+
+def finish(tasks: tuple[str, ...], data: PreparedData, ledger: Ledger) -> tuple[FinishedTrial, bytes]:
+    """Train a trial to its end, keep it with the weights of its last epoch, and return both."""
+    network = NETWORKS.resolve(Choice(name="lenet", options={"downsampling": "stride"}))
+    role = "mtl" if len(tasks) > 1 else "stl"
+    cell = Cell(
+        suite=SUITE,
+        role=role,
+        tasks=tasks,
+        network=network,
+        weighting=WEIGHTINGS.resolve(Choice(name="ew")),
+        optimizer=OPTIMIZERS.resolve(Choice(name="adam")),
+        learning_rate=0.003,
+        training=Training(epochs=2, batch_size=32),
+        data_fingerprint=data.fingerprint,
+        weighting_label="ew" if role == "mtl" else "stl",
+        optimizer_label="adam",
+    )
+    trial, weights = Trial(cell, 0), []
+    device = torch.device("cpu")
+    result = run_trial(trial, data, lambda end: weights.append(end.weights()), score=lambda _: math.inf, device=device)
+    finished = FinishedTrial(trial, result, Execution(0.0, 1.0, 1.0, "host", 1, {}))
+    ledger.start(trial)
+    ledger.finish(finished)
+    ledger.save_best(trial.key, weights[-1])
+    return finished, weights[-1]
+
+
+@pytest.fixture
+def mini_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MiniSuite:
+    """Return a finished suite in an empty directory, which is the current one; every best epoch is the second."""
+    monkeypatch.chdir(tmp_path)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    params = parse_params(RAW)
+    prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
+    data, ledger = open_prepared(paths.prepared(SUITE)), Ledger(params.resources.ledger_root, SUITE)
+    names = tuple(task.name for task in data.tasks)
+    made = [finish(tasks, data, ledger) for tasks in (names, *((name,) for name in names))]
+    write_tables([finished for finished, _ in made])
+    return MiniSuite(params, data, ledger, *made[0])
+
+
+def write_tables(finished: list[FinishedTrial]) -> None:
+    rows = [
+        {
+            "trial_key": one.trial.key,
+            "cell_key": one.trial.cell.key,
+            "role": one.trial.cell.role,
+            "task": one.trial.cell.tasks[0] if one.trial.cell.role == "stl" else None,
+            "weighting": one.trial.cell.weighting_label,
+            "optimizer": "adam",
+            "lr": 0.003,
+            "seed": 0,
+            "outcome": one.result.outcome.value,
+            "best_epoch": 2,
+        }
+        for one in finished
+    ]
+    trials = pd.DataFrame(rows)
+    multi = trials[trials["role"] == "mtl"]
+    results = multi[["weighting", "optimizer", "lr", "cell_key"]].assign(val_delta_m_mean=1.0)
+    directory = paths.results(SUITE)
+    write_table(directory / "trials.parquet", trials)
+    write_table(directory / "analysis" / "results.parquet", results)
+    write_table(directory / "analysis" / "baselines.parquet", trials[trials["role"] == "stl"][["task", "cell_key"]])

@@ -1,0 +1,79 @@
+"""Gradients measured while a finished trial trains again: training is the same to the bit, tables are whole."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load
+
+from pipeline.errors import UserError
+from pipeline.params import NamedCell
+from pipeline.studies.cells import ChosenTrial, FinishedSuite
+from pipeline.studies.conflicts import MEASURES
+from pipeline.studies.gradients import EFFECT_COLUMNS, EPOCH_COLUMNS, measure_training, run_gradients
+from pipeline.studies.retraining import measures_as_recorded, retrain, trained_network
+
+SUITE, CPU = "digits", torch.device("cpu")
+
+
+def with_gradients(params, **changes):
+    suite = params.suites[SUITE]
+    section = suite.studies.gradients.model_copy(update=changes)
+    studies = suite.studies.model_copy(update={"gradients": section})
+    return params.model_copy(update={"suites": {SUITE: suite.model_copy(update={"studies": studies})}})
+
+
+def test_training_again_is_the_trial_to_the_bit_even_while_it_is_measured(mini_suite):
+    chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.result)
+    section = mini_suite.params.suites[SUITE].studies.gradients
+    seen = []
+    network = retrain(chosen.trial, mini_suite.data, CPU, 2, lambda *step: seen.append(step[2:]))
+    recorded = load(mini_suite.weights)
+    assert all(torch.equal(value, recorded[name]) for name, value in network.state_dict().items())
+    assert seen == [(1, 0), (1, 1), (1, 2), (2, 3), (2, 4), (2, 5)]
+
+    measured = measure_training(chosen, mini_suite.data, section, CPU)
+    assert measures_as_recorded(network, chosen, mini_suite.data, CPU) and measured.about["parameters"] > 0
+
+
+def test_tables_have_every_measure_of_every_epoch_and_equal_runs_give_equal_bytes(mini_suite):
+    directory = run_gradients(mini_suite.params, SUITE)
+    first = {name: (directory / name).read_bytes() for name in ("epochs.parquet", "effects.parquet", "about.json")}
+    epochs, effects = pd.read_parquet(directory / "epochs.parquet"), pd.read_parquet(directory / "effects.parquet")
+    assert list(epochs.columns) == EPOCH_COLUMNS and list(effects.columns) == EFFECT_COLUMNS
+    assert len(epochs) == 2 * 2 * 2 * 3 * len(MEASURES)  # epochs, kinds, averaged or not, subsets
+    whole = epochs[
+        (epochs["epoch"] == 1) & (epochs["subset"] == "all") & (epochs["measure"] == "cosine") & ~epochs["averaged"]
+    ]
+    pairs = whole.set_index("kind")["pairs"]
+    assert pairs["inter-task"] <= 2 * 3 * 3 and pairs["inter-sample"] <= 2 * 3 * 3  # measured at iterations 0 and 2
+    costs = json.loads((directory / "costs.json").read_text())[mini_suite.multi.trial.key]
+    assert 0 < costs["measuring"] < costs["total"]
+    run_gradients(mini_suite.params, SUITE)
+    assert first == {name: (directory / name).read_bytes() for name in first}
+
+
+def test_switched_off_it_leaves_empty_tables(mini_suite):
+    directory = run_gradients(with_gradients(mini_suite.params, enabled=False), SUITE)
+    assert (
+        pd.read_parquet(directory / "epochs.parquet").empty and json.loads((directory / "about.json").read_text()) == []
+    )
+
+
+def test_a_cell_can_be_named_and_an_unknown_one_is_told(mini_suite):
+    finished = FinishedSuite.read(mini_suite.ledger.directory.parent)
+    key = mini_suite.multi.trial.cell.key
+    assert finished.best_equal_weights() == key
+    assert finished.named(NamedCell(weighting="ew", optimizer="adam", learning_rate=0.003)) == key
+    with pytest.raises(UserError, match="Allowed: ew adam"):
+        finished.named(NamedCell(weighting="ew", optimizer="adm"))
+    with pytest.raises(UserError, match=r"not finished at learning rate 0.1; it has at 0.003"):
+        finished.named(NamedCell(weighting="ew", optimizer="adam", learning_rate=0.1))
+
+
+def test_a_checkpoint_of_another_epoch_is_noticed_and_the_trial_trained_again(mini_suite):
+    chosen = ChosenTrial(mini_suite.multi.trial, 1, mini_suite.multi.result)
+    network = trained_network(chosen, mini_suite.data, mini_suite.ledger, CPU)
+    assert measures_as_recorded(network, chosen, mini_suite.data, CPU)
+    assert not torch.equal(load(mini_suite.weights)["backbone.0.weight"], network.state_dict()["backbone.0.weight"])
