@@ -44,6 +44,9 @@ ROWS_PER_HISTORY_CALL = 25_000
 LARGEST_STORED = 1.7976931348623157e308
 """What MLflow's databases keep in place of an infinity."""
 
+TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes the UI open an experiment with runs and charts rather than traces."""
+
 STATUS = {Outcome.DONE: "FINISHED", Outcome.DIVERGED: "FINISHED", Outcome.PRUNED: "KILLED", Outcome.FAILED: "FAILED"}
 
 TrackingOutage = (MlflowException, OSError)
@@ -230,7 +233,7 @@ class Tracker:
         found = self._client.get_experiment_by_name(self._suite)
         if found is None:
             with contextlib.suppress(MlflowException):  # another first user was faster
-                return str(self._client.create_experiment(self._suite))
+                return str(self._client.create_experiment(self._suite, tags=TRAINING_EXPERIMENT))
             found = self._client.get_experiment_by_name(self._suite)
         if found is None or found.lifecycle_stage != "active":
             raise MlflowException(f"experiment `{self._suite}` is deleted; restore it in MLflow or delete it for good")

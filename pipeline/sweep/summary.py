@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import paths
+from pipeline.data import open_prepared
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.sweep.provenance import read_provenance
@@ -23,11 +24,17 @@ def record_summary(params: Params, suite: str, report: Path) -> str | None:
         params: of the study.
         suite: its name.
         report: directory of the report, with `figures/<suite>` and `tables/<suite>`.
+
+    Raises:
+        UserError: the suite was not analysed, or its data is not prepared.
     """
-    numbers = json.loads((paths.results(suite) / "summary.json").read_bytes())
-    prepared = json.loads((paths.prepared(suite) / "summary.json").read_bytes())
+    summary = paths.results(suite) / "summary.json"
+    if not summary.exists():
+        raise UserError(f"`{summary}` is missing; run `dvc repro` to make it.")
+    numbers = json.loads(summary.read_bytes())
+    data = open_prepared(paths.prepared(suite))
     artifacts = [path for kind in ("figures", "tables") for path in sorted((report / kind / suite).glob("*.*"))]
-    tags = {"data_fingerprint": prepared["fingerprint"], "dataset": prepared["dataset"]}
+    tags = {"data_fingerprint": data.fingerprint, "dataset": params.suite(suite).data.dataset.name}
     sha = read_provenance()["git_sha"]
     try:
         tracker = Tracker(params.resources.tracking_uri, suite)
