@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -24,34 +25,39 @@ class Column:
         self.nbytes = sum(part.nbytes for part in parts)
         self.shape, self.stored = parts[0].shape[1:], parts[0].dtype
         self._scale = scale
-        is_integer = self.stored.kind in "iu" and scale is None
-        self._decoded = torch.int64 if is_integer else torch.float32
+        self._decoded = torch.int64 if self.stored.kind in "iu" and scale is None else torch.float32
         small = parts[0].nbytes // len(parts[0]) <= SMALL_ROW_BYTES
-        self._parts = [np.concatenate(parts)] if small else parts
+        self._parts = [_as_tensor(part) for part in ([np.concatenate(parts)] if small else parts)]
         self._part_rows = len(self._parts[0])
 
-    def gather(self, chosen: np.ndarray, out: np.ndarray) -> None:
+    def gather(self, chosen: Tensor, out: Tensor) -> None:
         """Copy the rows `chosen` into `out`, converting them to its type on the way."""
-        if len(self._parts) == 1 and self._parts[0].ndim == 1:
-            out[...] = self._parts[0][chosen]
+        if not self.shape and len(self._parts) == 1:
+            out.copy_(self._parts[0][chosen])
             return
         for position, row in enumerate(chosen.tolist()):
-            out[position] = self._parts[row // self._part_rows][row % self._part_rows]
+            out[position].copy_(self._parts[row // self._part_rows][row % self._part_rows])
 
-    def stored_rows(self, chosen: np.ndarray) -> np.ndarray:
+    def empty(self, rows: int) -> Tensor:
+        """Return room for rows as they are stored."""
+        return torch.empty((rows, *self.shape), dtype=self._parts[0].dtype)
+
+    def stored_rows(self, chosen: Tensor) -> Tensor:
         """Return a copy of the rows `chosen` as they are stored."""
-        rows = np.empty((len(chosen), *self.shape), self.stored)
+        rows = self.empty(len(chosen))
         self.gather(chosen, rows)
         return rows
 
-    def decoded_rows(self, chosen: np.ndarray) -> Tensor:
+    def decoded_rows(self, chosen: Tensor) -> Tensor:
         """Return the rows `chosen` as a batch has them: int64, or float32 times the scale."""
+        if self.stored == np.uint16:
+            return self.decode(self.stored_rows(chosen))
         rows = torch.empty((len(chosen), *self.shape), dtype=self._decoded)
-        self.gather(chosen, rows.numpy())
+        self.gather(chosen, rows)
         return rows if self._scale is None else rows.mul_(self._scale)
 
     def decode(self, stored: Tensor) -> Tensor:
-        """Turn rows that came to a device by `as_tensor` into what `decoded_rows` gives; may share memory."""
+        """Turn stored rows on any device, which are then no longer to be used, into what `decoded_rows` gives."""
         if self.stored == np.uint16:
             stored = stored.to(torch.int32) & 0xFFFF
         rows = stored.to(self._decoded)
@@ -63,22 +69,25 @@ class PinnedBuffers:
 
     def __init__(self, columns: Mapping[str, Column], batch_size: int, device: torch.device) -> None:
         self._columns, self._device, self._turn = columns, device, 0
-        empty = {name: np.empty((batch_size, *column.shape), column.stored) for name, column in columns.items()}
-        self._buffers = [{name: as_tensor(array).pin_memory() for name, array in empty.items()} for _ in range(2)]
+        self._buffers = [
+            {name: column.empty(batch_size).pin_memory() for name, column in columns.items()} for _ in range(2)
+        ]
         self._sent = [torch.cuda.Event() for _ in range(2)]
 
-    def send(self, chosen: np.ndarray) -> dict[str, Tensor]:
+    def send(self, chosen: Tensor) -> dict[str, Tensor]:
         """Return the decoded rows `chosen` on the device; the copy may still be under way."""
         self._turn = 1 - self._turn
         self._sent[self._turn].synchronize()  # what these buffers held before has left them
         rows = {name: buffer[: len(chosen)] for name, buffer in self._buffers[self._turn].items()}
         for name, column in self._columns.items():
-            column.gather(chosen, rows[name].numpy().view(column.stored))
+            column.gather(chosen, rows[name])
         on_device = {name: row.to(self._device, non_blocking=True) for name, row in rows.items()}
         self._sent[self._turn].record(torch.cuda.current_stream(self._device))
         return {name: self._columns[name].decode(row) for name, row in on_device.items()}
 
 
-def as_tensor(array: np.ndarray) -> Tensor:
-    """Share memory with `array`; 16-bit unsigned numbers, of which few devices know much, pass as signed ones."""
-    return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)
+def _as_tensor(array: np.ndarray) -> Tensor:
+    """Share memory with `array`; 16-bit unsigned numbers, of which few operations know much, pass as signed ones."""
+    with warnings.catch_warnings():  # torch warns of memory it must not write; nothing here writes it
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)

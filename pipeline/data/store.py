@@ -16,8 +16,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline.data.columns import Column, PinnedBuffers, as_tensor
-from pipeline.data.dataset import IMAGE, SPLITS, Columns
+from pipeline.data.columns import Column, PinnedBuffers
+from pipeline.data.dataset import IMAGE, SPLITS
 from pipeline.errors import UserError
 from pipeline.tasks import Task, task_from_definition
 
@@ -83,24 +83,21 @@ class Split:
             decoded = self._from_device(chosen, device) if self._fits else self._from_file(chosen, batch_size, device)
             yield Batch(inputs=decoded.pop(IMAGE), targets=decoded)
 
-    def rows(self, start: int, stop: int) -> Columns:
-        """Return copies of the columns of some rows as they are stored."""
-        chosen = np.arange(start, stop)
-        return {name: column.stored_rows(chosen) for name, column in self._columns.items()}
-
     def _from_device(self, chosen: Tensor, device: torch.device) -> dict[str, Tensor]:
         if device not in self._resident:
-            everything = self.rows(0, len(self))
-            self._resident[device] = {name: as_tensor(rows).to(device) for name, rows in everything.items()}
+            everything = torch.arange(len(self))
+            self._resident[device] = {
+                name: column.stored_rows(everything).to(device) for name, column in self._columns.items()
+            }
         resident = self._resident[device].items()
         return {name: self._columns[name].decode(column.index_select(0, chosen)) for name, column in resident}
 
     def _from_file(self, chosen: Tensor, batch_size: int, device: torch.device) -> dict[str, Tensor]:
         if device.type != "cuda":
-            return {name: column.decoded_rows(chosen.numpy()).to(device) for name, column in self._columns.items()}
+            return {name: column.decoded_rows(chosen).to(device) for name, column in self._columns.items()}
         if (device, batch_size) not in self._pinned:
             self._pinned[device, batch_size] = PinnedBuffers(self._columns, batch_size, device)
-        return self._pinned[device, batch_size].send(chosen.numpy())
+        return self._pinned[device, batch_size].send(chosen)
 
 
 class PreparedData:

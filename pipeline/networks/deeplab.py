@@ -52,7 +52,9 @@ class DeepLabV3Head(nn.Sequential):
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int]) -> None:
-        super().__init__(ASPP(inputs, RATES[8]), *_convolution(WIDTH, WIDTH, 3), nn.Conv2d(WIDTH, outputs, kernel_size=1))
+        super().__init__(
+            ASPP(inputs, RATES[8]), *_convolution(WIDTH, WIDTH, 3), nn.Conv2d(WIDTH, outputs, kernel_size=1)
+        )
         self._size = size
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -95,7 +97,9 @@ class DeepLabV3(MultiTaskNetwork):
     `pretrained`: a local state dict of torchvision's `resnet50`.
     """
 
-    def __init__(self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, pretrained: Path | None = None) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, pretrained: Path | None = None
+    ) -> None:
         require_kind("deeplabv3", tasks, dense=True)
         backbone, size = resnet50(input_shape[0], output_stride=8), input_shape[1:]
         super().__init__(backbone, {task.name: DeepLabV3Head(backbone.channels, task.outputs, size) for task in tasks})

@@ -60,7 +60,9 @@ def require_kind(network: str, tasks: Sequence[Task], *, dense: bool) -> None:
     """
     for task in tasks:
         if task.dense != dense:
-            wants, gives = ("every pixel", "the image as a whole") if task.dense else ("the image as a whole", "every pixel")
+            wants, gives = (
+                ("every pixel", "the image as a whole") if task.dense else ("the image as a whole", "every pixel")
+            )
             fitting = "segnet_small, segnet, deeplabv3, deeplabv3plus" if task.dense else "lenet, resnet18"
             raise UserError(
                 f"network `{network}` has one output for {gives}, but task `{task.name}` ({task.kind}) needs one for {wants}: "

@@ -62,7 +62,9 @@ def without_paths(network: Choice) -> Choice:
         with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"pretrained weights {path} cannot be read ({error.strerror}): give the path of a local file.") from error
+        raise UserError(
+            f"pretrained weights {path} cannot be read ({error.strerror}): give the path of a local file."
+        ) from error
     return Choice(name=network.name, options={**network.options, OPTION: f"sha256:{digest}"})
 
 
@@ -77,7 +79,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise UserError(f"pretrained weights {path} cannot be read: {' '.join(str(error).split())[:200]}.") from error
     content = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"pretrained weights {path} hold a {type(content).__name__}; needed is a state dict of tensors.")
+        raise UserError(
+            f"pretrained weights {path} hold a {type(content).__name__}; needed is a state dict of tensors."
+        )
     return content
 
 

@@ -49,7 +49,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         inner = torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(inputs))))))
-        return torch.relu(self.bn3(self.conv3(inner)) + (inputs if self.downsample is None else self.downsample(inputs)))
+        return torch.relu(
+            self.bn3(self.conv3(inner)) + (inputs if self.downsample is None else self.downsample(inputs))
+        )
 
 
 class ResNet(nn.Module):
@@ -109,7 +111,9 @@ class ResNet18(MultiTaskNetwork):
     `pretrained`: a local state dict of torchvision's `resnet18`.
     """
 
-    def __init__(self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, pretrained: Path | None = None) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, pretrained: Path | None = None
+    ) -> None:
         require_kind("resnet18", tasks, dense=False)
         backbone = PooledResNet(input_shape[0], BasicBlock, (2, 2, 2, 2))
         super().__init__(backbone, {task.name: nn.Linear(backbone.channels, task.outputs) for task in tasks})

@@ -78,7 +78,9 @@ class SegNetVGG16(SegNet):
     `pretrained`: a local state dict of torchvision's `vgg16_bn` for the encoder.
     """
 
-    def __init__(self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, pretrained: Path | None = None) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, pretrained: Path | None = None
+    ) -> None:
         super().__init__("segnet", tasks, input_shape[0], VGG16_WIDTHS)
         if pretrained is not None:
             load_pretrained(self.backbone.get_submodule("features"), pretrained, prefix="features.")
@@ -90,7 +92,9 @@ class SegNetSmall(SegNet):
 
     memory_format = torch.channels_last
 
-    def __init__(self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, widths: Widths = (16, 32, 48)) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], input_shape: tuple[int, int, int], *, widths: Widths = (16, 32, 48)
+    ) -> None:
         super().__init__("segnet_small", tasks, input_shape[0], widths)
 
 

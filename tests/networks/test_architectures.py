@@ -102,7 +102,11 @@ def test_names_are_torchvisions() -> None:
     assert len(resnet50(3, 8).state_dict()) == 320 - 2
     convolutions = [0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40]  # each followed by its batch norm
     vgg16_bn = {f"features.{index + offset}" for index in convolutions for offset in (0, 1)}
-    encoder = {name.rpartition(".")[0] for name in SegNetBackbone(3, (64, 128, 256, 512, 512)).state_dict() if "features" in name}
+    encoder = {
+        name.rpartition(".")[0]
+        for name in SegNetBackbone(3, (64, 128, 256, 512, 512)).state_dict()
+        if "features" in name
+    }
     assert encoder == vgg16_bn
 
 
@@ -118,7 +122,9 @@ def save(tensors: dict[str, torch.Tensor], path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "prefix", "wrapper"), [("resnet18", "", "module."), ("deeplabv3", "", ""), ("segnet", "features.", "")]
 )
-def test_pretrained_weights_reach_the_backbone(name: str, prefix: str, wrapper: str, suffix: str, tmp_path: Path) -> None:
+def test_pretrained_weights_reach_the_backbone(
+    name: str, prefix: str, wrapper: str, suffix: str, tmp_path: Path
+) -> None:
     tasks = CELEBA if name == "resnet18" else CITYSCAPES
     shape = (3, 32, 32)
 
@@ -142,7 +148,9 @@ def test_pretrained_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     cases = {
         tmp_path / "absent.pth": "absent.pth are not there",
         damaged: "damaged.pth cannot be read",
-        save(other_shape, tmp_path / "shape.pth"): r"`conv1.weight` is \(64, 1, 7, 7\), the network needs \(64, 3, 7, 7\)",
+        save(
+            other_shape, tmp_path / "shape.pth"
+        ): r"`conv1.weight` is \(64, 1, 7, 7\), the network needs \(64, 3, 7, 7\)",
         save(without_layer4, tmp_path / "names.safetensors"): "have no `layer4.0.conv1.weight`",
     }
     torch.save([1, 2], tmp_path / "list.pth")
@@ -155,7 +163,9 @@ def test_pretrained_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_what_identifies_pretrained_weights_is_their_content(tmp_path: Path) -> None:
     for name, content in (("a.pth", b"1"), ("b.pth", b"1"), ("c.pth", b"2")):
         (tmp_path / name).write_bytes(content)
-    a, b, c = (without_paths(Choice(name="resnet18", options={"pretrained": str(tmp_path / f"{name}.pth")})) for name in "abc")
+    a, b, c = (
+        without_paths(Choice(name="resnet18", options={"pretrained": str(tmp_path / f"{name}.pth")})) for name in "abc"
+    )
     assert a == b != c
     assert str(tmp_path) not in a.model_dump_json()
     assert without_paths(Choice(name="lenet")) == Choice(name="lenet")

@@ -25,7 +25,11 @@ def lenet(**options: object) -> MultiTaskNetwork:
 )
 def test_lenet_gives_each_task_its_outputs(options: dict[str, object]) -> None:
     outputs = lenet(**options)(torch.rand(3, *SHAPE))
-    assert {name: tuple(output.shape) for name, output in outputs.items()} == {"left": (3, 10), "right": (3, 10), "mass": (3, 1)}
+    assert {name: tuple(output.shape) for name, output in outputs.items()} == {
+        "left": (3, 10),
+        "right": (3, 10),
+        "mass": (3, 1),
+    }
 
 
 def test_every_parameter_is_shared_or_of_one_head() -> None:

@@ -32,7 +32,9 @@ def test_classification_counts_right_answers(generator: torch.Generator) -> None
     output, target = torch.randn(ROWS, 5, generator=generator), torch.randint(5, (ROWS,), generator=generator)
     expected = (output.argmax(1) == target).double().mean().item()
     for batch_size in (1, 7, ROWS):
-        assert evaluate(Classification("left", classes=5), output, target, batch_size)["accuracy"] == pytest.approx(expected)
+        assert evaluate(Classification("left", classes=5), output, target, batch_size)["accuracy"] == pytest.approx(
+            expected
+        )
 
 
 def test_regression_metrics_are_of_the_whole_split(generator: torch.Generator) -> None:
@@ -54,7 +56,9 @@ def test_mae_counts_in_delta_m_and_r2_does_not() -> None:
 
 
 def test_evaluators_give_the_metrics_that_the_task_declares() -> None:
-    assert set(evaluate(Regression("mass"), torch.ones(2, 1), torch.zeros(2), 2)) == {m.name for m in Regression.metrics}
+    assert set(evaluate(Regression("mass"), torch.ones(2, 1), torch.zeros(2), 2)) == {
+        m.name for m in Regression.metrics
+    }
 
 
 @pytest.mark.parametrize("task", [Classification("left", classes=10), Regression("mass")])

@@ -15,7 +15,12 @@ from pipeline.tasks.normals import Normals, angles_in_degrees
 from pipeline.tasks.segmentation import VOID, Segmentation
 
 IMAGES, HEIGHT, WIDTH = 15, 6, 8
-DENSE: tuple[Task, ...] = (Segmentation("label", classes=4), Depth("depth"), Depth("disparity", inverse=True), Normals("normal"))
+DENSE: tuple[Task, ...] = (
+    Segmentation("label", classes=4),
+    Depth("depth"),
+    Depth("disparity", inverse=True),
+    Normals("normal"),
+)
 
 
 def example(task: Task, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -25,7 +30,9 @@ def example(task: Task, seed: int = 0) -> tuple[Tensor, Tensor]:
     invalid = torch.rand(IMAGES, HEIGHT, WIDTH, generator=generator) < 0.3
     invalid[3] = True
     if isinstance(task, Segmentation):
-        target = torch.randint(task.classes - 1, (IMAGES, HEIGHT, WIDTH), generator=generator)  # the last class is absent
+        target = torch.randint(
+            task.classes - 1, (IMAGES, HEIGHT, WIDTH), generator=generator
+        )  # the last class is absent
         output[:, -1] = -9
         return output, target.masked_fill(invalid, VOID)
     if isinstance(task, Depth):
@@ -142,7 +149,11 @@ def test_the_median_is_within_one_bin() -> None:
 
 
 def test_metrics_of_outputs_that_are_not_numbers_do_not_look_like_numbers() -> None:
-    for task, metric in ((Depth("depth"), "abs_err"), (Normals("normal"), "mean_angle"), (Normals("normal"), "median_angle")):
+    for task, metric in (
+        (Depth("depth"), "abs_err"),
+        (Normals("normal"), "mean_angle"),
+        (Normals("normal"), "median_angle"),
+    ):
         output, target = example(task)
         assert math.isnan(evaluate(task, output * math.nan, target)[metric])
 
