@@ -21,7 +21,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
 from ray import tune
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import UserError
@@ -132,9 +132,9 @@ def _connect(resources: Resources) -> None:
         raise UserError(
             f"the Ray cluster at `{address}` asks for its token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it."
         ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
         raise UserError(
-            f"no Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {str(error).splitlines()[0]}; "
+            f"cannot attach to a Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {str(error).splitlines()[0]}; "
             "start it, or set `resources.address: local`."
         ) from error
     where = "a local Ray on this machine" if address == "local" else f"the Ray cluster at {address}"
