@@ -59,7 +59,7 @@ def play(
     error: Errors,
     *,
     slots: int = 3,
-    known: Mapping[str, FinishedTrial] = {},  # noqa: B006
+    known: Mapping[str, FinishedTrial] = {},
     diverges: Callable[[Cell, int], bool] = lambda cell, seed: False,
     stop_after: int = 10**9,
     order: random.Random | None = None,
@@ -125,13 +125,13 @@ def test_the_race_keeps_whoever_is_within_seed_noise(cells: list[Cell]) -> None:
     strict, _ = play(maker(cells, "race", rungs={0.5: 2, 1.0: 1}, noise=0.0), close)
     fair, _ = play(maker(cells, "race", rungs={0.5: 2, 1.0: 1}, noise=1.0), close)
     assert [count > 0 for count in done(strict, "ew").values()] == [True, True, False, False, False, False]
-    assert [count for count in done(fair, "ew").values()] == [3, 3, 1, 0, 0, 0]
+    assert list(done(fair, "ew").values()) == [3, 3, 1, 0, 0, 0]
 
 
 def test_a_diverged_rate_never_wins_and_a_method_of_only_diverged_rates_ends(cells: list[Cell]) -> None:
     known, _ = play(maker(cells, "race"), bowl, diverges=lambda cell, seed: cell.learning_rate >= 0.1)
     assert max(done(known, "ew"), key=done(known, "ew").__getitem__) == 0.03
-    ruined, trained = play(maker(cells, "race"), bowl, diverges=lambda cell, seed: cell.weighting_label == "uw")
+    ruined, _trained = play(maker(cells, "race"), bowl, diverges=lambda cell, seed: cell.weighting_label == "uw")
     assert sum(done(ruined, "uw").values()) == 0
     assert max(done(ruined, "ew").values()) == 3
 
