@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 SMALL_ROW_BYTES = 64
 """Columns with rows no larger than this are read into memory as a whole when a split is opened."""
+
+ALIGNMENT = 64
 
 
 class Column:
@@ -48,11 +51,17 @@ class Column:
         self.gather(chosen, rows)
         return rows
 
-    def decoded_rows(self, chosen: Tensor) -> Tensor:
-        """Return the rows `chosen` as a batch has them: int64, or float32 times the scale."""
+    def decoded_bytes(self, rows: int) -> int:
+        """Return the size of decoded rows, up to the next multiple of `ALIGNMENT`."""
+        size = rows * math.prod(self.shape) * self._decoded.itemsize
+        return -(-size // ALIGNMENT) * ALIGNMENT
+
+    def decoded_rows(self, chosen: Tensor, memory: Tensor) -> Tensor:
+        """Return, in `memory` (bytes), the rows `chosen` as a batch has them: int64, or float32 times the scale."""
+        count = len(chosen) * math.prod(self.shape)
+        rows = memory[: count * self._decoded.itemsize].view(self._decoded).view(len(chosen), *self.shape)
         if self.stored == np.uint16:
-            return self.decode(self.stored_rows(chosen))
-        rows = torch.empty((len(chosen), *self.shape), dtype=self._decoded)
+            return rows.copy_(self.decode(self.stored_rows(chosen)))
         self.gather(chosen, rows)
         return rows if self._scale is None else rows.mul_(self._scale)
 
@@ -62,6 +71,19 @@ class Column:
             stored = stored.to(torch.int32) & 0xFFFF
         rows = stored.to(self._decoded)
         return rows if self._scale is None else rows.mul_(self._scale)
+
+
+def decode_together(columns: Mapping[str, Column], chosen: Tensor) -> dict[str, Tensor]:
+    """Return the decoded rows `chosen` of all columns, in one block of memory.
+
+    Blocks of one size take each other's place when they are freed; blocks of many sizes leave holes between
+    them, and a reader grows by several batches.
+    """
+    sizes = [column.decoded_bytes(len(chosen)) for column in columns.values()]
+    parts = torch.empty(sum(sizes), dtype=torch.uint8).split(sizes)
+    return {
+        name: column.decoded_rows(chosen, part) for (name, column), part in zip(columns.items(), parts, strict=True)
+    }
 
 
 class PinnedBuffers:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline.data.columns import Column, PinnedBuffers
+from pipeline.data.columns import Column, PinnedBuffers, decode_together
 from pipeline.data.dataset import IMAGE, SPLITS
 from pipeline.errors import UserError
 from pipeline.tasks import Task, task_from_definition
@@ -94,7 +94,7 @@ class Split:
 
     def _from_file(self, chosen: Tensor, batch_size: int, device: torch.device) -> dict[str, Tensor]:
         if device.type != "cuda":
-            return {name: column.decoded_rows(chosen).to(device) for name, column in self._columns.items()}
+            return {name: rows.to(device) for name, rows in decode_together(self._columns, chosen).items()}
         if (device, batch_size) not in self._pinned:
             self._pinned[device, batch_size] = PinnedBuffers(self._columns, batch_size, device)
         return self._pinned[device, batch_size].send(chosen)

@@ -31,8 +31,11 @@ def write_cityscapes(tmp_path: Path) -> Write:
                 stem = f"{city}_{number:06d}_000019"
                 label = generator.integers(0, 34, size, np.uint8)
                 disparity = generator.integers(0, 32258, size, np.uint16)
+                image = generator.integers(0, 256, (*size, 3), np.uint8)
+                if size != CITYSCAPES_SIZE:  # true size: of one value, which is quick to compress
+                    label[:], disparity[:], image[:] = 7 + number, 1000 + number, 100 + number
                 for folder, end, array in (
-                    ("leftImg8bit", "leftImg8bit", generator.integers(0, 256, (*size, 3), np.uint8)),
+                    ("leftImg8bit", "leftImg8bit", image),
                     ("gtFine", "gtFine_labelIds", label),
                     ("disparity", "disparity", disparity),
                 ):

@@ -1,0 +1,53 @@
+"""The example of docs/your_own_data.md, as it stands there, is prepared and learnt from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from pipeline.data import open_prepared, prepare
+from pipeline.networks import NETWORKS
+from pipeline.params import parse_params
+from pipeline.registry import Choice
+from pipeline.training.evaluation import evaluate
+from pipeline.training.step import build_updater
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/your_own_data.md").read_text()
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_example_is_short() -> None:
+    assert len([line for line in block("python").splitlines() if line.strip()]) <= 30
+
+
+def test_the_example_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stripes.py").write_text(block("python"))
+    monkeypatch.syspath_prepend(tmp_path)
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw["suites"] |= yaml.safe_load(block("yaml"))["suites"]
+    suite = parse_params(raw).suite("stripes-lenet")
+    prepare(suite.data.dataset, tmp_path / "prepared")
+    data = open_prepared(tmp_path / "prepared")
+    torch.manual_seed(0)
+    network = NETWORKS.create(suite.network, data.tasks, data.input_shape)
+    generator = torch.Generator().manual_seed(0)
+    rate = suite.baselines.learning_rates[0]
+    updater = build_updater(network, data.tasks, Choice(name="ew"), Choice(name="adam"), rate, generator=generator)
+    device = torch.device("cpu")
+    for _ in range(suite.training.epochs):
+        order = torch.randperm(len(data.splits["train"]), generator=generator)
+        for batch in data.splits["train"].batches(order, suite.training.batch_size, device):
+            updater.step(batch)
+    metrics = evaluate(network, data.splits["test"], data.tasks, 100, device)
+    assert metrics["direction/accuracy"] > 0.9
+    assert metrics["width/r2"] > 0.3
