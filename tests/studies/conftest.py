@@ -89,7 +89,8 @@ def mini_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MiniSuite:
     """Return a finished suite in an empty directory, which is the current one; every best epoch is the second."""
     monkeypatch.chdir(tmp_path)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    params = parse_params(RAW)
+    # MLflow keeps a store open for each URI, so a relative one would mean the database of another test.
+    params = parse_params({**RAW, "resources": {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}})
     prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
     data, ledger = open_prepared(paths.prepared(SUITE)), Ledger(params.resources.ledger_root, SUITE)
     names = tuple(task.name for task in data.tasks)
