@@ -36,7 +36,7 @@ check: venv
 	lint-imports
 
 test: check
-	pytest -n 2 --dist loadgroup
+	pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV)

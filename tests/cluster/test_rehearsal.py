@@ -29,7 +29,6 @@ from tests.end_to_end.conftest import SUITE, TINY, Clone, make_clone
 reason = rehearse.unavailable()
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.timeout(1800),
     pytest.mark.skipif(reason is not None, reason=str(reason)),
 ]

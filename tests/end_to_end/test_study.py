@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 from .conftest import BASELINES, SUITE, TINY, TRIALS, Clone, make_clone
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 EXPECTED = {"trial_key", "cell_key", "suite", "role", "weighting", "optimizer", "lr", "seed", "outcome", "best_epoch"}
 

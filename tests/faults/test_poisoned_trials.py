@@ -14,7 +14,7 @@ import yaml
 from pipeline.ledger import Ledger
 from pipeline.trials import FinishedTrial, Outcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow]
 
 PROJECT = Path(__file__).parents[2]
 
