@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from pipeline.data.mtan import MTANDataset
+from pipeline.data.progress import progress
 from pipeline.data.rendering import Surface
 from pipeline.tasks import Task
 
@@ -53,7 +53,7 @@ class GeneratedDataset(MTANDataset):
         for number, (split, count) in enumerate(self._counts.items()):
             for folder in self._folder_names.values():
                 (root / split / folder[0]).mkdir(parents=True, exist_ok=True)
-            for index in track(range(count), f"draw {split}", transient=True):
+            for index in progress(range(count), f"draw {split}", count):
                 generator = np.random.default_rng([self._seed, number, index])
                 for name, array in self.scene(self._size, generator).items():
                     np.save(root / split / name / f"{index}.npy", array)

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rich.progress import track
 
 from pipeline.data.contact_sheet import contact_sheet
 from pipeline.data.dataset import DATASETS, IMAGE, SPLITS, Columns, Dataset
+from pipeline.data.progress import progress
 from pipeline.data.store import CONTACT_SHEET, FINGERPRINT_KEY, SCALES_KEY, SUMMARY, split_file
 from pipeline.errors import UserError
 from pipeline.files import canonical_json, content_hash
@@ -99,7 +99,7 @@ def _write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
     starts = range(0, size, rows)
     pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)))
     try:
-        return list(track(pool.map(write, starts), f"prepare {split}", total=len(starts), transient=True))
+        return list(progress(pool.map(write, starts), f"prepare {split}", len(starts)))
     finally:
         pool.shutdown(cancel_futures=True)
 
