@@ -6,22 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from pipeline import paths
 from pipeline.analysis.objectives import Objective
 from pipeline.analysis.selection import select_baselines
 from pipeline.analysis.tables import CURVES, OUTCOMES, read_table
 from pipeline.data import DATASETS, Dataset, PreparedData, open_prepared
 from pipeline.ledger import Ledger
-from pipeline.params import Params, Resources
+from pipeline.params import Params
 from pipeline.registry import Choice
-from pipeline.sweep.forecast import Forecast, forecast, observed_costs, timed_costs
+from pipeline.sweep.forecast import Forecast, forecast, observed_costs
 from pipeline.sweep.plan import Stage, plan_cells
 from pipeline.sweep.reference import Reference, seed_noise
 from pipeline.sweep.strategies import STRATEGIES, Strategy
 from pipeline.sweep.tables import metric_definitions
-from pipeline.training.trial import choose_device
 from pipeline.trials import Cell, FinishedTrial, Trial
 
 
@@ -138,16 +135,25 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     return replace(reference, noise=seed_noise(curves, replicates, reference))
 
 
-def forecast_stage(context: StageContext, known: Mapping[str, FinishedTrial], resources: Resources) -> Forecast:
-    """Return what a stage will cost from what is known on; methods never observed are timed for a few steps."""
+def forecast_stage(context: StageContext, known: Mapping[str, FinishedTrial], timed: Mapping[str, float]) -> Forecast:
+    """Return what a stage will cost from what is known on.
+
+    Args:
+        context: of the stage.
+        known: what the ledger holds of it.
+        timed: seconds per epoch of methods that were never observed; see `unobserved_examples`.
+    """
     strategy = context.make_strategy(dict(known))
     epochs = {method: left for method, left in strategy.epochs_left().items() if left}
+    return forecast(strategy.wanted(), epochs, observed_costs(known.values()), timed)
+
+
+def unobserved_examples(context: StageContext, known: Mapping[str, FinishedTrial]) -> dict[str, Trial]:
+    """Return a trial of each method that has epochs left and never ran."""
+    observed = observed_costs(known.values())
+    left = {method for method, epochs in context.make_strategy(dict(known)).epochs_left().items() if epochs}
     examples = {cell.method: Trial(cell, context.plan.seeds[0]) for cell in reversed(context.plan.cells)}
-    costs = observed_costs(known.values())
-    unobserved = {method: examples[method] for method in epochs if method not in costs}
-    device = torch.device(choose_device(resources.device))
-    timed = timed_costs(unobserved, context.data, device, max(1, int(resources.cpus_per_trial)))
-    return forecast(strategy.wanted(), epochs, costs, timed)
+    return {method: trial for method, trial in examples.items() if method in left and method not in observed}
 
 
 def progress_path(ledger: Ledger, stage: Stage) -> Path:

@@ -16,9 +16,11 @@ from pathlib import Path
 import torch
 
 from pipeline.data import PreparedData
+from pipeline.errors import UserError
 from pipeline.files import write_atomically
 from pipeline.ledger import Ledger
 from pipeline.sweep.strategies import Assignment, Known
+from pipeline.training.step import Diverged
 from pipeline.training.trial import time_steps
 from pipeline.trials import FinishedTrial, Trial
 
@@ -77,16 +79,28 @@ def observed_costs(finished: Iterable[FinishedTrial]) -> dict[str, float]:
 def timed_costs(
     examples: Mapping[str, Trial], data: PreparedData, device: torch.device, threads: int
 ) -> dict[str, float]:
-    """Return seconds per epoch of each method's example, extrapolated from a few training steps."""
+    """Return seconds per epoch of each method's example, extrapolated from a few training steps.
+
+    Raises:
+        UserError: a method cannot take a step at all; the message says which.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return {
-            method: EVALUATION_SHARE * time_steps(trial, data, device, WARM_UP_STEPS, TIMED_STEPS)
-            for method, trial in examples.items()
-        }
+        return {method: _time_one(method, trial, data, device) for method, trial in examples.items()}
     finally:
         torch.set_num_threads(before)
+
+
+def _time_one(method: str, trial: Trial, data: PreparedData, device: torch.device) -> float:
+    try:
+        return EVALUATION_SHARE * time_steps(trial, data, device, WARM_UP_STEPS, TIMED_STEPS)
+    except Diverged:
+        return 0.0  # its trials end at once
+    except Exception as error:  # the user's own code, which the sweep would record as a failure
+        raise UserError(
+            f"method `{method}` fails in its first steps ({type(error).__name__}: {error}); `mtlsweep run {trial.key}` shows where."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
 from pipeline import paths
 from pipeline.params import Params
-from pipeline.sweep.context import forecast_stage, open_plan, open_stage
-from pipeline.sweep.forecast import read_past
+from pipeline.sweep.context import forecast_stage, open_plan, open_stage, unobserved_examples
+from pipeline.sweep.forecast import read_past, timed_costs
 from pipeline.sweep.plan import Stage, check_names, count_by_method
 from pipeline.sweep.progress import format_seconds
+from pipeline.training.trial import choose_device
 
 STAGES: tuple[Stage, ...] = ("baselines", "sweep")
 
@@ -38,7 +41,11 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
     baselines = paths.stage_tables(suite, "baselines") / "curves.parquet"
     if paths.prepared(suite).exists() and (stage == "baselines" or baselines.exists()):
         context = open_stage(params, suite, stage)
-        cost = forecast_stage(context, plan.read_known(), params.resources)
+        known = plan.read_known()
+        device = torch.device(choose_device(params.resources.device))
+        threads = max(1, int(params.resources.cpus_per_trial))
+        timed = timed_costs(unobserved_examples(context, known), context.data, device, threads)
+        cost = forecast_stage(context, known, timed)
         slots = params.resources.concurrency or max(1, int((os.cpu_count() or 1) / params.resources.cpus_per_trial))
         content["forecast"] = {
             "trials_wanted_now": cost.trials,

@@ -13,7 +13,7 @@ from pipeline.files import content_hash, write_atomically
 from pipeline.params import Params
 from pipeline.sweep import tables
 from pipeline.sweep.cluster import execute
-from pipeline.sweep.context import StageContext, forecast_stage, open_stage, read_reference
+from pipeline.sweep.context import StageContext, forecast_stage, open_stage, read_reference, unobserved_examples
 from pipeline.sweep.driver import Driver
 from pipeline.sweep.forecast import remember, seconds_of
 from pipeline.sweep.lease import Lease
@@ -54,13 +54,14 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
                 study = _study(context, finished)
                 driver = Driver(context.ledger, recorder, progress, strategy, study, context.reference, provenance)
                 driver.cut(strategy.cut_now(), known)
-                predicted = forecast_stage(context, known, params.resources)
+                # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
+                foreseen = not unobserved_examples(context, known) and forecast_stage(context, known, {})
                 execute(driver, params.resources, context.data.directory, context.reference.score)
                 if study is not None and not strategy.wanted():
                     study.close()
-                actual = seconds_of(context.plan.read_known().values(), known)
-                if not strategy.wanted():
-                    remember(context.ledger, stage, predicted.device_seconds, actual)
+                if foreseen and not strategy.wanted():
+                    actual = seconds_of(context.plan.read_known().values(), known)
+                    remember(context.ledger, stage, foreseen.device_seconds, actual)
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
