@@ -6,9 +6,9 @@
     python benchmarks/step_cost.py --memory             # peak memory of a step, a process for each
 
 The floor of a gradient weighting is one forward, T separate `backward()` calls and the optimizer's
-step; that of a loss weighting is the step of equal weights. Each round runs the floor and every
-method once, in turn, and the table shows the median over rounds of the ratio in a round: the CPU
-time of this one thread, so neighbours on the machine matter little.
+step; that of a loss weighting is the step of equal weights. Each round runs the floor, then ours, then
+each peer's, and the table shows the median over rounds of the ratio to the floor of the round: CPU
+time of this one thread, so that neighbours on the machine matter little.
 
 TorchJD's aggregators (behind its `mtl_backward`, one task at a time) and LibMTL's classes (with the
 steps of its trainer) are run beside ours where they can be imported: TorchJD needs its extra `full`
@@ -212,37 +212,31 @@ def timed(step: Step) -> float:
     return time.thread_time() - start
 
 
-def compare(make: Callable[[], Problem], rounds: int, methods: list[str]) -> None:
-    steps: dict[tuple[str, str], Step] = {
-        ("", "floor"): forward_and_backwards(make()),
-        ("ours", "ew"): ours(make(), "ew"),
-    }
+def compare(problem: Problem, rounds: int, methods: list[str], peers: list[str]) -> None:
+    floors = {"floor": forward_and_backwards(problem), "ew": ours(problem, "ew")}
     for name in methods:
-        steps["ours", name] = ours(make(), name)
-        for peer, build in PEERS.items():
+        steps = {"ours": ours(problem, name)}
+        for peer in peers:
             try:
-                step = build(make(), name)
+                step = PEERS[peer](problem, name)
                 step()
             except Exception:  # not importable, no such method, or it fails here: the table shows a dash
                 continue
-            steps[peer, name] = step
-    for step in steps.values():
-        step()
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
-    for _ in range(rounds):
-        for key, step in steps.items():
-            times[key].append(timed(step))
-    for name in methods:
-        base = ("ours", "ew") if issubclass(WEIGHTINGS.get(name), LossWeighting) else ("", "floor")
-        ratios = {who: _median_ratio(times.get((who, name)), times[base]) for who in ("ours", *PEERS)}
-        cells = "".join(f"{f'{ratio:.3f}' if ratio else '-':>10}" for ratio in ratios.values())
-        print(f"  {name:14}{1e3 * statistics.median(times['ours', name]):10.2f}{cells}   of {base[1]}")
-    print(f"  floor {1e3 * statistics.median(times['', 'floor']):.2f} ms, equal weights "
-          f"{1e3 * statistics.median(times['ours', 'ew']):.2f} ms, {rounds} rounds")  # fmt: skip
-
-
-def _median_ratio(times: list[float] | None, base: list[float]) -> float | None:
-    return statistics.median(one / other for one, other in zip(times, base, strict=True)) if times else None
+            steps[peer] = step
+        base = "ew" if issubclass(WEIGHTINGS.get(name), LossWeighting) else "floor"
+        ratios: dict[str, list[float]] = {who: [] for who in steps}
+        milliseconds = []
+        for round_number in range(rounds + 1):
+            least = timed(floors[base])
+            for who, step in steps.items():
+                seconds = timed(step)
+                if round_number:  # the first round warms up
+                    ratios[who].append(seconds / least)
+            milliseconds.append(1e3 * least)
+        cells = "".join(
+            f"{f'{statistics.median(ratios[who]):.3f}' if who in ratios else '-':>10}" for who in ("ours", *peers)
+        )
+        print(f"  {name:14}{cells}   of {base}, {statistics.median(milliseconds):.2f} ms", flush=True)
 
 
 def solvers(rounds: int = 200) -> None:
@@ -326,6 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("problems", nargs="*", default=list(PROBLEMS), help=f"of {', '.join(PROBLEMS)}")
     parser.add_argument("--methods", nargs="+", default=WEIGHTINGS.names())
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--rounds", type=int, help="instead of each problem's own number")
     parser.add_argument("--solvers", action="store_true")
     parser.add_argument("--memory", action="store_true")
@@ -343,8 +338,8 @@ def main() -> None:
     else:
         for name in arguments.problems:
             make, rounds = PROBLEMS[name]
-            print(f"{name}\n  {'':14}{'ms':>10}{'ours':>10}{'TorchJD':>10}{'LibMTL':>10}", flush=True)
-            compare(make, arguments.rounds or rounds, arguments.methods)
+            print(f"{name}\n  {'':14}" + "".join(f"{who:>10}" for who in ("ours", *arguments.peers)), flush=True)
+            compare(make(), arguments.rounds or rounds, arguments.methods, arguments.peers)
 
 
 if __name__ == "__main__":
