@@ -36,7 +36,7 @@ from pipeline.studies.toy_updates import (
 )
 from pipeline.weighting import WEIGHTINGS
 
-ITERATIONS, TRAJECTORIES = "iterations.csv", "trajectories.parquet"
+ITERATIONS, TRAJECTORIES, SURFACE = "iterations.csv", "trajectories.parquet", "surface.parquet"
 
 COMBINATIONS: dict[str, Combination] = {
     "ew": mean_gradient,
@@ -93,15 +93,18 @@ class ToyTables:
     Attributes:
         iterations: optimizer, weighting, lr, iterations (the slowest start; null if one did not arrive).
         trajectories: optimizer, weighting, lr, start, iteration, x1, x2 at growing distances in time.
+        surface: x1, x2, mean_loss on a grid, to draw trajectories on.
     """
 
     iterations: pd.DataFrame
     trajectories: pd.DataFrame
+    surface: pd.DataFrame
 
     def write(self, directory: Path) -> None:
-        """Write `iterations.csv` and `trajectories.parquet`."""
+        """Write `iterations.csv`, `trajectories.parquet` and `surface.parquet`."""
         write_atomically(directory / ITERATIONS, self.iterations.to_csv(index=False, lineterminator="\n").encode())
         write_table(directory / TRAJECTORIES, self.trajectories)
+        write_table(directory / SURFACE, self.surface)
 
 
 def run_toy(section: Toy, workers: int | None = None) -> ToyTables:
@@ -140,7 +143,14 @@ def run_toy(section: Toy, workers: int | None = None) -> ToyTables:
                 )
             )
     table = pd.DataFrame(rows).astype({"iterations": "Int64"})
-    return ToyTables(table, pd.concat(points, ignore_index=True))
+    return ToyTables(table, pd.concat(points, ignore_index=True), mean_loss_surface())
+
+
+def mean_loss_surface(limit: float = 12.0, points: int = 161) -> pd.DataFrame:
+    """Return the mean loss on a grid of `points` x `points` between -`limit` and `limit`, x1 running fastest."""
+    axis = np.linspace(-limit, limit, points, dtype=np.float32)
+    x1, x2 = (each.ravel() for each in np.meshgrid(axis, axis))
+    return pd.DataFrame({"x1": x1, "x2": x2, "mean_loss": evaluate(np.stack([x1, x2])).mean_loss})
 
 
 def recorded_iterations(limit: int) -> list[int]:
