@@ -53,10 +53,15 @@ def _state_sentence(state: str, rows: pd.DataFrame) -> str:
     if rows["invariant"].all():
         return f"with a {state} backbone every update is invariant (largest relative difference {largest:.1e})"
     moved = rows[~rows["invariant"]]
-    words = f"with a {state} backbone {' and '.join(moved['part'])} {'feels' if len(moved) == 1 else 'feel'} the scale"
+    words = f"with a {state} backbone {_listed(moved['part'])} {'feels' if len(moved) == 1 else 'feel'} the scale"
     kept = moved[moved["first_invariant"]]["part"]
-    first = f", {' and '.join(kept)} not yet at the first step" if len(kept) else ""
+    first = f", {_listed(kept)} not yet at the first step" if len(kept) else ""
     return f"{words}{first} (relative difference up to {largest:.2g})"
+
+
+def _listed(parts: pd.Series) -> str:
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else str(last)
 
 
 def verdicts_table(verdicts: pd.DataFrame) -> Table:
