@@ -6,6 +6,7 @@ options that work for the tasks `task0`, `task1`, ... of `small_problem`.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.errors import UserError
 from pipeline.registry import Choice
 from pipeline.testing.problems import SmallProblem, matrices, small_problem
-from pipeline.training.step import Updater, build_updater
+from pipeline.training.step import Diverged, Updater, build_updater, check_combination
 from pipeline.weighting import (
     WEIGHTINGS,
     Facts,
@@ -118,6 +120,23 @@ def follows_the_only_task(choice: Choice) -> None:
     assert weight is None or weight > 0, f"`{choice.name}` gives a single task the weight {weight}"
 
 
+def diverges_without_a_crash(choice: Choice) -> None:
+    """At an absurd learning rate a step either works or says `Diverged`; no solver's own error gets out."""
+    problem = small_problem()
+    try:
+        check_combination(choice, Choice(name="sgd"), [task.name for task in problem.tasks])
+        optimizer, rate = Choice(name="sgd"), 5.0
+    except UserError:
+        optimizer, rate = Choice(name="adam"), 100.0
+    generator = torch.Generator().manual_seed(7)
+    updater = build_updater(
+        problem.network, problem.tasks, choice, optimizer, rate, generator=generator, explosion_factor=1e300
+    )
+    with contextlib.suppress(Diverged):
+        _epochs(problem, updater)
+        _run(problem, updater, range(6, 80))
+
+
 def unit_scale_sums_to_the_number_of_tasks(choice: Choice) -> None:
     """Under `scale: unit` the shared weights and the heads' weights of a step each sum to T."""
     if issubclass(WEIGHTINGS.get(choice.name), TaskOptimizers):
@@ -201,6 +220,7 @@ CHECKS: tuple[Check, ...] = (
     resumes,
     runs_in_bfloat16,
     follows_the_only_task,
+    diverges_without_a_crash,
     unit_scale_sums_to_the_number_of_tasks,
     gives_finite_weights,
     leaves_its_input_alone,
