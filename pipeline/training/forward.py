@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -67,13 +67,15 @@ class Forward:
 
 def to_host(losses: Sequence[Tensor], *others: Tensor) -> list[Tensor]:
     """Return the losses as one vector [T], and `others`, on the CPU in float64, moved in a single transfer."""
-    together = torch.stack([loss.detach() for loss in losses])
-    if others:
-        widest = others[0].dtype
-        together = torch.cat([together.to(widest), *(other.reshape(-1).to(widest) for other in others)])
-    together = together.cpu().double()
-    if not others:
-        return [together]
-    shapes = [(len(losses),), *(other.shape for other in others)]
-    pieces = together.split([math.prod(shape) for shape in shapes])
-    return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    parts = (torch.stack([loss.detach() for loss in losses]), *others)
+    if parts[0].device.type == "cpu":
+        return [part.double() for part in parts]
+    return in_one_transfer(parts)
+
+
+def in_one_transfer(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Return `parts`, which share a device, on the CPU in float64; the device is waited for once."""
+    widest = functools.reduce(torch.promote_types, (part.dtype for part in parts))
+    together = torch.cat([part.reshape(-1).to(widest) for part in parts]).cpu().double()
+    pieces = together.split([part.numel() for part in parts])
+    return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]

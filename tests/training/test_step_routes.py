@@ -8,7 +8,8 @@ import torch
 from pipeline.errors import UserError
 from pipeline.registry import Choice
 from pipeline.testing import small_problem
-from pipeline.training.forward import Forward
+from pipeline.training import routes, step
+from pipeline.training.forward import Forward, in_one_transfer, to_host
 from pipeline.training.step import build_updater, check_combination
 from pipeline.weighting import WEIGHTINGS
 from pipeline.weighting.jacobian import Jacobian
@@ -113,13 +114,23 @@ def test_no_task_is_differentiated_through_another_tasks_head(weighting, backbon
 
 @pytest.mark.parametrize("name", WEIGHTINGS.names())
 def test_a_step_moves_numbers_to_the_host_once(name, monkeypatch):
-    problem = small_problem()
-    updater = updater_for(problem, choice(name), Choice(name="adam"))
-    moved, original = [], torch.Tensor.cpu
-    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: moved.append(tensor.numel()) or original(tensor))
-    updater.step(problem.batch(0))
+    problem, moved = small_problem(), []
+
+    def counting(*parts):
+        moved.append(sum(part.numel() for part in (*parts[0], *parts[1:])))
+        return to_host(*parts)
+
+    monkeypatch.setattr(routes, "to_host", counting)
+    monkeypatch.setattr(step, "to_host", counting)
+    updater_for(problem, choice(name), Choice(name="adam")).step(problem.batch(0))
     assert len(moved) == (2 if name == "famo" else 1)  # FAMO also looks at the losses after the step
     assert max(moved) <= 3 + 9 + 6  # losses, Gramian, two vectors of weights: never a gradient
+
+
+def test_what_is_moved_together_arrives_as_it_left():
+    parts = [torch.rand(3), torch.rand(3, 3, dtype=torch.float64), torch.rand(2)]
+    for arrived, sent in zip(in_one_transfer(parts), parts, strict=True):
+        assert torch.equal(arrived, sent.double())
 
 
 # --- gradients are what the weights say ---
@@ -146,8 +157,8 @@ def test_a_step_is_the_weighted_sum_of_task_gradients(weighting):
     figures = updater.end_epoch()
     weights = torch.tensor([figures[f"train/{task.name}/weight"] for task in problem.tasks])
     torch.testing.assert_close(-moved, weights @ rows, rtol=1e-4, atol=1e-6)
-    for task, step, gradient in zip(problem.tasks, of_heads, heads, strict=True):
-        torch.testing.assert_close(-step, figures[f"train/{task.name}/head_weight"] * gradient, rtol=1e-4, atol=1e-6)
+    for task, moved, gradient in zip(problem.tasks, of_heads, heads, strict=True):
+        torch.testing.assert_close(-moved, figures[f"train/{task.name}/head_weight"] * gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_the_epochs_figures_are_the_gramians():
