@@ -91,8 +91,12 @@ class Driver(Unsaved, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Take a trial whose worker died as often as `resources.worker_retries` allows."""
-        detail = str((trial.error_file and trial.get_error()) or "the worker process died")
-        self._end(self._trial(trial), TrialResult(Outcome.FAILED, (), "worker", detail), "", trial.num_failures - 1)
+        ours = self._trial(trial)
+        if self.ledger.has_hung(ours.key):
+            cause, detail = "time", "it took longer than `resources.trial_hours` allows"
+        else:
+            cause, detail = "worker", str((trial.error_file and trial.get_error()) or "the worker process died")
+        self._end(ours, TrialResult(Outcome.FAILED, (), cause, detail), "", trial.num_failures - 1)
 
     def cut(self, trials: Sequence[Trial], known: Mapping[str, FinishedTrial]) -> None:
         """Record trials that the strategy will not train further, with what is known of each."""

@@ -139,5 +139,5 @@ def test_stages_fail_with_a_sentence(in_directory: Path) -> None:
     Path("in-the-way").write_text("")
     no_ledger = run_stage("baselines", {**RAW, "resources": {"ledger_root": "in-the-way"}})
     assert no_ledger.returncode == 2
-    assert "ledger directory `in-the-way/digits/ledger` cannot be written" in no_ledger.stderr
+    assert "in-the-way/digits/ledger` cannot be written (Not a directory)" in no_ledger.stderr
     assert all("Traceback" not in done.stderr for done in (no_data, no_baselines, no_server, no_ledger))
