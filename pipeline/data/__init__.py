@@ -4,8 +4,8 @@
 Losses' gradients, networks, training and results may not enter.
 """
 
-from pipeline.data.dataset import DATASETS, Dataset, require_raw_data
+from pipeline.data.dataset import DATASETS, Dataset
 from pipeline.data.preparation import prepare
 from pipeline.data.store import Batch, PreparedData, Split, open_prepared
 
-__all__ = ["DATASETS", "Batch", "Dataset", "PreparedData", "Split", "open_prepared", "prepare", "require_raw_data"]
+__all__ = ["DATASETS", "Batch", "Dataset", "PreparedData", "Split", "open_prepared", "prepare"]

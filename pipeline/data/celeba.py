@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.dataset import DATASETS, IMAGE, SPLITS, Columns, Dataset
+from pipeline.data.downloads import Download, absent
 from pipeline.data.holdout import compare_with_official
 from pipeline.data.images import channels_first, read_rgb, require_shape, resize_rgb
 from pipeline.errors import UserError, nearest
@@ -22,6 +23,12 @@ _FOLDERS = {
     _ATTRIBUTES: (".", "Anno"),
     _PARTITION: (".", "Eval", "Anno"),
     _IMAGES: (f"Img/{_IMAGES}", f"{_IMAGES}/{_IMAGES}", _IMAGES, f"Img/{_IMAGES}/{_IMAGES}"),
+}
+_PAGE = "mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+_DOWNLOADS = {
+    _IMAGES: Download(f"{_IMAGES}/*.jpg", f"{_IMAGES}.zip (1.4 GB)", _PAGE),
+    _ATTRIBUTES: Download(f"{_ATTRIBUTES}.txt", f"{_ATTRIBUTES}.txt (27 MB)", _PAGE),
+    _PARTITION: Download(f"{_PARTITION}.txt", f"{_PARTITION}.txt (3 MB)", _PAGE),
 }
 
 
@@ -46,8 +53,7 @@ class CelebA(Dataset):
         attributes: tuple[str, ...] | None = None,
     ) -> None:
         self._size = size
-        self._images = _find_images(root)
-        attribute_file, partition_file = _find_list(root, _ATTRIBUTES), _find_list(root, _PARTITION)
+        self._images, attribute_file, partition_file = _find(root)
         names, files, values = _read_attributes(attribute_file)
         chosen = _choose(names, attributes, attribute_file)
         self.tasks = tuple(Attribute(names[index]) for index in chosen)
@@ -83,26 +89,22 @@ class CelebA(Dataset):
         return channels_first(resize_rgb(image, self._size))
 
 
-def _find_images(root: Path) -> Path:
-    for folder in _FOLDERS[_IMAGES]:
-        if next((root / folder).glob("*.jpg"), None) is not None:
-            return root / folder
-    raise UserError(
-        f"there is no raw data: no pictures in {root / _IMAGES}. Download img_align_celeba.zip (1.4 GB) from "
-        f"mmlab.ie.cuhk.edu.hk/projects/CelebA.html, unpack it there, or set the dataset's option `root`."
-    )
+def _find(root: Path) -> tuple[Path, Path, Path]:
+    """Return the folder of images, the list of attributes and that of splits, in whatever layout they lie."""
+    found = {
+        _IMAGES: next((root / place for place in _FOLDERS[_IMAGES] if any((root / place).glob("*.jpg"))), None),
+        _ATTRIBUTES: _find_list(root, _ATTRIBUTES),
+        _PARTITION: _find_list(root, _PARTITION),
+    }
+    images, attributes, partition = found.values()
+    if images is None or attributes is None or partition is None:
+        raise absent(root, [_DOWNLOADS[name] for name, path in found.items() if path is None])
+    return images, attributes, partition
 
 
-def _find_list(root: Path, name: str) -> Path:
-    for folder in _FOLDERS[name]:
-        for suffix in (".txt", ".csv"):
-            path = root / folder / f"{name}{suffix}"
-            if path.exists():
-                return path
-    raise UserError(
-        f"there is no raw data: {root / name}.txt is missing. Download it (under 30 MB) from "
-        f"mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put it there."
-    )
+def _find_list(root: Path, name: str) -> Path | None:
+    places = (root / folder / f"{name}{suffix}" for folder in _FOLDERS[name] for suffix in (".txt", ".csv"))
+    return next((path for path in places if path.exists()), None)
 
 
 def _require_images(folder: Path, files: list[str]) -> None:

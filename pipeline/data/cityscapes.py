@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.data.dataset import DATASETS, IMAGE, Columns, Dataset
+from pipeline.data.downloads import Download, require_downloads
 from pipeline.data.holdout import Share, compare_with_official, hold_out
 from pipeline.data.images import (
     channels_first,
@@ -20,13 +21,19 @@ from pipeline.data.images import (
     resize_nearest,
     resize_rgb,
 )
-from pipeline.data.mtan import Seed, require_root
+from pipeline.data.mtan import Seed
 from pipeline.errors import UserError
 from pipeline.tasks import Task
 from pipeline.tasks.depth import Depth
 from pipeline.tasks.segmentation import VOID, Segmentation
 
 OFFICIAL = {"train": 2975, "val": 500}
+_PAGE = "www.cityscapes-dataset.com (free account)"
+_DOWNLOADS = (
+    Download("leftImg8bit/train", "leftImg8bit_trainvaltest.zip (11 GB)", _PAGE),
+    Download("gtFine/train", "gtFine_trainvaltest.zip (241 MB)", _PAGE),
+    Download("disparity/train", "disparity_trainvaltest.zip (3.5 GB)", _PAGE),
+)
 INVERSE_DEPTH_SCALE = 1 / 65535
 """Inverse depth of one step of the 16-bit disparity; gives the published range 0 to 0.4922."""
 
@@ -79,13 +86,7 @@ class Cityscapes(Dataset):
         val_share: Share = 0.2,
         split_seed: Seed = 0,
     ) -> None:
-        packages = {
-            "leftImg8bit/train": "leftImg8bit_trainvaltest.zip (11 GB)",
-            "gtFine/train": "gtFine_trainvaltest.zip (241 MB)",
-            "disparity/train": "disparity_trainvaltest.zip (3.5 GB)",
-        }
-        for inside, package in packages.items():
-            require_root(root, inside, f"{package} from www.cityscapes-dataset.com (free account)")
+        require_downloads(root, _DOWNLOADS)
         self._size, self._classes = size, class_of_label_id(ignored_ids)
         official_train, test = _find_scenes(root, "train"), _find_scenes(root, "val")
         found = {"train": len(official_train), "val": len(test)}

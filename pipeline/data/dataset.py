@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.registry import Choice, Registry
+from pipeline.registry import Registry
 from pipeline.tasks import Task
 
 DATASETS: Registry[type[Dataset]] = Registry("dataset", "pipeline.data")
@@ -57,12 +57,3 @@ class Dataset(ABC):
 
         `workspace` is empty at first; it is kept, with what is in it, until preparation has succeeded.
         """
-
-
-def require_raw_data(choice: Choice) -> None:
-    """Check that the raw files of a dataset are there; cheap enough for the making of a plan.
-
-    Raises:
-        UserError: they are not; the message says what to download and where to put it.
-    """
-    DATASETS.create(DATASETS.resolve(choice))

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.data.dataset import DATASETS, IMAGE, Columns, Dataset
+from pipeline.data.downloads import Download, require_downloads
 from pipeline.data.holdout import Share, compare_with_official, hold_out
 from pipeline.data.images import channels_first, read_array, require_all, require_shape
 from pipeline.errors import UserError
@@ -24,6 +25,9 @@ from pipeline.tasks.normals import Normals
 from pipeline.tasks.segmentation import VOID, Segmentation
 
 Seed = Annotated[int, Field(ge=0)]
+
+_PAGE = "the link on MTAN's page, github.com/lorenmt/mtan"
+_PARTS = ("train", "val")
 
 ROUNDING = 0.01
 """How far an image or a normal of low precision may lie outside its range."""
@@ -156,9 +160,7 @@ class CityscapesMTAN(MTANDataset):
         tasks = (Segmentation("segmentation", classes=7), Depth("depth", inverse=True))
         folders = {"segmentation": ("label_7", "label"), "depth": ("depth",)}
         super().__init__("cityscapes_mtan", tasks, folders, val_share, split_seed, {"train": 2975, "val": 500})
-        require_root(
-            root, "train", "Cityscapes at 128x256 (651 MB) by the link on the page of MTAN, github.com/lorenmt/mtan,"
-        )
+        require_downloads(root, [Download(split, "Cityscapes at 128x256 (651 MB)", _PAGE) for split in _PARTS])
         self.read(root)
 
 
@@ -170,7 +172,7 @@ class NYUv2MTAN(MTANDataset):
         self, *, root: Path = Path("data/raw/nyuv2_mtan"), val_share: Share = 0.2, split_seed: Seed = 0
     ) -> None:
         super().__init__("nyuv2_mtan", nyuv2_tasks(), NYUV2_FOLDERS, val_share, split_seed, {"train": 795, "val": 654})
-        require_root(root, "train", "NYUv2 (about 8 GB) by the link on the page of MTAN, github.com/lorenmt/mtan,")
+        require_downloads(root, [Download(split, "NYUv2 (about 8 GB)", _PAGE) for split in _PARTS])
         self.read(root)
 
 
@@ -180,15 +182,6 @@ NYUV2_FOLDERS = {"segmentation": ("label",), "depth": ("depth",), "normals": ("n
 def nyuv2_tasks() -> tuple[Task, ...]:
     """Return the three tasks of NYUv2."""
     return (Segmentation("segmentation", classes=13), Depth("depth"), Normals("normals"))
-
-
-def require_root(root: Path, inside: str, what: str) -> None:
-    """Raise UserError if `root` does not hold `inside`, saying what to put there."""
-    if not (root / inside).exists():
-        raise UserError(
-            f"there is no raw data: {root / inside} is missing. Download {what}, unpack it so that this path is there, "
-            f"or set the dataset's option `root`."
-        )
 
 
 def _first_folder(directory: Path, candidates: Sequence[str]) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.data.dataset import DATASETS, IMAGE, Columns, Dataset
+from pipeline.data.downloads import Download, require_downloads
 from pipeline.data.holdout import Share, compare_with_official, hold_out
 from pipeline.data.images import (
     channels_first,
@@ -20,12 +21,19 @@ from pipeline.data.images import (
     resize_rgb,
 )
 from pipeline.data.matlab import LabeledMat, read_variable
-from pipeline.data.mtan import ROUNDING, Seed, nyuv2_tasks, require_root
+from pipeline.data.mtan import ROUNDING, Seed, nyuv2_tasks
 from pipeline.data.surface import normals_from_depth
 from pipeline.errors import UserError
 from pipeline.tasks.segmentation import VOID
 
 LABELED = "nyu_depth_v2_labeled.mat"
+SPLITS_MAT, CLASSES_MAT, NORMALS = "splits.mat", "classMapping40.mat", "normals"
+_PAGE = "cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html"
+_DOWNLOADS = (
+    Download(LABELED, f"{LABELED} (2.8 GB)", _PAGE),
+    Download(SPLITS_MAT, f"{SPLITS_MAT} (3 kB)", _PAGE),
+    Download(CLASSES_MAT, f"{CLASSES_MAT} (a few kB)", "the code of Gupta et al. 2013, github.com/s-gupta/rcnn-depth"),
+)
 OFFICIAL = {"train": 795, "test": 654}
 FLOOR = 4
 UPRIGHT = 0.5
@@ -66,20 +74,18 @@ class NYUv2(Dataset):
         val_share: Share = 0.2,
         split_seed: Seed = 0,
     ) -> None:
-        page = "from cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html"
-        require_root(root, LABELED, f"{LABELED} (2.8 GB) {page}")
-        require_root(root, "splits.mat", f"splits.mat {page}")
-        require_root(
-            root, "classMapping40.mat", "classMapping40.mat (part of the code of Gupta et al. 2013, rcnn-depth)"
-        )
-        if normal_source == "files":
-            require_root(root, "normals", "ground-truth normals, or choose `normal_source: from_depth`; otherwise")
+        require_downloads(root, _DOWNLOADS)
+        if normal_source == "files" and not (root / NORMALS).is_dir():
+            raise UserError(
+                f"nyuv2: {root / NORMALS} is missing: put ground-truth normals there as <frame>.npy or .png, "
+                f"or choose `normal_source: from_depth`."
+            )
         self._root, self._size, self._normal_source = root, size, normal_source
         self._normal_signs = np.array(normal_signs, np.float32)
         self._frames = LabeledMat(root / LABELED)
-        self._classes = _class_of_label(root / "classMapping40.mat")
+        self._classes = _class_of_label(root / CLASSES_MAT)
         official_train, test = (
-            _split_frames(root / "splits.mat", name, len(self._frames)) for name in ("trainNdxs", "testNdxs")
+            _split_frames(root / SPLITS_MAT, name, len(self._frames)) for name in ("trainNdxs", "testNdxs")
         )
         found = {"train": len(official_train), "test": len(test)}
         self._warnings = compare_with_official("nyuv2", found, OFFICIAL)
@@ -140,7 +146,7 @@ class NYUv2(Dataset):
         """Return normals [3, H, W] at full size."""
         if self._normal_source == "from_depth":
             return normals_from_depth(depth)
-        path = self._root / "normals" / f"{frame}.npy"
+        path = self._root / NORMALS / f"{frame}.npy"
         if path.exists():
             normals = read_array(path).astype(np.float32)
         else:

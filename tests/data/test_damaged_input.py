@@ -104,7 +104,7 @@ CITYSCAPES: dict[str, tuple[Damage, str]] = {
     ),
     "a folder is missing": (
         lambda root: shutil.rmtree(root / "disparity"),
-        r"disparity/train is missing\. Download disparity_trainvaltest\.zip \(3\.5 GB\)",
+        r"cityscapes has no disparity/train\. Download disparity_trainvaltest\.zip \(3\.5 GB\) from www\.cityscapes",
     ),
 }
 

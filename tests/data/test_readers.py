@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import DATASETS, Dataset, open_prepared, preparation, prepare, require_raw_data
+from pipeline.data import DATASETS, Dataset, open_prepared, preparation, prepare
 from pipeline.data.celeba import CelebA
 from pipeline.data.cityscapes import Cityscapes, class_of_label_id
 from pipeline.data.dataset import SPLITS
@@ -245,22 +245,25 @@ def test_counts_that_are_not_the_official_ones_are_said(write_cityscapes: Write,
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("cityscapes", ["leftImg8bit_trainvaltest.zip (11 GB)", "cityscapes-dataset.com"]),
+        (
+            "cityscapes",
+            ["leftImg8bit_trainvaltest.zip (11 GB), gtFine_", "(241 MB) and disp", "cityscapes-dataset.com"],
+        ),
         ("cityscapes_mtan", ["651 MB", "github.com/lorenmt/mtan"]),
-        ("nyuv2", ["nyu_depth_v2_labeled.mat (2.8 GB)", "cs.nyu.edu/~silberman"]),
+        ("nyuv2", ["labeled.mat (2.8 GB) and splits.mat", "cs.nyu.edu/~silberman", "classMapping40.mat", "s-gupta"]),
         ("nyuv2_mtan", ["8 GB", "github.com/lorenmt/mtan"]),
-        ("celeba", ["img_align_celeba.zip (1.4 GB)", "mmlab.ie.cuhk.edu.hk"]),
+        ("celeba", ["img_align_celeba.zip (1.4 GB), list_attr_celeba.txt", "mmlab.ie.cuhk.edu.hk"]),
     ],
 )
 def test_absent_data_is_answered_with_what_to_download(name: str, words: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        require_raw_data(Choice(name=name, options={"root": str(tmp_path / "nowhere")}))
+        DATASETS.create(Choice(name=name, options={"root": str(tmp_path / "nowhere")}))
     assert all(word in str(caught.value) for word in [*words, str(tmp_path / "nowhere"), "option `root`"])
 
 
 def test_generated_and_bundled_data_need_no_files() -> None:
     for name in set(DATASETS.names()) - {"cityscapes", "cityscapes_mtan", "nyuv2", "nyuv2_mtan", "celeba"}:
-        require_raw_data(Choice(name=name))
+        DATASETS.create(Choice(name=name))
 
 
 def test_the_root_does_not_enter_the_fingerprint(
