@@ -187,17 +187,21 @@ def analyse(
 
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
-    """Open the MLflow UI on loopback."""
-    from pipeline.tracking import resolve_uri
+    """Open the MLflow UI on loopback, and print links to the views that show a study best."""
+    from pipeline.tracking import resolve_uri, shown_uri, view_links
 
     with user_errors():
-        uri = resolve_uri(load_params().resources.tracking_uri)
+        params = load_params()
+        uri = resolve_uri(params.resources.tracking_uri)
         if uri.startswith("http"):
-            print(f"the MLflow UI is where the server is: {uri}")
+            print(f"the MLflow UI is where the server is: {shown_uri(uri)}")
+            _print_links(view_links(uri, shown_uri(uri).rstrip("/"), params.active))
             return
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             raise UserError(f"{uri.removeprefix('sqlite:///')}: nothing is recorded yet; run `make repro` first.")
-        print(f"MLflow UI: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
+        address = f"http://127.0.0.1:{port}"
+        print(f"MLflow UI: {address}  (Ctrl-C ends it)")
+        _print_links(view_links(uri, address, params.active))
         command = [
             sys.executable,
             "-m",
@@ -223,6 +227,12 @@ def rebuild(suites: Suites = None) -> None:
         params = load_params()
         for suite in _chosen(params, suites):
             print(f"{suite}: {rebuild_tracking(params, suite)} runs written to MLflow")
+
+
+def _print_links(links: list[tuple[str, str, str]]) -> None:
+    for suite, view, link in links:
+        print(f"  {suite}, {view}: {link}")
+    sys.stdout.flush()
 
 
 def _show(content: object, lines: list[str], json_output: bool) -> None:

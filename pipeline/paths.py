@@ -14,6 +14,11 @@ def prepared(suite: str) -> Path:
     return PREPARED / suite
 
 
+def prepared_summary(suite: str) -> Path:
+    """File in which `prepare` says what a suite's data is."""
+    return prepared(suite) / "summary.json"
+
+
 def results(suite: str) -> Path:
     """Directory of a suite's tables."""
     return RESULTS / suite

@@ -38,7 +38,9 @@ def record_summary(params: Params, suite: str, report: Path) -> str | None:
     sha = read_provenance()["git_sha"]
     try:
         tracker = Tracker(params.resources.tracking_uri, suite)
-        tracker.log_summary(dict(_flatten(numbers)), artifacts, {**tags, **({"git_sha": sha} if sha else {})})
+        tracker.log_summary(
+            dict(_flatten(numbers)), artifacts, {**tags, **({"git_sha": sha} if sha else {})}, data.fingerprint
+        )
     except UserError as error:
         return str(error)
     except TrackingOutage as error:

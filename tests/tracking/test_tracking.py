@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,7 +17,8 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.errors import UserError
-from pipeline.tracking import Tracker, resolve_uri, shown_uri
+from pipeline.tracking import Tracker, resolve_uri, shown_uri, view_links, views
+from pipeline.tracking.entries import dataset_of
 from pipeline.trials import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
 
 
@@ -196,8 +199,8 @@ def test_reading_what_was_never_written_is_an_error(uri: str, make_finished: Cal
 def test_reading_pages_to_the_end(
     uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tracking.RUNS_PER_PAGE", 4)
-    monkeypatch.setattr("pipeline.tracking.RUNS_PER_HISTORY_CALL", 3)
+    monkeypatch.setattr("pipeline.tracking.tracker.RUNS_PER_PAGE", 4)
+    monkeypatch.setattr("pipeline.tracking.tracker.RUNS_PER_HISTORY_CALL", 3)
     tracker = Tracker(uri, "digits")
     entries = [make_finished(seed, epochs=2) for seed in range(11)]
     for entry in entries:
@@ -207,14 +210,117 @@ def test_reading_pages_to_the_end(
     assert len(list(tracker.read_metrics(entry.trial.key for entry in entries))) == 11 * 2 * 4
 
 
+def test_curves_longer_than_an_answer_are_read_to_the_end(
+    uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four runs of seven epochs, and no answer has more than ten rows."""
+    monkeypatch.setattr("pipeline.tracking.tracker.ROWS_PER_HISTORY_CALL", 10)
+    tracker = Tracker(uri, "digits")
+    entries = [make_finished(seed, epochs=7) for seed in range(4)]
+    for entry in entries:
+        tracker.finish(entry, {})
+    assert len(list(tracker.read_metrics(entry.trial.key for entry in entries))) == 4 * 7 * 4
+
+
+@pytest.mark.slow
+def test_twenty_thousand_runs_are_read_without_truncation(
+    uri: str, tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    """One run is written by the tracker and copied 19,999 times inside the database, with its tags, params and rows."""
+    count = 20_000
+    Tracker(uri, "digits").finish(make_finished(epochs=2), {})
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        (original,) = database.execute("SELECT run_uuid FROM runs").fetchone()
+        database.execute("CREATE TEMP TABLE copies AS WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+                         "SELECT i, printf('%032x', i) AS id FROM n", (count - 1,))  # fmt: skip
+        for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            chosen = ", ".join("copies.id" if name == "run_uuid" else f"{table}.{name}" for name in columns)
+            database.execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table}, copies WHERE {table}.run_uuid = ?",
+                (original,),
+            )
+        database.execute("UPDATE tags SET value = run_uuid WHERE key = 'trial_key' AND run_uuid != ?", (original,))
+    tracker = Tracker(uri, "digits")
+    keys = tracker.outcomes()
+    rows = {(key, epoch, name) for key, epoch, name, _ in tracker.read_metrics(keys)}
+    assert (len(keys), len(rows)) == (count, count * 2 * 4)
+
+
 def test_the_summary_run_is_one(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table.csv").write_text("a,b")
     tracker = Tracker(uri, "digits")
     for value in (1.0, 2.0):
-        tracker.log_summary({"best/delta_m": value}, [tmp_path / "table.csv"], {"data_fingerprint": "f"})
+        tracker.log_summary({"best/delta_m": value}, [tmp_path / "table.csv"], {"git_sha": "abc"}, "f" * 64)
     (run,) = runs_of(uri)
     assert (run.data.tags["kind"], run.data.metrics["best/delta_m"]) == ("summary", 2.0)
+    assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == ["f" * 16]
+
+
+def test_the_data_of_a_run_is_its_input_with_name_fingerprint_and_rows(
+    uri: str, make_finished: Callable[..., FinishedTrial], in_directory: Path
+) -> None:
+    """So that the UI's column "Dataset" shows it, from the first epoch on and after a rebuild."""
+    summary = in_directory / "data" / "prepared" / "digits" / "summary.json"
+    summary.parent.mkdir(parents=True)
+    content = {"dataset": "multidigits", "fingerprint": "f" * 64, "splits": {"train": 60, "val": 10, "test": 20}}
+    summary.write_text(json.dumps(content))
+    finished, tracker = make_finished(), Tracker(uri, "digits")
+    tracker.log_epoch(finished.trial, finished.result.curve[0], 0.0)
+    (live,) = runs_of(uri)
+    tracker.forget(finished.trial.key)
+    tracker.finish(finished, {})
+    tracker.finish(finished, {})
+    (run,) = runs_of(uri)
+    for entry in (*live.inputs.dataset_inputs, *run.inputs.dataset_inputs):
+        assert (entry.dataset.name, entry.dataset.digest) == ("multidigits", "f" * 16)
+        assert json.loads(entry.dataset.profile) == {"num_rows": 90, "train": 60, "val": 10, "test": 20}
+        assert json.loads(entry.dataset.source) == {"uri": "data/prepared/digits", "fingerprint": "f" * 64}
+        assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "training")]
+    assert len(live.inputs.dataset_inputs) == len(run.inputs.dataset_inputs) == 1
+
+
+def test_data_prepared_anew_since_is_not_taken_for_the_data_of_a_trial(in_directory: Path) -> None:
+    summary = in_directory / "data" / "prepared" / "digits" / "summary.json"
+    assert dataset_of("digits", "f" * 64).dataset.name == "digits"
+    summary.parent.mkdir(parents=True)
+    summary.write_text(json.dumps({"dataset": "multidigits", "fingerprint": "e" * 64, "splits": {"train": 60}}))
+    data = dataset_of("digits", "f" * 64).dataset
+    assert (data.name, data.digest, data.profile) == ("multidigits", "f" * 16, None)
+
+
+def test_views_of_the_sweep_and_the_baselines_are_saved_with_links_to_them(
+    uri: str, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    tracker = Tracker(uri, "digits")
+    tracker.finish(make_finished(seed=0, role="stl"), {})
+    assert view_links(uri, "http://here", ["digits"]) == []
+    tracker.finish(make_finished(seed=1), {})
+    links = view_links(uri, "http://here", ["digits", "absent"])
+    assert [(suite, name) for suite, name, _ in links] == [
+        ("digits", "Sweep: best first"),
+        ("digits", "Single-task baselines"),
+    ]
+    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name("digits")
+    assert experiment is not None
+    assert links[0][2] == f"http://here/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={views.SWEEP}"
+    view = json.loads(experiment.tags[f"{views.VIEW_TAG}{views.SWEEP}"])
+    state = json.loads(view["state"])
+    assert (state["searchFilter"], state["orderByKey"], state["orderByAsc"]) == (
+        "tags.`role` = 'mtl'",
+        "metrics.`val/delta_m`",
+        True,
+    )
+    assert [name.split("`")[1] for name in state["selectedColumns"]] == [
+        *("Dataset", "weighting", "optimizer", "lr", "seed", "outcome", "val/delta_m", "test/delta_m"),
+        *("test/left/accuracy", "test/right/accuracy"),
+    ]
+
+
+def test_views_of_forty_tasks_fit_into_a_tag() -> None:
+    metrics = [f"{split}/a_long_attribute_name_{task}/accuracy" for split in ("val", "test") for task in range(40)]
+    assert max(map(len, views.saved_views(metrics, 1_700_000_000_000).values())) < 5000
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,18 @@
-"""MLflow: the record people look at, and the source of the metrics that analysis reads.
+"""One suite's experiment, written and read.
 
-One flat run per trial in one experiment per suite. Writing is idempotent: a run is found by its
-`trial_key`, its rows carry the trial's own timestamps, and a run whose status is terminal is
-complete. Only this module imports mlflow; it knows nothing of Ray or the ledger.
+One flat run per trial. Writing is idempotent: a run is found by its `trial_key`, its rows carry the
+trial's own timestamps, and a run whose status is terminal is complete.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-# Read when mlflow is imported: no telemetry, no job workers (six processes of 240 MB), and outages
-# noticed soon, since the recorder repeats what failed.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
@@ -31,6 +20,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.rest_utils import http_request
 
 from pipeline.errors import UserError
+from pipeline.tracking.entries import dataset_of, end_tags, params_of
+from pipeline.tracking.store import create_database, resolve_uri, shown_uri
+from pipeline.tracking.views import saved_views
 from pipeline.trials import EpochRecord, FinishedTrial, Outcome, Trial
 
 BATCH_OF_METRICS = 1000
@@ -39,7 +31,7 @@ BATCH_OF_METRICS = 1000
 RUNS_PER_PAGE = 1000
 RUNS_PER_HISTORY_CALL = 50
 ROWS_PER_HISTORY_CALL = 25_000
-"""Most rows a server returns for one metric of several runs: enough for 500 epochs of 50 runs."""
+"""Most rows a server returns for one metric of several runs."""
 
 LARGEST_STORED = 1.7976931348623157e308
 """What MLflow's databases keep in place of an infinity."""
@@ -59,40 +51,6 @@ Derived = Callable[[Sequence[Mapping[str, float]]], Sequence[Mapping[str, float]
 def nothing_derived(epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
     """Derive no metric from any epoch."""
     return [{} for _ in epochs]
-
-
-def resolve_uri(uri: str) -> str:
-    """Return the tracking URI to use: `MLFLOW_TRACKING_URI` of the environment, else the one of params.yaml.
-
-    Raises:
-        UserError: params.yaml holds a password, or names a plain directory.
-    """
-    chosen = os.environ.get("MLFLOW_TRACKING_URI") or uri
-    if chosen == uri and urlsplit(uri).password:
-        raise UserError(
-            f"params.yaml: `resources.tracking_uri` {shown_uri(uri)} holds a password; "
-            "put the whole URI into the environment variable MLFLOW_TRACKING_URI instead."
-        )
-    if urlsplit(chosen).scheme not in (
-        "sqlite",
-        "postgresql",
-        "postgresql+psycopg2",
-        "mysql",
-        "mysql+pymysql",
-        "http",
-        "https",
-    ):
-        raise UserError(
-            f"`resources.tracking_uri` is {shown_uri(chosen)!r}; allowed are sqlite:///FILE, postgresql://... and http(s)://HOST:PORT "
-            "(MLflow keeps no runs in plain directories any more)."
-        )
-    return chosen
-
-
-def shown_uri(uri: str) -> str:
-    """Return `uri` without its password."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 @dataclass
@@ -124,8 +82,9 @@ class Tracker:
         self._suite = suite
         self._derived = derived
         self._reference = reference
+        self._views_are_saved = False
         try:
-            _create_database(self._uri)
+            create_database(self._uri)
             self._client = MlflowClient(tracking_uri=self._uri)
             self._experiment = self._find_experiment()
             self._runs = self._index()
@@ -166,27 +125,39 @@ class Tracker:
         run = run or self._create(finished.trial, finished.execution.started_at)
         self._log_records(run, [record for record in curve if _row(record) not in run.rows])
         self._client.log_batch(
-            run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **_end_tags(finished)}.items()]
+            run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **end_tags(finished)}.items()]
         )
         end_time = int(finished.execution.finished_at * 1000)
         self._client.set_terminated(run.run_id, STATUS[finished.result.outcome], end_time)
         run.status = STATUS[finished.result.outcome]
+        if finished.trial.cell.role == "mtl" and curve and not self._views_are_saved:
+            self._save_views(curve[0].metrics)
 
     def forget(self, key: str) -> None:
         """Delete the run of a trial, if there is one."""
         if key in self._runs:
             self._delete(key)
 
-    def log_summary(self, metrics: Mapping[str, float], artifacts: Iterable[Path], tags: Mapping[str, str]) -> None:
-        """Write the suite's one `summary` run: figures and tables of the analysis, in place of an earlier one."""
+    def log_summary(
+        self, metrics: Mapping[str, float], artifacts: Iterable[Path], tags: Mapping[str, str], fingerprint: str
+    ) -> None:
+        """Write the suite's one `summary` run, in place of an earlier one.
+
+        Args:
+            metrics: numbers people compare.
+            artifacts: files of figures and tables.
+            tags: provenance.
+            fingerprint: of the suite's data.
+        """
         query = "tags.kind = 'summary'"
         for run in self._client.search_runs([self._experiment], query):
             self._client.delete_run(run.info.run_id)
         summary = self._client.create_run(
             self._experiment, run_name=f"summary {self._suite}", tags={"kind": "summary", **tags}
         )
-        for name, value in metrics.items():
-            self._client.log_metric(summary.info.run_id, name, value)
+        self._client.log_inputs(summary.info.run_id, [dataset_of(self._suite, fingerprint)])
+        now = summary.info.start_time
+        self._client.log_batch(summary.info.run_id, [Metric(name, value, now, 0) for name, value in metrics.items()])
         for path in artifacts:
             self._client.log_artifact(summary.info.run_id, str(path))
         self._client.set_terminated(summary.info.run_id)
@@ -276,8 +247,17 @@ class Tracker:
         created = self._client.create_run(self._experiment, int(started_at * 1000), tags, trial.name)
         run = _Run(created.info.run_id, "RUNNING", self._reference)
         self._runs[trial.key] = run
-        self._client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in _params(trial).items()])
+        self._client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params_of(trial).items()])
+        self._client.log_inputs(run.run_id, [dataset_of(trial.cell.suite, trial.cell.data_fingerprint)])
         return run
+
+    def _save_views(self, metrics: Iterable[str]) -> None:
+        """Offer the experiment's views in the UI, with columns for these metrics."""
+        experiment = self._client.get_experiment(self._experiment)
+        for tag, content in saved_views(metrics, experiment.creation_time or 0).items():
+            if experiment.tags.get(tag) != content:
+                self._client.set_experiment_tag(self._experiment, tag, content)
+        self._views_are_saved = True
 
     def _delete(self, key: str) -> None:
         self._client.delete_run(self._runs[key].run_id)
@@ -295,77 +275,37 @@ class Tracker:
 
     def _history(self, run_ids: Sequence[str], name: str) -> Iterator[tuple[str, int, float]]:
         """Yield (run id, step, value) of one metric of many runs, in as few calls as the store allows."""
-        store = self._client._tracking_client.store
         for start in range(0, len(run_ids), RUNS_PER_HISTORY_CALL):
-            chunk = list(run_ids[start : start + RUNS_PER_HISTORY_CALL])
-            if hasattr(store, "get_metric_history_bulk"):  # a database, read directly
-                for row in store.get_metric_history_bulk(chunk, name, ROWS_PER_HISTORY_CALL):
-                    yield row.run_id, row.step, row.value
-            else:
-                response = http_request(
-                    store.get_host_creds(),
-                    "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
-                    "GET",
-                    params={"run_id": chunk, "metric_key": name, "max_results": ROWS_PER_HISTORY_CALL},
-                )
-                response.raise_for_status()
-                for row in response.json()["metrics"]:
-                    yield row["run_id"], int(row["step"]), float(row["value"])
+            yield from self._whole_history(run_ids[start : start + RUNS_PER_HISTORY_CALL], name)
+
+    def _whole_history(self, run_ids: Sequence[str], name: str) -> Iterator[tuple[str, int, float]]:
+        """Yield the rows of a few runs; an answer as long as the limit may be cut short, so halves are asked for."""
+        if len(run_ids) == 1:
+            for row in self._client.get_metric_history(run_ids[0], name):  # pages to the end
+                yield run_ids[0], row.step, row.value
+            return
+        rows = self._ask_history(run_ids, name)
+        if len(rows) < ROWS_PER_HISTORY_CALL:
+            yield from rows
+            return
+        middle = len(run_ids) // 2
+        for half in (run_ids[:middle], run_ids[middle:]):
+            yield from self._whole_history(half, name)
+
+    def _ask_history(self, run_ids: Sequence[str], name: str) -> list[tuple[str, int, float]]:
+        store = self._client._tracking_client.store
+        if hasattr(store, "get_metric_history_bulk"):  # a database, read directly
+            found = store.get_metric_history_bulk(list(run_ids), name, ROWS_PER_HISTORY_CALL)
+            return [(row.run_id, row.step, row.value) for row in found]
+        response = http_request(
+            store.get_host_creds(),
+            "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
+            "GET",
+            params={"run_id": list(run_ids), "metric_key": name, "max_results": ROWS_PER_HISTORY_CALL},
+        )
+        response.raise_for_status()
+        return [(row["run_id"], int(row["step"]), float(row["value"])) for row in response.json()["metrics"]]
 
 
 def _row(record: EpochRecord) -> tuple[int, int]:
     return record.epoch, int(record.finished_at * 1000)
-
-
-def _params(trial: Trial) -> dict[str, Any]:
-    """Return a trial's semantic fields, one name each, the ones people compare first by plain names."""
-    cell = trial.cell
-    params: dict[str, Any] = {
-        "weighting": cell.weighting_label,
-        "optimizer": cell.optimizer_label,
-        "lr": cell.learning_rate,
-        "seed": trial.seed,
-        "tasks": ",".join(cell.tasks),
-        "network": cell.network.name,
-        "data_fingerprint": cell.data_fingerprint,
-    }
-    for prefix, choice in (("network", cell.network), ("weighting", cell.weighting), ("optimizer", cell.optimizer)):
-        params.update({f"{prefix}.{name}": value for name, value in choice.options.items()})
-    params.update({f"training.{name}": value for name, value in cell.training.model_dump(mode="json").items()})
-    return params
-
-
-def _end_tags(finished: FinishedTrial) -> dict[str, str]:
-    tags = {"outcome": finished.result.outcome.value, "host": finished.execution.host}
-    if finished.result.cause:
-        tags["cause"] = finished.result.cause
-    if finished.result.detail:
-        tags["mlflow.note.content"] = f"```\n{finished.result.detail[-4000:]}\n```"
-    if sha := finished.execution.provenance.get("git_sha"):
-        tags["mlflow.source.git.commit"] = str(sha)
-    return tags
-
-
-def _create_database(uri: str) -> None:
-    """Create a missing SQLite database under a temporary name, then link it into place.
-
-    A kill while MLflow makes its schema would leave a database that no later version opens, and so
-    would two first users at once.
-    """
-    if not uri.startswith("sqlite:///"):
-        return
-    path = Path(uri.removeprefix("sqlite:///"))
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    temporary.unlink(missing_ok=True)
-    client = MlflowClient(tracking_uri=f"sqlite:///{temporary}")
-    client.search_experiments()
-    client._tracking_client.store.engine.dispose()
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass  # another first user was faster; theirs is as good
-    finally:
-        temporary.unlink()
