@@ -62,9 +62,12 @@ class Ledger:
         """Return the keys of all finished trials."""
         return {path.parent.name for path in self.directory.glob(f"*/{RESULT}")}
 
-    def half_finished_keys(self) -> set[str]:
-        """Return the keys of trials that have a resume point and no result."""
-        return {path.parent.name for path in self.directory.glob(f"*/{RESUME}")} - self.finished_keys()
+    def read_half_finished(self) -> Iterator[Trial]:
+        """Yield the trials that have a resume point and no result, in the order of keys."""
+        finished = self.finished_keys()
+        for path in sorted(self.directory.glob(f"*/{RESUME}")):
+            if path.parent.name not in finished:
+                yield Trial.from_json(json.loads(self._path(path.parent.name, SPEC).read_bytes()))
 
     def start(self, trial: Trial) -> None:
         """Record that `trial` was begun."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from pipeline.analysis.objectives import Objective
 from pipeline.analysis.selection import select_baselines
 from pipeline.analysis.tables import CURVES, OUTCOMES, read_table
 from pipeline.data import DATASETS, Dataset, PreparedData, open_prepared
+from pipeline.errors import UserError
 from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.registry import Choice
 from pipeline.sweep.forecast import Forecast, forecast, observed_costs
 from pipeline.sweep.plan import Stage, plan_cells
 from pipeline.sweep.reference import Reference, seed_noise
+from pipeline.sweep.space import Space
 from pipeline.sweep.strategies import STRATEGIES, Strategy
 from pipeline.sweep.tables import metric_definitions
 from pipeline.trials import Cell, FinishedTrial, Trial
@@ -24,27 +26,56 @@ from pipeline.trials import Cell, FinishedTrial, Trial
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a stage with their seeds, and the ledger that holds some of them already."""
+    """The cells a stage may train, their seeds, the ledger that holds some of them already, and who chooses among the rest."""
 
-    cells: tuple[Cell, ...]
+    space: Space
     seeds: tuple[int, ...]
     ledger: Ledger
+    strategy: Choice
+
+    @property
+    def chosen_as_it_goes(self) -> bool:
+        """Whether the strategy searches, so that which cells are trained is not known before."""
+        return "cells_tried" in self.strategy.options
+
+    def count_planned(self, finished: int) -> int:
+        """Return how many trials the plan has when nothing is cut; `finished` of them are in the ledger."""
+        if self.chosen_as_it_goes:
+            return max(self.strategy.options["cells_tried"] * len(self.seeds), finished)
+        return len(self.trials)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The listed cells."""
+        return self.space.cells
 
     @property
     def trials(self) -> list[Trial]:
-        """Every trial of the full factorial."""
+        """Every trial of the full factorial of the listed cells."""
         return [Trial(cell, seed) for cell in self.cells for seed in self.seeds]
 
     def read_finished(self) -> list[FinishedTrial]:
         """Return the finished trials of the plan, in the order of keys."""
-        finished = self.ledger.finished_keys()
-        return [self.ledger.read(key) for key in sorted({trial.key for trial in self.trials} & finished)]
+        return self._own(self.ledger.read_all())
 
     def read_known(self) -> dict[str, FinishedTrial]:
         """Return what the ledger knows of the plan: ends, and how far paused trials have got."""
-        planned = {trial.key for trial in self.trials}
-        paused = {one.trial.key: one for one in self.ledger.read_paused() if one.trial.key in planned}
-        return paused | {one.trial.key: one for one in self.read_finished()}
+        return {one.trial.key: one for one in [*self._own(self.ledger.read_paused()), *self.read_finished()]}
+
+    def count_half_finished(self) -> int:
+        """Return how many trials of the plan have a resume point and no result."""
+        return sum(self._has(trial) for trial in self.ledger.read_half_finished())
+
+    def _has(self, trial: Trial) -> bool:
+        return trial.seed in self.seeds and trial.cell in self.space
+
+    def _own(self, trials: Iterable[FinishedTrial]) -> list[FinishedTrial]:
+        """Return those that belong to the plan, under the names it gives them."""
+        return [
+            replace(one, trial=Trial(self.space.relabel(one.trial.cell), one.trial.seed))
+            for one in trials
+            if self._has(one.trial)
+        ]
 
 
 @dataclass(frozen=True)
@@ -57,7 +88,6 @@ class StageContext:
         data: the prepared data.
         plan: cells, seeds and ledger.
         reference: what Delta_m compares with; without values for baselines.
-        strategy: resolved choice.
     """
 
     suite: str
@@ -65,7 +95,6 @@ class StageContext:
     data: PreparedData
     plan: Plan
     reference: Reference
-    strategy: Choice
 
     @property
     def ledger(self) -> Ledger:
@@ -79,7 +108,7 @@ class StageContext:
 
     def make_strategy(self, known: dict[str, FinishedTrial]) -> Strategy:
         """Return the stage's strategy, which knows `known` already."""
-        made: Strategy = STRATEGIES.create(self.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
+        made: Strategy = STRATEGIES.create(self.plan.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
         return made
 
 
@@ -92,8 +121,7 @@ def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
     data = open_prepared(paths.prepared(suite))
     objectives = tuple(Objective(**definition) for definition in metric_definitions(data.tasks))
     reference = read_reference(suite, objectives) if stage == "sweep" else Reference(objectives, {})
-    strategy = params.suite(suite).sweep.strategy if stage == "sweep" else Choice(name="grid")
-    return StageContext(suite, stage, data, open_plan(params, suite, stage), reference, STRATEGIES.resolve(strategy))
+    return StageContext(suite, stage, data, open_plan(params, suite, stage), reference)
 
 
 def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
@@ -106,14 +134,20 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     """
     section = params.suite(suite)
     ledger = Ledger(params.resources.ledger_root, suite)
-    seeds = section.baselines.seeds if stage == "baselines" else section.sweep.seeds
+    baselines = stage == "baselines"
+    seeds = section.baselines.seeds if baselines else section.sweep.seeds
     if paths.prepared(suite).exists():
         data = open_prepared(paths.prepared(suite))
         tasks, fingerprint = [task.name for task in data.tasks], data.fingerprint
     else:
         dataset: Dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
         tasks, fingerprint = [task.name for task in dataset.tasks], "not prepared"
-    return Plan(plan_cells(suite, section, stage, tasks, fingerprint), seeds, ledger)
+    cells = plan_cells(suite, section, stage, tasks, fingerprint)
+    try:
+        strategy = STRATEGIES.resolve(Choice(name="grid") if baselines else section.sweep.strategy)
+        return Plan(Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy)
+    except UserError as error:
+        raise UserError(f"params.yaml: `suites.{suite}.sweep.strategy`: {error}") from error
 
 
 def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
@@ -145,7 +179,7 @@ def forecast_stage(context: StageContext, known: Mapping[str, FinishedTrial], ti
     """
     strategy = context.make_strategy(dict(known))
     epochs = {method: left for method, left in strategy.epochs_left().items() if left}
-    return forecast(strategy.wanted(), epochs, observed_costs(known.values()), timed)
+    return forecast(strategy.left(), epochs, observed_costs(known.values()), timed)
 
 
 def unobserved_examples(context: StageContext, known: Mapping[str, FinishedTrial]) -> dict[str, Trial]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pipeline.data import PreparedData
 from pipeline.errors import UserError
 from pipeline.files import write_atomically
 from pipeline.ledger import Ledger
-from pipeline.sweep.strategies import Assignment, Known
+from pipeline.sweep.strategies import Known
 from pipeline.training.step import Diverged
 from pipeline.training.trial import time_steps
 from pipeline.trials import FinishedTrial, Trial
@@ -49,19 +49,19 @@ class Forecast:
 
 
 def forecast(
-    wanted: Sequence[Assignment], epochs: Mapping[str, int], observed: Mapping[str, float], timed: Mapping[str, float]
+    trials: int, epochs: Mapping[str, int], observed: Mapping[str, float], timed: Mapping[str, float]
 ) -> Forecast:
     """Return what is left.
 
     Args:
-        wanted: assignments that could start now.
+        trials: that are wanted now.
         epochs: left of each method.
         observed: seconds per epoch of methods that ran.
         timed: seconds per epoch of all others.
     """
     total = sum(epochs.values())
     return Forecast(
-        trials=len(wanted),
+        trials=trials,
         epochs=total,
         device_seconds=sum(count * {**timed, **observed}[method] for method, count in epochs.items()),
         observed_share=sum(count for method, count in epochs.items() if method in observed) / total if total else 1.0,

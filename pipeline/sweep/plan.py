@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -66,11 +66,11 @@ def check_names(name: str, suite: Suite) -> None:
     list(_methods(path, suite))
 
 
-def count_by_method(trials: Sequence[Trial], finished: Collection[str]) -> list[MethodCount]:
-    """Return a line for each method of the plan, in the plan's order."""
-    planned = Counter(_method_name(trial) for trial in trials)
-    done = Counter(_method_name(trial) for trial in trials if trial.key in finished)
-    return [MethodCount(method, count, done[method]) for method, count in planned.items()]
+def count_by_method(planned: Iterable[Trial], finished: Iterable[Trial]) -> list[MethodCount]:
+    """Return a line for each method, in the plan's order."""
+    wanted = Counter(_method_name(trial) for trial in planned)
+    done = Counter(_method_name(trial) for trial in finished)
+    return [MethodCount(method, wanted[method], done[method]) for method in dict.fromkeys([*wanted, *done])]
 
 
 def _method_name(trial: Trial) -> str:

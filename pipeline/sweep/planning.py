@@ -31,10 +31,15 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
 
 def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
     plan = open_plan(params, suite, stage)
-    rows = count_by_method(plan.trials, plan.ledger.finished_keys())
+    finished = plan.read_finished()
+    planned = plan.count_planned(len(finished))
+    listed = not plan.chosen_as_it_goes
+    rows = count_by_method(plan.trials if listed else [], [one.trial for one in finished])
     content: dict[str, Any] = {
-        "methods": {row.method: {"planned": row.planned, "finished": row.finished} for row in rows},
-        "strategy": params.suite(suite).sweep.strategy.name if stage == "sweep" else "grid",
+        "methods": {row.method: {"planned": row.planned if listed else None, "finished": row.finished} for row in rows},
+        "strategy": plan.strategy.name,
+        "planned": planned,
+        "finished": len(finished),
         "forecast": None,
         "past_errors": [past.error for past in read_past(plan.ledger, stage)],
     }
@@ -50,7 +55,7 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
         content["forecast"] = {
             "trials_wanted_now": cost.trials,
             "epochs": cost.epochs,
-            "epochs_of_the_grid": sum(trial.cell.training.epochs for trial in plan.trials),
+            "epochs_without_cuts": planned * plan.cells[0].training.epochs,
             "device_hours": cost.device_seconds / 3600,
             "wall_clock_hours": cost.device_seconds / 3600 / slots,
             "slots": slots,
@@ -64,16 +69,17 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     yield f"plan of {plan['suite']}"
     for stage, content in plan["stages"].items():
         methods = content["methods"]
-        width = max(len(method) for method in methods)
+        width = max((len(method) for method in methods), default=0)
         yield f"  {stage} (strategy {content['strategy']})"
         for method, count in methods.items():
-            yield f"    {method:<{width}}  {count['planned']:5d} planned  {count['finished']:5d} finished"
-        left = sum(count["planned"] - count["finished"] for count in methods.values())
+            planned = "" if count["planned"] is None else f"{count['planned']:5d} planned  "
+            yield f"    {method:<{width}}  {planned}{count['finished']:5d} finished"
+        left = content["planned"] - content["finished"]
         cost = content["forecast"]
         if cost is not None and not cost["trials_wanted_now"]:
             yield "    complete: nothing to run"
         else:
-            at_most = "at most " if content["strategy"] == "race" else ""
+            at_most = "" if content["strategy"] == "grid" else "at most "
             yield f"    {at_most}{left} trials to run" + (f"; {_cost(cost)}" if cost is not None else "")
         if content["past_errors"]:
             yield "    past forecasts were off by " + ", ".join(
@@ -85,7 +91,7 @@ def _cost(cost: Mapping[str, Any]) -> str:
     source = (
         "observed costs" if cost["observed_share"] == 1 else f"{cost['observed_share']:.0%} observed, the rest timed"
     )
-    share = f"{cost['epochs'] / cost['epochs_of_the_grid']:.0%} of the full grid's epochs"
+    share = f"{cost['epochs'] / cost['epochs_without_cuts']:.0%} of the epochs without cuts"
     return (
         f"about {format_seconds(3600 * cost['wall_clock_hours'])} at {cost['slots']} trials at once, "
         f"{cost['device_hours']:.2f} device-hours ({share}; {source})"

@@ -6,7 +6,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from pipeline.errors import UserError
 from pipeline.tracking import Tracker, TrackingOutage
@@ -35,6 +36,9 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._outage: str | None = None
         self._error: Exception | None = None
+        self._end_watch: Callable[[], None] = lambda: None
+        with suppress(*TrackingOutage):  # nice to have: an outage is met again by what must be written
+            self._end_watch = tracker.watch_machine()
         self._thread.start()
 
     @property
@@ -57,6 +61,8 @@ class Recorder:
         Raises:
             UserError: the server stayed away for `patience` seconds; the ledger has everything.
         """
+        with suppress(*TrackingOutage):
+            self._end_watch()
         self._queue.put(None)
         deadline = time.monotonic() + patience
         while self._thread.is_alive():

@@ -22,7 +22,9 @@ from pipeline.sweep.progress import Progress, ProgressDisplay
 from pipeline.sweep.provenance import read_provenance
 from pipeline.sweep.recorder import Recorder
 from pipeline.sweep.reference import Reference
+from pipeline.sweep.strategies import Strategy
 from pipeline.sweep.study import CellStudy
+from pipeline.sweep.targets import Targets
 from pipeline.tracking import Tracker
 from pipeline.trials import FinishedTrial, Outcome
 
@@ -49,17 +51,17 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         strategy = context.make_strategy(known)
         outcomes = Counter(one.result.outcome for one in finished)
         progress = Progress(f"{suite} {stage}", strategy.total, outcomes=outcomes)
-        if strategy.wanted():
+        if strategy.left():
             with ProgressDisplay(progress, context.progress_path):
-                study = _study(context, finished)
+                study = _study(context, strategy, finished)
                 driver = Driver(context.ledger, recorder, progress, strategy, study, context.reference, provenance)
                 driver.cut(strategy.cut_now(), known)
                 # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
                 foreseen = not unobserved_examples(context, known) and forecast_stage(context, known, {})
                 execute(driver, params.resources, context.data.directory, context.reference.score)
-                if study is not None and not strategy.wanted():
+                if study is not None and not strategy.left():
                     study.close()
-                if foreseen and not strategy.wanted():
+                if foreseen and not strategy.left():
                     actual = seconds_of(context.plan.read_known().values(), known)
                     remember(context.ledger, stage, foreseen.device_seconds, actual)
         else:
@@ -97,21 +99,21 @@ def _tracker(params: Params, suite: str, reference: Reference) -> Tracker:
 
 
 def _sweep_id(context: StageContext) -> str:
-    return content_hash([[trial.key for trial in context.plan.trials], context.strategy.model_dump(mode="json")])
+    plan = context.plan
+    return content_hash([plan.space.key, plan.seeds, plan.strategy.model_dump(mode="json")])
 
 
-def _study(context: StageContext, finished: Iterable[FinishedTrial]) -> CellStudy | None:
+def _study(context: StageContext, strategy: Strategy, finished: Iterable[FinishedTrial]) -> CellStudy | None:
     if context.stage == "baselines":
         return None
     path = paths.results(context.suite) / "optuna.journal"
-    study = CellStudy(path, context.plan.cells, len(context.plan.seeds), context.reference)
-    study.restore(finished)
-    return study
+    targets = Targets(context.reference, strategy.target)
+    return CellStudy(path, context.plan.space, len(context.plan.seeds), targets, strategy.sampler, finished)
 
 
 def _check_complete(context: StageContext, finished: Sequence[FinishedTrial], failed_share_limit: float) -> None:
     strategy = context.make_strategy(context.plan.read_known())
-    if strategy.wanted():
+    if strategy.left():
         raise UserError(
             f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished; "
             "run `dvc repro` again to go on, nothing is trained twice."

@@ -10,6 +10,7 @@ from pipeline.sweep.stopping import StopRequest
 from pipeline.sweep.strategies import Assignment, Strategy
 from pipeline.sweep.study import CellStudy
 from pipeline.sweep.unsaved import Unsaved
+from pipeline.trials import Cell
 
 
 class StrategySearcher(Unsaved, Searcher):
@@ -37,7 +38,7 @@ class StrategySearcher(Unsaved, Searcher):
         """Return the configuration of the next trial, None to be asked again, or `Searcher.FINISHED`."""
         may_start = self._stop.may_start()
         alone = bool(self._again) and may_start
-        assignment = self._again.pop() if alone else self._strategy.next() if may_start else None
+        assignment = self._again.pop() if alone else self._strategy.next(self._suggest_cell) if may_start else None
         if assignment is None:
             return None if self._running and may_start else Searcher.FINISHED
         if self._study is not None:
@@ -45,6 +46,9 @@ class StrategySearcher(Unsaved, Searcher):
         self._stop.count_start()
         self._running.add(trial_id)
         return {"trial": assignment.trial.to_json(), "until": assignment.until, "alone": alone}
+
+    def _suggest_cell(self) -> Cell | None:
+        return None if self._study is None else self._study.suggest()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Forget a trial; its result went to the strategy through the driver, with the ledger."""

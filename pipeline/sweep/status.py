@@ -29,16 +29,15 @@ def read_status(params: Params, suite: str) -> dict[str, Any]:
     stages: dict[str, Any] = {}
     for stage in STAGES:
         plan = open_plan(params, suite, stage)
-        planned = {trial.key for trial in plan.trials}
         finished = plan.read_finished()
         outcomes = Counter(one.result.outcome.value for one in finished)
         failed = Counter(one.result.cause for one in finished if one.result.outcome is Outcome.FAILED)
         progress = (read_progress(progress_path(ledger, stage)) if holder else None) or {}
         stages[stage] = {
-            "planned": len(planned),
+            "planned": plan.count_planned(len(finished)),
             "outcomes": dict(sorted(outcomes.items())),
             "failures": dict(sorted(failed.items())),
-            "half_finished": len(planned & ledger.half_finished_keys()),
+            "half_finished": plan.count_half_finished(),
             "running": progress.get("running", []),
             "eta_seconds": progress.get("eta_seconds") if progress.get("running") else None,
             "trials_per_hour": progress.get("trials_per_hour"),

@@ -1,138 +1,145 @@
-"""The Optuna study of a suite: a view of the plan and the ledger, rebuilt whenever a sweep starts.
+"""The Optuna study of a suite: a view of the ledger, rebuilt whenever a sweep starts.
 
-One Optuna trial is one cell, told the mean over its seeds; its objectives are the validation
-Delta_m of each task at the epochs with the lowest validation Delta_m. So Optuna's importance and
-Pareto plots, and its dashboard, work on any sweep.
+One Optuna trial is one cell, told the mean over its seeds; its objectives are `Targets`. A grid or
+a race enters the cells it runs, an adaptive search has them suggested; either way Optuna's
+importance and Pareto plots, and its dashboard, work on any sweep.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from pipeline.analysis.objectives import tasks_of
-from pipeline.files import content_hash
-from pipeline.sweep.reference import Reference
+from pipeline.sweep.space import Space
+from pipeline.sweep.targets import Targets
 from pipeline.trials import Cell, FinishedTrial, Outcome
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+MOST_REPETITIONS = 300
+"""Suggestions in a row that are known already, after which a space counts as exhausted."""
+
 
 class CellStudy:
-    """Asks Optuna for the next cell of a plan and tells it what came of each.
+    """Enters every cell into Optuna, suggests new ones, and tells what came of each.
 
     Args:
         path: file of the study (an Optuna journal); an older one is replaced.
-        cells: the cells of the sweep.
-        replicates: number of seeds of each.
-        reference: what Delta_m compares with.
+        space: what a cell may be.
+        replicates: number of seeds of each cell.
+        targets: what Optuna is told.
+        sampler: suggests cells; None when the strategy chooses them itself.
+        known: what the ledger holds of the sweep.
     """
 
-    def __init__(self, path: Path, cells: Sequence[Cell], replicates: int, reference: Reference) -> None:
-        self._reference = reference
-        self._tasks = tasks_of([objective for objective in reference.objectives if objective.in_delta_m])
-        self._cells = {cell.key: cell for cell in cells}
+    def __init__(
+        self,
+        path: Path,
+        space: Space,
+        replicates: int,
+        targets: Targets,
+        sampler: optuna.samplers.BaseSampler | None,
+        known: Iterable[FinishedTrial],
+    ) -> None:
+        self._space = space
         self._replicates = replicates
+        self._targets = targets
         self._results: dict[str, dict[str, FinishedTrial]] = defaultdict(dict)
-        self._asked: dict[str, optuna.Trial] = {}
-        self._distributions = _distributions([*self._cells.values()])
+        self._open: dict[str, list[optuna.Trial]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         for stale in path.parent.glob(f"{path.name}*"):
             stale.unlink()
-        self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path))),
-            study_name=content_hash([cell.key for cell in cells]),
-            directions=["minimize"] * len(self._tasks),
-            sampler=optuna.samplers.RandomSampler(seed=0),  # never asked: every cell of the plan is enqueued
-        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.set_metric_names([f"val delta_m {task}" for task in self._tasks])
-
-    def restore(self, known: Iterable[FinishedTrial]) -> None:
-        """Enter what the ledger holds already, and enqueue every cell that is not complete."""
-        for one in known:
-            self._results[one.trial.cell.key][one.trial.key] = one
-        for key, cell in self._cells.items():
-            state, values = self._state(key)
-            if state is TrialState.WAITING:
-                self._study.enqueue_trial(_cell_params(cell), user_attrs=_attributes(cell))
-            else:
-                self._study.add_trial(
-                    create_trial(
-                        state=state,
-                        params=_cell_params(cell),
-                        distributions=self._distributions,
-                        values=values,
-                        user_attrs=_attributes(cell),
-                    )
-                )
+            self._study = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=space.key,
+                directions=targets.directions,
+                sampler=sampler or optuna.samplers.RandomSampler(seed=0),
+            )
+            self._study.set_metric_names(targets.names)
+        self._restore(known)
 
     def begin(self, cell: Cell) -> None:
-        """Ask Optuna for `cell`, which is enqueued; others enqueued before it are held until they begin."""
-        while cell.key not in self._asked:
-            if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-                self._study.enqueue_trial(_cell_params(cell), user_attrs=_attributes(cell))  # goes on after it was cut
-            asked = self._study.ask(self._distributions)
-            self._asked[asked.user_attrs["cell_key"]] = asked
+        """Enter a cell that starts, unless it was suggested or began before."""
+        if cell.key in self._open:
+            return
+        params, distributions = self._space.describe(cell)
+        self._study.enqueue_trial(params)
+        trial = self._study.ask(distributions)
+        self._note(trial, cell)
+
+    def suggest(self) -> Cell | None:
+        """Return a cell that is neither known nor running, or None when the sampler finds no more."""
+        for _ in range(MOST_REPETITIONS):
+            trial = self._study.ask()
+            cell = self._space.suggest(trial)
+            self._note(trial, cell)
+            if cell.key not in self._results and len(self._open[cell.key]) == 1:
+                return cell
+            self._tell(cell.key)  # known already: the sampler hears of it at once, or when it ends
+        return None
 
     def tell(self, finished: FinishedTrial) -> None:
         """Take one replicate; with the last one of its cell, or when the cell is cut, Optuna is told."""
         key = finished.trial.cell.key
         self._results[key][finished.trial.key] = finished
-        state, values = self._state(key)
-        if state is not TrialState.WAITING and key in self._asked:
-            self._study.tell(self._asked.pop(key), values, state=state)
+        self._tell(key)
 
     def close(self) -> None:
         """Tell Optuna that the cells still open are not trained further: the sweep is complete without their replicates."""
-        for asked in self._asked.values():
-            self._study.tell(asked, state=TrialState.PRUNED)
-        self._asked.clear()
+        for trials in self._open.values():
+            for trial in trials:
+                self._study.tell(trial, state=TrialState.PRUNED)
+        self._open.clear()
+
+    def _restore(self, known: Iterable[FinishedTrial]) -> None:
+        """Enter the cells that are complete; half-finished ones begin again."""
+        cells: dict[str, Cell] = {}
+        for one in known:
+            cells[one.trial.cell.key] = one.trial.cell
+            self._results[one.trial.cell.key][one.trial.key] = one
+        for key, cell in sorted(cells.items()):
+            state, values = self._state(key)
+            if state is TrialState.RUNNING:
+                self.begin(cell)
+                continue
+            params, distributions = self._space.describe(cell)
+            attributes = _attributes(cell)
+            self._study.add_trial(
+                create_trial(
+                    state=state, params=params, distributions=distributions, values=values, user_attrs=attributes
+                )
+            )
+
+    def _note(self, trial: optuna.Trial, cell: Cell) -> None:
+        for name, value in _attributes(cell).items():
+            trial.set_user_attr(name, value)
+        self._open.setdefault(cell.key, []).append(trial)
+
+    def _tell(self, key: str) -> None:
+        state, values = self._state(key)
+        if state is not TrialState.RUNNING:
+            for trial in self._open.pop(key, []):
+                self._study.tell(trial, values, state=state)
 
     def _state(self, key: str) -> tuple[TrialState, list[float] | None]:
-        """Return what Optuna shall think of a cell, and the mean objectives of a complete one."""
-        results = self._results[key].values()
+        """Return what Optuna shall think of a cell, and the mean values of a complete one."""
+        results = list(self._results[key].values()) if key in self._results else []
         if any(one.result.outcome is Outcome.PRUNED for one in results):
             return TrialState.PRUNED, None
         if len(results) < self._replicates:
-            return TrialState.WAITING, None
-        values = self._mean(key)
+            return TrialState.RUNNING, None
+        values = self._targets.mean(results)
         return (TrialState.COMPLETE, values) if values else (TrialState.FAIL, None)
-
-    def _mean(self, key: str) -> list[float] | None:
-        """Return the mean objectives of a cell, or None unless every replicate is done and finite."""
-        rows = []
-        for finished in self._results[key].values():
-            best = self._reference.best_epoch([record.metrics for record in finished.result.curve])
-            if finished.result.outcome is not Outcome.DONE or best is None:
-                return None
-            rows.append([float(best[f"delta_m_{task}"]) for task in self._tasks])
-        means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-        return means if all(map(math.isfinite, means)) else None
 
 
 def _attributes(cell: Cell) -> dict[str, str]:
     return {"cell_key": cell.key, "method": cell.method}
-
-
-def _cell_params(cell: Cell) -> dict[str, str | float]:
-    return {"weighting": cell.weighting_label, "optimizer": cell.optimizer_label, "lr": cell.learning_rate}
-
-
-def _distributions(cells: Sequence[Cell]) -> dict[str, BaseDistribution]:
-    rates = [cell.learning_rate for cell in cells]
-    return {
-        "weighting": CategoricalDistribution(sorted({cell.weighting_label for cell in cells})),
-        "optimizer": CategoricalDistribution(sorted({cell.optimizer_label for cell in cells})),
-        "lr": FloatDistribution(min(rates), max(rates), log=True),
-    }

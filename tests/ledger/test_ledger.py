@@ -33,13 +33,14 @@ def test_a_resume_point_is_half_a_trial_until_it_is_finished(
 ) -> None:
     ledger, entry = Ledger(tmp_path, "digits"), make_finished()
     key = entry.trial.key
+    ledger.start(entry.trial)
     assert ledger.load_resume(key) is None
     ledger.save_resume(key, b"epoch 1")
     ledger.save_resume(key, b"epoch 2")
     assert ledger.load_resume(key) == b"epoch 2"
-    assert (ledger.half_finished_keys(), ledger.finished_keys()) == ({key}, set())
+    assert ({one.key for one in ledger.read_half_finished()}, ledger.finished_keys()) == ({key}, set())
     ledger.finish(entry)
-    assert (ledger.half_finished_keys(), ledger.finished_keys()) == (set(), {key})
+    assert ({one.key for one in ledger.read_half_finished()}, ledger.finished_keys()) == (set(), {key})
     assert ledger.load_resume(key) is None
 
 

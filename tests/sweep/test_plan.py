@@ -78,7 +78,7 @@ def test_methods_may_be_named_as_pairs() -> None:
 
 def test_the_plan_minus_the_ledger_is_counted_by_method() -> None:
     trials = trials_of("digits", suite(), "sweep", TASKS, "f" * 64)
-    finished = {trial.key for trial in trials if trial.cell.method == "ew adam" and trial.seed == 0}
+    finished = [trial for trial in trials if trial.cell.method == "ew adam" and trial.seed == 0]
     counts = {row.method: (row.planned, row.finished) for row in count_by_method(trials, finished)}
     assert counts["ew adam"] == (6, 2)
     assert counts["cagrad(c=0.1) sgd"] == (6, 0)

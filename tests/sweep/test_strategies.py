@@ -68,11 +68,11 @@ def play(
     strategy, ledger, running, trained = make(known), dict(known), [], 0
     order = order or random.Random(0)
     for _ in range(stop_after):
-        while len(running) < slots and (assignment := strategy.next()) is not None:
+        while len(running) < slots and (assignment := strategy.next(no_suggestion)) is not None:
             assert assignment.trial.key not in {other.trial.key for other in running}, "one trial in two places"
             running.append(assignment)
         if not running:
-            assert not strategy.wanted()
+            assert not strategy.left()
             break
         assignment = running.pop(order.randrange(len(running)))
         begun = epochs_seen(assignment.trial, ledger)
@@ -81,6 +81,11 @@ def play(
         ledger[assignment.trial.key] = ended
         strategy.take(ended)
     return ledger, trained
+
+
+def no_suggestion() -> None:
+    """Neither the grid nor the race asks for cells beyond those listed."""
+    raise AssertionError("asked for a suggestion")
 
 
 def maker(cells: list[Cell], name: str, **options: object) -> Callable[[Mapping[str, FinishedTrial]], Strategy]:

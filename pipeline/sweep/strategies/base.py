@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import optuna
+
 from pipeline.registry import Registry
 from pipeline.sweep.reference import Reference
+from pipeline.sweep.space import Suggest
+from pipeline.sweep.targets import Kind
 from pipeline.trials import Cell, FinishedTrial, Outcome, Trial
 
 STRATEGIES: Registry[Callable[..., Strategy]] = Registry("strategy", "pipeline.sweep.strategies")
@@ -41,10 +46,18 @@ class Decision:
 
 
 class Strategy(ABC):
-    """Hands out trials and hears of their ends; all calls come from one thread."""
+    """Hands out trials and hears of their ends; all calls come from one thread.
+
+    Attributes:
+        sampler: suggests cells, for a strategy that does not choose them itself.
+        target: what the suite's Optuna study is told of a cell.
+    """
+
+    sampler: optuna.samplers.BaseSampler | None = None
+    target: Kind = "delta_m"
 
     @abstractmethod
-    def next(self) -> Assignment | None:
+    def next(self, suggest: Suggest) -> Assignment | None:
         """Return a trial to start now, or None when nothing can start before something running ends."""
 
     @abstractmethod
@@ -56,8 +69,8 @@ class Strategy(ABC):
         """Return the trials that are cut by what was known at the start."""
 
     @abstractmethod
-    def wanted(self) -> Sequence[Assignment]:
-        """Return all that could start now if there were room; nothing means that the sweep is complete."""
+    def left(self) -> int:
+        """Return how many trials are to be trained further as far as is known now; 0 means that the sweep is complete."""
 
     @abstractmethod
     def total(self) -> int:
@@ -106,7 +119,7 @@ class MethodByMethod(Strategy):
             left[method] = max(now, self.least_epochs(cells) - trained) if wanted else 0
         return left
 
-    def next(self) -> Assignment | None:
+    def next(self, suggest: Suggest) -> Assignment | None:
         """Return the most urgent trial of the first method that wants one."""
         for decision in self._decisions.values():
             for assignment in decision.wanted:
@@ -128,9 +141,9 @@ class MethodByMethod(Strategy):
         """Return the cuts of every method."""
         return [trial for decision in self._decisions.values() for trial in decision.cut]
 
-    def wanted(self) -> Sequence[Assignment]:
-        """Return what every method wants."""
-        return [assignment for decision in self._decisions.values() for assignment in decision.wanted]
+    def left(self) -> int:
+        """Return how many trials the methods want now; a race wants more once it knows who goes on."""
+        return sum(len(decision.wanted) for decision in self._decisions.values())
 
     def total(self) -> int:
         """Return the sum over methods."""
@@ -147,3 +160,8 @@ def epochs_seen(trial: Trial, known: Known) -> int:
     """Return how many epochs of a trial are known."""
     seen = known.get(trial.key)
     return 0 if seen is None else len(seen.result.curve)
+
+
+def epoch_at(share: float, epochs: int) -> int:
+    """Return the epoch with which a share of all epochs is complete (0.1 of 30 are 3, whatever the last bit of 0.1 says)."""
+    return max(1, math.ceil(round(share * epochs, 9)))

@@ -22,6 +22,7 @@ from pipeline.sweep.strategies.base import (
     Decision,
     Known,
     MethodByMethod,
+    epoch_at,
     epochs_seen,
     has_ended,
 )
@@ -66,7 +67,7 @@ class Race(MethodByMethod):
         epochs = cells[0].training.epochs
         out: list[Trial] = []
         for share, keep in [*self._rungs, (1.0, len(cells))]:
-            rung = max(1, math.ceil(share * epochs))
+            rung = epoch_at(share, epochs)
             behind = [r for r in runners if not has_ended(r, known) and epochs_seen(r, known) < rung]
             if behind:
                 wanted = tuple(Assignment(runner, rung) for runner in behind)
@@ -81,7 +82,7 @@ class Race(MethodByMethod):
         """Return the epochs of the race when no rate is within noise of the last one kept."""
         epochs, runners, trained, behind = cells[0].training.epochs, len(cells), 0, 0
         for share, keep in [*self._rungs, (1.0, len(cells))]:
-            rung = max(1, math.ceil(share * epochs))
+            rung = epoch_at(share, epochs)
             trained += runners * (rung - behind)
             runners, behind = min(runners, keep), rung
         return trained + runners * (len(self._seeds) - 1) * epochs

@@ -1,0 +1,243 @@
+"""The cells a sweep may choose from: those that params.yaml lists, and ranges that an adaptive search varies around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalChoiceType,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from pipeline.errors import UserError, nearest
+from pipeline.files import content_hash
+from pipeline.optimizers import OPTIMIZERS
+from pipeline.registry import Choice, Registry
+from pipeline.trials import Cell
+from pipeline.weighting import WEIGHTINGS
+
+LEARNING_RATE = "learning_rate"
+
+
+class Range(BaseModel):
+    """Every value from `low` to `high`, both included; whole numbers when both are. `log` makes small ones as likely as large ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError("`low` must be less than `high`")
+        if self.log and self.low <= 0:
+            raise ValueError("with `log: true` `low` must be positive")
+        return self
+
+
+Values = Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
+Ranges = Mapping[str, Range | Values]
+"""Of `learning_rate`, or of an option by `weighting.option` or `optimizer.option` (`cagrad.c`, `sgd.momentum`)."""
+
+
+class Space:
+    """Cells by what distinguishes them, as Optuna names it: `weighting`, `optimizer`, `lr` and ranged options.
+
+    A method is a weighting with an optimizer that goes with it, so the space is conditional: an option
+    belongs to it only where its weighting or optimizer was chosen. Without a range of its own the
+    learning rate is the listed one nearest, on a logarithmic scale, to what a search proposes.
+
+    Args:
+        cells: listed cells; at least one.
+        ranges: see `Ranges`; what the listed cells say of a ranged option does not count.
+
+    Raises:
+        UserError: a range names nothing in the cells, no option, or a value the option does not allow.
+    """
+
+    def __init__(self, cells: Sequence[Cell], ranges: Mapping[str, Any] = {}) -> None:
+        self._ranges: Ranges = TypeAdapter(dict[str, Range | Values]).validate_python(dict(ranges))
+        self._rates = sorted({cell.learning_rate for cell in cells})
+        self._check(cells)
+        unique = {(self._frame(cell), self._plain_rate(cell)): cell for cell in reversed(cells)}
+        self.cells: tuple[Cell, ...] = tuple(self._relabel(cell) for cell in reversed(unique.values()))
+        """The listed cells, those that differ in ranged options alone once, labelled without these options."""
+        self._by_frame = {self._frame(cell): cell for cell in self.cells}
+        methods = {(cell.weighting_label, cell.optimizer_label): cell for cell in self.cells}
+        self._weightings = sorted({weighting for weighting, _ in methods})
+        self._optimizers = {
+            weighting: tuple(sorted(optimizer for other, optimizer in methods if other == weighting))
+            for weighting in self._weightings
+        }
+        self._methods = methods
+
+    @property
+    def key(self) -> str:
+        """Content hash: equal spaces have equal keys."""
+        ranges = TypeAdapter(dict[str, Range | Values]).dump_python(dict(self._ranges), mode="json")
+        return content_hash([[cell.key for cell in self.cells], ranges])
+
+    def __contains__(self, cell: Cell) -> bool:
+        """Whether a cell differs from a listed one in nothing but what is ranged, and there lies within."""
+        if self._frame(cell) not in self._by_frame:
+            return False
+        if LEARNING_RATE not in self._ranges and cell.learning_rate not in self._rates:
+            return False
+        rate = self._rate_distribution()
+        return rate.low <= cell.learning_rate <= rate.high and all(
+            _allows(self._ranges[key], value) for key, value in self._ranged_options(cell).items()
+        )
+
+    def relabel(self, cell: Cell) -> Cell:
+        """Return a cell of the space under the names that the space gives it."""
+        listed = self._by_frame[self._frame(cell)]
+        return replace(cell, weighting_label=listed.weighting_label, optimizer_label=listed.optimizer_label)
+
+    def describe(self, cell: Cell) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """Return the values of a cell as Optuna's parameters, and the distributions they are from."""
+        cell = self.relabel(cell)
+        name, optimizers = self._optimizer_parameter(cell.weighting_label)
+        params = {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
+        distributions: dict[str, BaseDistribution] = {
+            "weighting": CategoricalDistribution(self._weightings),
+            name: CategoricalDistribution(optimizers),
+            "lr": self._rate_distribution(),
+        }
+        options = self._ranged_options(cell)
+        return params | options, distributions | {key: _distribution(self._ranges[key]) for key in options}
+
+    def suggest(self, trial: optuna.Trial) -> Cell:
+        """Return the cell that Optuna's sampler proposes for `trial`."""
+        weighting = str(trial.suggest_categorical("weighting", self._weightings))
+        cell = self._methods[weighting, str(trial.suggest_categorical(*self._optimizer_parameter(weighting)))]
+        scale = self._rate_distribution()
+        rate = trial.suggest_float("lr", scale.low, scale.high, log=True)
+        if LEARNING_RATE not in self._ranges:
+            rate = min(self._rates, key=lambda listed: abs(math.log(listed) - math.log(rate)))
+        proposed = {key: _propose(trial, key, self._ranges[key]) for key in self._keys_of(cell)}
+        return replace(
+            cell,
+            learning_rate=rate,
+            weighting=_with_options(cell.weighting, proposed, WEIGHTINGS),
+            optimizer=_with_options(cell.optimizer, proposed, OPTIMIZERS),
+        )
+
+    def _optimizer_parameter(self, weighting: str) -> tuple[str, tuple[str, ...]]:
+        """Return the parameter's name and choices; a weighting with choices of its own has a name of its own."""
+        shared = max(self._optimizers.values(), key=lambda choices: (len(choices), choices))
+        own = self._optimizers[weighting]
+        return ("optimizer" if own == shared else f"optimizer of {weighting}"), own
+
+    def _rate_distribution(self) -> FloatDistribution:
+        chosen = self._ranges.get(LEARNING_RATE)
+        if isinstance(chosen, Range):
+            return FloatDistribution(chosen.low, chosen.high, log=True)
+        return FloatDistribution(self._rates[0], self._rates[-1], log=True)
+
+    def _keys_of(self, cell: Cell) -> list[str]:
+        """Return the ranged options of a cell's weighting and optimizer."""
+        names = (cell.weighting.name, cell.optimizer.name)
+        return [key for key in self._ranges if key != LEARNING_RATE and key.rpartition(".")[0] in names]
+
+    def _ranged_options(self, cell: Cell) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key in self._keys_of(cell):
+            name, _, option = key.rpartition(".")
+            values[key] = (cell.weighting if cell.weighting.name == name else cell.optimizer).options[option]
+        return values
+
+    def _plain_rate(self, cell: Cell) -> float:
+        return 0.0 if LEARNING_RATE in self._ranges else cell.learning_rate
+
+    def _frame(self, cell: Cell) -> str:
+        """Return what names a cell but for its learning rate and its ranged options."""
+        identity = {name: value for name, value in cell.identity.items() if name != LEARNING_RATE}
+        for kind in ("weighting", "optimizer"):
+            fixed = self._without_ranged(identity[kind]["name"], identity[kind]["options"])
+            identity[kind] = {"name": identity[kind]["name"], "options": fixed}
+        return content_hash(identity)
+
+    def _without_ranged(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {option: value for option, value in options.items() if f"{name}.{option}" not in self._ranges}
+
+    def _relabel(self, cell: Cell) -> Cell:
+        def label(registry: Registry[Any], choice: Choice, listed: str) -> str:
+            fixed = self._without_ranged(choice.name, choice.options)
+            return listed if fixed == choice.options else registry.label(Choice(name=choice.name, options=fixed))
+
+        return replace(
+            cell,
+            weighting_label=label(WEIGHTINGS, cell.weighting, cell.weighting_label),
+            optimizer_label=label(OPTIMIZERS, cell.optimizer, cell.optimizer_label),
+        )
+
+    def _check(self, cells: Sequence[Cell]) -> None:
+        names: dict[str, tuple[Registry[Any], Choice]] = {
+            cell.weighting.name: (WEIGHTINGS, cell.weighting) for cell in cells
+        }
+        names |= {cell.optimizer.name: (OPTIMIZERS, cell.optimizer) for cell in cells}
+        for key, chosen in self._ranges.items():
+            ends = (chosen.low, chosen.high) if isinstance(chosen, Range) else chosen
+            if key == LEARNING_RATE:
+                if not isinstance(chosen, Range) or chosen.low <= 0:
+                    raise UserError(
+                        "`space.learning_rate` must be {low: ..., high: ...} with positive ends; single rates stand in `learning_rates`."
+                    )
+                continue
+            name, _, option = key.rpartition(".")
+            if name not in names:
+                known = [*names, LEARNING_RATE]
+                raise UserError(
+                    f"`space.{key}` names neither a weighting nor an optimizer of the sweep{nearest(name, known)} "
+                    f"Allowed: {LEARNING_RATE}, or an option of {', '.join(names)} (such as `cagrad.c`)."
+                )
+            registry, choice = names[name]
+            for value in ends:
+                try:
+                    registry.resolve(Choice(name=name, options={**choice.options, option: value}))
+                except UserError as error:
+                    raise UserError(f"`space.{key}`: {error}") from error
+
+
+def _with_options(choice: Choice, proposed: Mapping[str, Any], registry: Registry[Any]) -> Choice:
+    own = {
+        option: value
+        for key, value in proposed.items()
+        for name, _, option in [key.rpartition(".")]
+        if name == choice.name
+    }
+    resolved: Choice = registry.resolve(Choice(name=choice.name, options={**choice.options, **own})) if own else choice
+    return resolved
+
+
+def _distribution(chosen: Range | Sequence[CategoricalChoiceType]) -> BaseDistribution:
+    if not isinstance(chosen, Range):
+        return CategoricalDistribution(tuple(chosen))
+    if isinstance(chosen.low, int) and isinstance(chosen.high, int):
+        return IntDistribution(chosen.low, chosen.high, log=chosen.log)
+    return FloatDistribution(chosen.low, chosen.high, log=chosen.log)
+
+
+def _propose(trial: optuna.Trial, key: str, chosen: Range | Sequence[CategoricalChoiceType]) -> Any:
+    if not isinstance(chosen, Range):
+        return trial.suggest_categorical(key, tuple(chosen))
+    if isinstance(chosen.low, int) and isinstance(chosen.high, int):
+        return trial.suggest_int(key, chosen.low, chosen.high, log=chosen.log)
+    return trial.suggest_float(key, chosen.low, chosen.high, log=chosen.log)
+
+
+def _allows(chosen: Range | Sequence[Any], value: Any) -> bool:
+    return chosen.low <= value <= chosen.high if isinstance(chosen, Range) else value in chosen
+
+
+Suggest = Callable[[], Cell | None]
+"""Gives a cell that was never suggested before, or None when the space has no more."""
