@@ -21,6 +21,7 @@ from mlflow.utils.rest_utils import http_request
 
 from pipeline.errors import UserError
 from pipeline.tracking.entries import dataset_of, end_tags, params_of
+from pipeline.tracking.machine import watch_machine
 from pipeline.tracking.store import create_database, resolve_uri, shown_uri
 from pipeline.tracking.views import saved_views
 from pipeline.trials import EpochRecord, FinishedTrial, Outcome, Trial
@@ -162,6 +163,10 @@ class Tracker:
             self._client.log_artifact(summary.info.run_id, str(path))
         self._client.set_terminated(summary.info.run_id)
 
+    def watch_machine(self) -> Callable[[], None]:
+        """Record system metrics if the environment asks for them, see `machine`; return how to end that."""
+        return watch_machine(self._client, self._uri, self._experiment)
+
     def read_metrics(self, keys: Iterable[str]) -> Iterator[tuple[str, int, str, float]]:
         """Yield (trial_key, epoch, metric name, value) of the named trials, every row once.
 
@@ -243,6 +248,8 @@ class Tracker:
             "suite": trial.cell.suite,
             "role": trial.cell.role,
             "reference": self._reference,
+            "mlflow.source.name": "mtlsweep",  # fills the UI's default column "Source"
+            "mlflow.source.type": "LOCAL",
         }
         created = self._client.create_run(self._experiment, int(started_at * 1000), tags, trial.name)
         run = _Run(created.info.run_id, "RUNNING", self._reference)

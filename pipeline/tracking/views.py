@@ -21,6 +21,8 @@ SWEEP, BASELINES = "sweep", "baselines"
 
 _METHOD = ("weighting", "optimizer", "lr", "seed")
 _MOST_METRICS = 12  # columns; more are no table any more, and a tag holds 5000 characters
+_RUN_NAME, _DATASET = "attributes.`Run Name`", "attributes.`Dataset`"
+_NAME_WIDTH = 230  # in pixels: the longest names people give methods
 _SECTION = "Overview"  # sorts before the sections `test/...`, `train/...` and `val/...` that the UI makes itself
 
 
@@ -37,7 +39,7 @@ def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
         "Sweep: best first",
         "tags.`role` = 'mtl'",
         ("metrics.`val/delta_m`", True),
-        ["attributes.`Dataset`", *_named("params", _METHOD), "tags.`outcome`", *_named("metrics", delta + test)],
+        [*_named("params", _METHOD), *_named("metrics", delta + test), "tags.`outcome`", _DATASET],
         created,
         _charts(test),
     )
@@ -45,12 +47,7 @@ def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
         "Single-task baselines",
         "tags.`role` = 'stl'",
         ("params.`tasks`", True),
-        [
-            "attributes.`Dataset`",
-            *_named("params", ("tasks", *_METHOD[1:])),
-            "tags.`outcome`",
-            *_named("metrics", test),
-        ],
+        [*_named("params", ("tasks", *_METHOD[1:])), *_named("metrics", test), "tags.`outcome`", _DATASET],
         created,
     )
     return {f"{VIEW_TAG}{SWEEP}": sweep, f"{VIEW_TAG}{BASELINES}": baselines}
@@ -59,6 +56,11 @@ def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
 def _named(kind: str, names: Sequence[str]) -> list[str]:
     """Return the UI's names of columns, such as params.`lr`."""
     return [f"{kind}.`{name}`" for name in names[:_MOST_METRICS]]
+
+
+def _width(column: str) -> int:
+    """Return the width in pixels at which a column's name can be read."""
+    return 260 if column == _DATASET else max(70, 8 * len(column.split("`")[1]) + 24)
 
 
 def _view(
@@ -74,8 +76,8 @@ def _view(
         "orderByKey": order[0],
         "orderByAsc": order[1],
         "selectedColumns": columns,
-        "columnOrder": [],
-        "columnWidths": {},
+        "columnOrder": [_RUN_NAME, *columns],
+        "columnWidths": {_RUN_NAME: _NAME_WIDTH} | {column: _width(column) for column in columns},
         "runsHiddenMode": "FIRST_20_RUNS",
     }
     if charts:

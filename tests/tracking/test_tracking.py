@@ -247,6 +247,23 @@ def test_twenty_thousand_runs_are_read_without_truncation(
     assert (len(keys), len(rows)) == (count, count * 2 * 4)
 
 
+def test_system_metrics_are_a_run_of_their_own_when_asked_for(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Tracker(uri, "digits").watch_machine()()
+    assert runs_of(uri) == []
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    killed, tracker = Tracker(uri, "digits"), Tracker(uri, "digits")
+    killed.watch_machine()  # whose driver dies
+    end = tracker.watch_machine()
+    time.sleep(1.0)
+    end()
+    end_of = {run.info.status: run for run in runs_of(uri)}
+    assert set(end_of) == {"KILLED", "FINISHED"}
+    assert end_of["FINISHED"].info.run_name.startswith("system ")
+    assert "system/cpu_utilization_percentage" in end_of["FINISHED"].data.metrics
+    assert tracker.outcomes() == {}
+
+
 def test_the_summary_run_is_one(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table.csv").write_text("a,b")
@@ -313,8 +330,8 @@ def test_views_of_the_sweep_and_the_baselines_are_saved_with_links_to_them(
         True,
     )
     assert [name.split("`")[1] for name in state["selectedColumns"]] == [
-        *("Dataset", "weighting", "optimizer", "lr", "seed", "outcome", "val/delta_m", "test/delta_m"),
-        *("test/left/accuracy", "test/right/accuracy"),
+        *("weighting", "optimizer", "lr", "seed", "val/delta_m", "test/delta_m"),
+        *("test/left/accuracy", "test/right/accuracy", "outcome", "Dataset"),
     ]
 
 
