@@ -12,6 +12,8 @@ LINE_HEIGHT = 12
 MARGIN = 4
 ACROSS = 1200
 VOID = 255
+DARKEST = 50
+"""Grey of a depth close to 0, so that it is not taken for an invalid one."""
 
 # Colours that stay apart side by side (Kelly's list), class 0 first.
 _PALETTE = (
@@ -72,7 +74,7 @@ def _image(image: np.ndarray) -> np.ndarray:
 
 
 def _dense(target: np.ndarray) -> np.ndarray:
-    """Colour classes by palette (void black), normals as (n + 1) / 2, and depth from dark to light."""
+    """Colour classes by palette, normals as (n + 1) / 2, depth from dark grey to white; void and invalid are black."""
     if target.dtype == np.uint8:
         colours = np.zeros((256, 3), np.uint8)
         for index, colour in enumerate(_PALETTE):
@@ -83,7 +85,7 @@ def _dense(target: np.ndarray) -> np.ndarray:
     if values.ndim == 3:
         shown: np.ndarray = ((values + 1) * 127.5).astype(np.uint8)
         return np.where(np.abs(values).sum(axis=0) > 0, shown, np.uint8(0))
-    grey = (values / max(float(values.max()), 1e-9) * 255).astype(np.uint8)
+    grey = (DARKEST + values / max(float(values.max()), 1e-9) * (255 - DARKEST)).astype(np.uint8) * (values > 0)
     return np.repeat(grey[None], 3, axis=0)
 
 
