@@ -8,7 +8,7 @@ from pipeline import paths
 from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.reporting.report import write_report
-from pipeline.reporting.sections import OWN_STUDIES, read_sections
+from pipeline.reporting.studies import own_sections
 from pipeline.reporting.suite_report import read_suite
 from pipeline.sweep.summary import record_summary
 
@@ -18,7 +18,7 @@ def main() -> int:
     try:
         params = load_params()
         suites = [read_suite(name, paths.results(name)) for name in params.active]
-        page = write_report(suites, paths.REPORT.parent, read_sections(paths.RESULTS, OWN_STUDIES))
+        page = write_report(suites, paths.REPORT.parent, own_sections(paths.RESULTS))
         for name in params.active:
             if trouble := record_summary(params, name, paths.REPORT.parent):
                 print(f"report: {trouble}", file=sys.stderr)

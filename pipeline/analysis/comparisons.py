@@ -119,17 +119,18 @@ def pareto_probability(selected: pd.DataFrame, objectives: Sequence[Objective]) 
     return table
 
 
-def learning_rate_sensitivity(cells: pd.DataFrame, tolerance: float = 5.0) -> pd.DataFrame:
+def learning_rate_sensitivity(cells: pd.DataFrame, trials: pd.DataFrame, tolerance: float = 5.0) -> pd.DataFrame:
     """Return per method how far its learning rate may stray from the best before Delta_m is `tolerance` points worse.
 
     Args:
         cells: eligible cells (weighting, optimizer, lr, mean validation Delta_m as `mean`).
+        trials: all trials, however they ended: a rate at which they diverged has been tried, too.
         tolerance: in percentage points of Delta_m.
 
     Returns:
-        best_lr, low_lr and high_lr (ends of the unbroken range of tried rates within tolerance),
-        `decades` (its width), `tried` (eligible rates) and `open_end` ("low", "high", "both" or "":
-        where the range runs into the end of what was tried, so that it may be wider).
+        best_lr, low_lr and high_lr (ends of the unbroken range of eligible rates within tolerance),
+        `decades` (its width), `tried` (rates) and `open_end` ("low", "high", "both" or "": where the
+        range runs into the end of what was tried, so that it may be wider).
     """
     rows = []
     for (weighting, optimizer), method in cells.groupby(["weighting", "optimizer"], observed=True):
@@ -141,11 +142,13 @@ def learning_rate_sensitivity(cells: pd.DataFrame, tolerance: float = 5.0) -> pd
             low -= 1
         while high < len(rates) - 1 and within[high + 1]:
             high += 1
+        own = (trials["weighting"] == weighting) & (trials["optimizer"] == optimizer)
+        tried = trials.loc[own, "lr"]
         open_end = {(True, True): "both", (True, False): "low", (False, True): "high"}.get(
-            (low == 0, high == len(rates) - 1), ""
+            (rates[low] == tried.min(), rates[high] == tried.max()), ""
         )
         row = {"weighting": weighting, "optimizer": optimizer, "best_lr": rates[best], "low_lr": rates[low]}
         rows.append(row | {"high_lr": rates[high], "decades": float(np.log10(rates[high] / rates[low])),
-                           "tried": len(rates), "open_end": open_end})  # fmt: skip
+                           "tried": tried.nunique(), "open_end": open_end})  # fmt: skip
     columns = ["weighting", "optimizer", "best_lr", "low_lr", "high_lr", "decades", "tried", "open_end"]
     return pd.DataFrame(rows, columns=columns)

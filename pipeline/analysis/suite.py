@@ -92,7 +92,9 @@ def analyse_suite(
         trials=_trial_table(pd.concat([single_task, multi_task], ignore_index=True), objectives),
         selected=selected,
         baselines=baselines.table,
-        sensitivity=comparisons.learning_rate_sensitivity(eligible_cells(multi_task, METHOD, "val_delta_m")),
+        sensitivity=comparisons.learning_rate_sensitivity(
+            eligible_cells(multi_task, METHOD, "val_delta_m"), multi_task
+        ),
         curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
         objectives=objectives,
     )

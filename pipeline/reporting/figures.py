@@ -14,6 +14,7 @@ from pipeline.analysis.objectives import tasks_of
 from pipeline.analysis.suite import SuiteAnalysis
 from pipeline.reporting.figure import Figure, optimizer_colour
 from pipeline.reporting.style import optimizer_order
+from pipeline.reporting.table import time_unit
 
 _PANEL_HEIGHT, _SINGLE_HEIGHT = 190, 340
 _BETTER_UP = "Delta_m % (up is better)"
@@ -40,9 +41,7 @@ def slope(analysis: SuiteAnalysis) -> Figure | None:
     lines = base.mark_line(strokeWidth=2).encode(detail="weighting:N", order=alt.Order("order:Q"))
     lines = lines.transform_calculate(order=f"indexof({optimizers!r}, datum.optimizer)")
     points = (
-        base.mark_point(filled=True, size=70)
-        .encode(shape=alt.Shape("weighting:N", title="weighting"))
-        .add_params(highlight)
+        base.mark_point(filled=True, size=70).encode(shape=alt.Shape("weighting:N", legend=None)).add_params(highlight)
     )
     chart = (zero + lines + points).properties(height=_SINGLE_HEIGHT)
     caption = "Test Delta_m of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
@@ -65,7 +64,7 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
     x = alt.X(
         "lr:Q",
         title="learning rate",
-        scale=alt.Scale(type="log", padding=6),
+        scale=alt.Scale(type="log", nice=False, padding=12),
         axis=alt.Axis(format="~g", tickCount=4, grid=False),
     )
     panels = []
@@ -81,9 +80,7 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
         )
         panels.append((band + line).properties(height=_PANEL_HEIGHT))
     caption = "Validation Delta_m against the learning rate: mean over seeds, band from best to worst seed; rates at which all diverged are absent."
-    if data["mean"].max() > limit:
-        caption += f" Lines leave the panel where Delta_m exceeds {limit:.0f} %."
-    return Figure("learning_rates", caption, tuple(panels), tuple(optimizers))
+    return Figure("learning_rates", caption + _leaving(data["mean"], limit), tuple(panels), tuple(optimizers))
 
 
 def differences(analysis: SuiteAnalysis) -> Figure | None:
@@ -136,7 +133,7 @@ def learning_curves(analysis: SuiteAnalysis) -> Figure | None:
     caption = (
         "Validation Delta_m over epochs at the selected learning rate: mean over seeds, band of one standard deviation."
     )
-    return Figure("learning_curves", caption, tuple(panels), tuple(optimizers))
+    return Figure("learning_curves", caption + _leaving(data["mean"], limit), tuple(panels), tuple(optimizers))
 
 
 def weights(analysis: SuiteAnalysis) -> Figure | None:
@@ -180,16 +177,17 @@ def hypervolume_against_compute(analysis: SuiteAnalysis, costs: pd.DataFrame | N
     if len(timed) < 2:
         return None
     growth = hypervolume_growth(timed, analysis.objectives)
+    unit, seconds = time_unit(timed["seconds"].sum())
     spent = timed.assign(
-        hours=timed.groupby("optimizer")["seconds"].cumsum() / 3600, runs=timed.groupby("optimizer").cumcount() + 1
+        compute=timed.groupby("optimizer")["seconds"].cumsum() / seconds, runs=timed.groupby("optimizer").cumcount() + 1
     )
-    data = growth.merge(spent[["optimizer", "runs", "hours"]], on=["optimizer", "runs"])
+    data = growth.merge(spent[["optimizer", "runs", "compute"]], on=["optimizer", "runs"])
     optimizers = optimizer_order(data["optimizer"])
     chart = alt.Chart(data).mark_line(interpolate="step-after", point={"size": 25, "filled": True}).encode(
-        x=alt.X("hours:Q", title="hours of trials finished", axis=alt.Axis(grid=False)),
+        x=alt.X("compute:Q", title=f"{unit} of trials finished", axis=alt.Axis(grid=False)),
         y=alt.Y("hypervolume:Q", title="hypervolume (share of the box)"),
         color=optimizer_colour(optimizers),
-        tooltip=["optimizer", "runs", alt.Tooltip("hours:Q", format=".3g"), alt.Tooltip("hypervolume:Q", format=".4f")],
+        tooltip=["optimizer", "runs", alt.Tooltip("compute:Q", format=".3g", title=unit), alt.Tooltip("hypervolume:Q", format=".4f")],
     )  # fmt: skip
     caption = "Hypervolume of each optimizer's finished runs against the compute they took, in the order in which they finished."
     return Figure("hypervolume_compute", caption, (chart.properties(height=_SINGLE_HEIGHT),))
@@ -216,6 +214,11 @@ def _upper_fence(values: pd.Series) -> float:
     finite = values[np.isfinite(values)]
     first, third = finite.quantile([0.25, 0.75])
     return float(min(finite.max(), third + 1.5 * (third - first)))
+
+
+def _leaving(means: pd.Series, limit: float) -> str:
+    """Say where lines end although their values go on."""
+    return f" Lines leave the panel where Delta_m exceeds {limit:.0f} %." if means.max() > limit else ""
 
 
 def _two_digits(*fields: str) -> list[alt.Tooltip]:

@@ -1,6 +1,6 @@
-"""Sections that other studies add to the page (gradients, robustness, toy, loss scaling): they describe, this room shows.
+"""Sections of the page that a study of one's own adds by leaving files: it describes, this room shows.
 
-A study that has run leaves a directory with `section.json`:
+Such a study leaves a directory with `section.json`:
 
     {"title": "...", "sentences": ["..."],
      "tables": [{"name": "...", "caption": "...", "file": "x.csv"}],
@@ -24,9 +24,6 @@ from pipeline.errors import UserError
 from pipeline.reporting.figure import Figure
 from pipeline.reporting.table import Table, from_frame
 
-SUITE_STUDIES = ("gradients", "robustness")
-OWN_STUDIES = ("toy", "loss_scaling")
-
 
 @dataclass(frozen=True)
 class Section:
@@ -39,14 +36,13 @@ class Section:
     figures: tuple[Figure, ...]
 
 
-def read_sections(directory: Path, studies: tuple[str, ...]) -> tuple[Section, ...]:
-    """Read the sections of the `studies` that have run under `directory`.
+def read_sections(directory: Path) -> tuple[Section, ...]:
+    """Read the sections that `*/section.json` under `directory` describe, by name.
 
     Raises:
         UserError: a section is there but damaged, or names a file that is not.
     """
-    present = [study for study in studies if (directory / study / "section.json").exists()]
-    return tuple(_read_section(directory / study, study) for study in present)
+    return tuple(_read_section(path.parent, path.parent.name) for path in sorted(directory.glob("*/section.json")))
 
 
 def _read_section(directory: Path, name: str) -> Section:

@@ -153,7 +153,7 @@ def _edges(analysis: SuiteAnalysis) -> Iterator[str]:
                 | (rows["best_lr"] == rows["high_lr"]) & rows["open_end"].isin(["high", "both"])]  # fmt: skip
     if len(edge):
         yield (
-            f"For {len(edge)} of {len(rows)} methods the best learning rate is the lowest or highest that finished, "
+            f"For {len(edge)} of {len(rows)} methods the best learning rate is the lowest or highest that was tried, "
             "so a better one may lie beyond: extend sweep.learning_rates in params.yaml."
         )
 

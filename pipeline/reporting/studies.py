@@ -1,4 +1,4 @@
-"""The four studies as sections of the page: their tables read from where the stages left them."""
+"""Studies as sections of the page: the four of the project from their tables, others as they describe themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.analysis.tables import read_table
 from pipeline.errors import UserError
-from pipeline.reporting.sections import Section
+from pipeline.reporting.sections import Section, read_sections
 from pipeline.reporting.studies_gradients import gradients_section
 from pipeline.reporting.studies_loss_scaling import loss_scaling_section
 from pipeline.reporting.studies_robustness import robustness_section
@@ -19,21 +19,21 @@ from pipeline.reporting.studies_toy import toy_section
 
 
 def suite_sections(directory: Path) -> tuple[Section, ...]:
-    """Return what `gradients` and `robustness` found of the suite under `directory`, as far as they have run.
+    """Return what `gradients`, `robustness` and studies of one's own found of the suite under `directory`, as far as they have run.
 
     Raises:
         UserError: a file is missing beside others of its study, or damaged.
     """
-    return _present(directory, {"gradients": _gradients, "robustness": _robustness})
+    return _present(directory, {"gradients": _gradients, "robustness": _robustness}) + read_sections(directory)
 
 
 def own_sections(directory: Path) -> tuple[Section, ...]:
-    """Return what `toy` and `loss_scaling` found, as far as they have run under `directory`.
+    """Return what `toy`, `loss_scaling` and studies of one's own found, as far as they have run under `directory`.
 
     Raises:
         UserError: as `suite_sections`.
     """
-    return _present(directory, {"toy": _toy, "loss_scaling": _loss_scaling})
+    return _present(directory, {"toy": _toy, "loss_scaling": _loss_scaling}) + read_sections(directory)
 
 
 def _present(directory: Path, readers: dict[str, Callable[[Path], Section | None]]) -> tuple[Section, ...]:

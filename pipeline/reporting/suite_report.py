@@ -17,7 +17,8 @@ from pipeline.analysis.tables import read_table
 from pipeline.errors import UserError
 from pipeline.reporting import figures, front_figures, tables
 from pipeline.reporting.figure import Figure
-from pipeline.reporting.sections import SUITE_STUDIES, Section, read_sections
+from pipeline.reporting.sections import Section
+from pipeline.reporting.studies import suite_sections
 from pipeline.reporting.table import Table
 
 
@@ -96,5 +97,5 @@ def read_suite(name: str, directory: Path) -> SuiteReport:
         provenance=provenance,
         costs=read_table(costs, ["trial_key", "seconds", "started"]) if costs.exists() else None,
         importance=read_table(importance) if importance.exists() else None,
-        sections=read_sections(directory, SUITE_STUDIES),
+        sections=suite_sections(directory),
     )

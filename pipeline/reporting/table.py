@@ -113,6 +113,11 @@ def digits_of(values: pd.Series) -> int:
     return 4 if pd.isna(largest) or largest < 1 else max(0, 3 - math.floor(math.log10(largest)))
 
 
+def time_unit(seconds: float) -> tuple[str, float]:
+    """Return the unit in which a span of time reads best, and its seconds."""
+    return ("hours", 3600.0) if seconds >= 2 * 3600 else ("minutes", 60.0)
+
+
 def p_value(p: float) -> str:
     """Word a p value."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -12,15 +12,27 @@ from pipeline.analysis.paper import paper_pareto_counts, paper_results
 from pipeline.analysis.results import OUTCOME_NAMES
 from pipeline.analysis.suite import SuiteAnalysis
 from pipeline.reporting.style import optimizer_order
-from pipeline.reporting.table import Cell, Column, Table, digits_of, means, names, numbers, p_value, with_spread
+from pipeline.reporting.table import (
+    Cell,
+    Column,
+    Table,
+    digits_of,
+    means,
+    names,
+    numbers,
+    p_value,
+    time_unit,
+    with_spread,
+)
 
 
 def results_table(analysis: SuiteAnalysis) -> Table:
     """Return a row per method, best validation Delta_m first."""
     results = analysis.results
-    columns = [*names(results, "weighting", "optimizer"), numbers(results, "lr", "learning rate", "~")]
+    columns = names(results, "weighting", "optimizer")
+    columns.append(means(results, "test_delta_m", "Delta_m %", False, 2))  # so far left that a phone shows it
+    columns.append(numbers(results, "lr", "learning rate", "~"))
     columns.append(numbers(results.astype({"seeds": float}), "seeds", "seeds", ".0f"))
-    columns.append(means(results, "test_delta_m", "Delta_m %", False, 2))
     for task in tasks_of(counted(analysis.objectives)):
         columns.append(means(results, f"test_delta_m_{task}", f"Delta_m {task} %", False, 2))
     for objective in analysis.objectives:
@@ -204,16 +216,18 @@ def compute_table(analysis: SuiteAnalysis, costs: pd.DataFrame) -> Table:
         costs[["trial_key", "seconds"]], on="trial_key"
     )
     table = timed.groupby(["role", "weighting", "optimizer"], as_index=False).agg(
-        trials=("seconds", "size"), hours=("seconds", lambda s: s.sum() / 3600), median_seconds=("seconds", "median")
+        trials=("seconds", "size"), seconds=("seconds", "sum"), median_seconds=("seconds", "median")
     )
+    unit, length = time_unit(table["seconds"].sum())
+    table["spent"] = table["seconds"] / length
     columns = (
         *names(table, "role", "weighting", "optimizer"),
         numbers(table, "trials", "trials", ".0f"),
-        numbers(table, "hours", "hours", ".3g"),
+        numbers(table, "spent", unit, ".2f"),
         numbers(table, "median_seconds", "median seconds a trial", ".3g"),
     )
-    caption = f"Compute spent: {table['hours'].sum():.3g} hours of trials in {int(table['trials'].sum())} trials."
-    return Table("compute", caption, columns, table)
+    caption = f"Compute spent: {table['spent'].sum():.1f} {unit} of trials in {int(table['trials'].sum())} trials."
+    return Table("compute", caption, columns, table.drop(columns="spent"))
 
 
 def repeat_table(analysis: SuiteAnalysis) -> Table:

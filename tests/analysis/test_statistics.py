@@ -103,9 +103,16 @@ def test_sensitivity_is_the_unbroken_range_around_the_best() -> None:
     cells = pd.DataFrame(
         {"weighting": "ew", "optimizer": "adam", "lr": [1.0, 0.1, 0.01, 0.001], "mean": [4.0, 20.0, 3.0, 0.0]}
     )
-    row = learning_rate_sensitivity(cells, tolerance=5.0).iloc[0]
+    row = learning_rate_sensitivity(cells, cells, tolerance=5.0).iloc[0]
     assert (row["best_lr"], row["low_lr"], row["high_lr"]) == (0.001, 0.001, 0.01)
-    assert row["decades"] == pytest.approx(1.0) and row["open_end"] == "low"
+    assert row["decades"] == pytest.approx(1.0) and row["open_end"] == "low" and row["tried"] == 4
+
+
+def test_a_rate_at_which_trials_diverged_closes_the_range() -> None:
+    cells = pd.DataFrame({"weighting": "ew", "optimizer": "adam", "lr": [0.01, 0.001], "mean": [3.0, 4.0]})
+    assert learning_rate_sensitivity(cells, cells)["open_end"].item() == "both"
+    diverged = pd.DataFrame({"weighting": "ew", "optimizer": "adam", "lr": [0.1]})
+    assert learning_rate_sensitivity(cells, pd.concat([cells, diverged]))["open_end"].item() == "low"
 
 
 def analysis_of(seeds: int, generator_seed: int = 0, **truth: object) -> SuiteAnalysis:

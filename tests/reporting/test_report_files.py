@@ -201,10 +201,10 @@ def write_section(directory: Path) -> None:
     (directory / "section.json").write_text(json.dumps(content))
 
 
-def test_other_studies_get_their_section_when_they_ran(tmp_path: Path, report: SuiteReport) -> None:
-    assert read_sections(tmp_path, ("toy", "loss_scaling")) == ()
+def test_studies_of_ones_own_get_their_section_when_they_ran(tmp_path: Path, report: SuiteReport) -> None:
+    assert read_sections(tmp_path) == ()
     write_section(tmp_path / "toy")
-    sections = read_sections(tmp_path, ("toy", "loss_scaling"))
+    sections = read_sections(tmp_path)
     text = render_page([replace(report, sections=sections)], sections)
     assert text.count("Adam with EW needs 22 iterations.") == 2
     assert 'id="toy-loss-0"' in text and 'id="multidigits-lenet-toy-loss-0"' in text
@@ -219,7 +219,7 @@ def test_a_broken_section_is_named(tmp_path: Path, victim: str, message: str) ->
     else:
         (tmp_path / "toy" / victim).unlink()
     with pytest.raises(UserError, match=message):
-        read_sections(tmp_path, ("toy",))
+        read_sections(tmp_path)
 
 
 PAPER = Path(__file__).parents[2] / "pipeline" / "analysis" / "paper_tables" / "cityscapes_segnet.csv"

@@ -61,7 +61,7 @@ def test_one_seed_has_no_uncertainty_and_says_so() -> None:
 def test_diverged_trials_and_ends_of_the_tried_range_are_mentioned() -> None:
     text = answer_of(simulated())
     assert "14 of 126 trials diverged: sgd 14 of 42." in text
-    assert "methods the best learning rate is the lowest or highest that finished" in text
+    assert "methods the best learning rate is the lowest or highest that was tried" in text
 
 
 def test_nothing_finished_is_an_answer_too() -> None:

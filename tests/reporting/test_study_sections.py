@@ -306,6 +306,9 @@ def test_what_has_run_is_read_and_what_has_not_is_not_shown(tmp_path):
     write_table(tmp_path / "gradients" / "effects.parquet", effects)
     (tmp_path / "gradients" / "about.json").write_text(json.dumps(ABOUT))
     assert [section.name for section in suite_sections(tmp_path)] == ["gradients", "robustness"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "section.json").write_text('{"title": "Mine", "sentences": [], "tables": [], "figures": []}')
+    assert [section.name for section in suite_sections(tmp_path)] == ["gradients", "robustness", "mine"]
     (tmp_path / "gradients" / "about.json").write_text("{")
     with pytest.raises(UserError, match=r"about.json` is damaged"):
         suite_sections(tmp_path)
