@@ -90,7 +90,7 @@ def _method_sentences(about: Sequence[Mapping[str, Any]], costs: Mapping[str, Ma
     one = about[0]
     norms = "BatchNorm uses its running statistics meanwhile" if one["batch_norm"] else "the network has no BatchNorm"
     yield (
-        f"Measured at every {one['every']}. iteration on {one['samples']} random samples and {one['tasks']} tasks, on {one['parameters']} of "
+        f"Measured once in {one['every']} iterations on {one['samples']} random samples and {one['tasks']} tasks, on {one['parameters']} of "
         f"{one['shared_parameters']} shared parameters (those that every task reaches); dropout is off and {norms}. "
         "Pairs of one iteration are not independent, so effect sizes are given and no test."
     )

@@ -26,11 +26,17 @@ def loss_scaling_section(curves: pd.DataFrame, verdicts: pd.DataFrame) -> Sectio
         curves: weighting, optimizer, backbone, losses, epoch, quantity, part, value.
         verdicts: a row per weighting, optimizer, state of the backbone and part.
     """
+    meaning = (
+        "solid as they are, dashed with scaled losses; where a method is invariant the two coincide. A row per method"
+    )
     figures = [
-        _curves(curves, "free", QUANTITIES, "curves_free", "Backbone free"),
-        _curves(curves, "frozen", QUANTITIES, "curves_frozen", "Backbone frozen"),
-        _curves(curves, "free", ("scaled loss",), "scaled_losses", "Scaled losses, backbone free"),
-    ]
+        _curves(curves, "free", QUANTITIES, "curves_free", f"Backbone free: {meaning}"),
+        _curves(curves, "frozen", QUANTITIES, "curves_frozen", f"Backbone frozen: {meaning}"),
+        _curves(
+            curves, "free", ("scaled loss",), "scaled_losses",
+            "What is trained on, backbone free: solid the losses as they are, dashed the losses times their scales. A panel per method",
+        ),
+    ]  # fmt: skip
     sentences = tuple(loss_scaling_sentences(verdicts))
     return Section("loss_scaling", "Loss scaling", sentences, (verdicts_table(verdicts),), tuple(figures))
 
@@ -51,9 +57,9 @@ def loss_scaling_sentences(verdicts: pd.DataFrame) -> Iterator[str]:
 def _state_sentence(state: str, rows: pd.DataFrame) -> str:
     largest = rows["largest"].max()
     if rows["invariant"].all():
-        return f"with a {state} backbone every update is invariant (largest relative difference {largest:.1e})"
+        return f"with a {state} backbone, every update is invariant (largest relative difference {largest:.1e})"
     moved = rows[~rows["invariant"]]
-    words = f"with a {state} backbone {_listed(moved['part'])} {'feels' if len(moved) == 1 else 'feel'} the scale"
+    words = f"with a {state} backbone, {_listed(moved['part'])} {'feels' if len(moved) == 1 else 'feel'} the scale"
     kept = moved[moved["first_invariant"]]["part"]
     first = f", {_listed(kept)} not yet at the first step" if len(kept) else ""
     return f"{words}{first} (relative difference up to {largest:.2g})"
@@ -85,18 +91,14 @@ def verdicts_table(verdicts: pd.DataFrame) -> Table:
     return Table("verdicts", caption, columns, verdicts)
 
 
-def _curves(curves: pd.DataFrame, state: str, quantities: tuple[str, ...], name: str, title: str) -> Figure:
+def _curves(curves: pd.DataFrame, state: str, quantities: tuple[str, ...], name: str, what: str) -> Figure:
     data = curves[(curves["backbone"] == state) & (curves["value"] > 0)]
     parts = list(dict.fromkeys(curves["part"]))
     panels = []
     for (weighting, optimizer), own in data.groupby(METHOD, sort=False):
         for quantity in quantities:
             panels.append(_panel(own[own["quantity"] == quantity], quantity, f"{weighting}, {optimizer}", parts))
-    caption = (
-        f"{title}: solid as they are, dashed with scaled losses; where a method is invariant the two coincide. A row per method; "
-        "colour is the part of the network."
-    )
-    return Figure(name, caption, tuple(panels), tuple(parts))
+    return Figure(name, f"{what}; colour is the part of the network.", tuple(panels), tuple(parts))
 
 
 def _panel(rows: pd.DataFrame, quantity: str, title: str, parts: list[str]) -> alt.Chart:

@@ -122,8 +122,8 @@ def loss_scaling_tables():
 def test_loss_scaling_says_what_feels_the_scale_and_when():
     section = loss_scaling_section(*loss_scaling_tables())
     assert section.sentences == (
-        "ew with adam: with a free backbone backbone and head near feel the scale, head near not yet at the first step (relative difference "
-        "up to 2); with a frozen backbone every update is invariant (largest relative difference 2.0e-06).",
+        "ew with adam: with a free backbone, backbone and head near feel the scale, head near not yet at the first step (relative difference "
+        "up to 2); with a frozen backbone, every update is invariant (largest relative difference 2.0e-06).",
     )
     assert [len(figure.panels) for figure in section.figures] == [3, 3, 1]
     assert {row[-1].text for row in section.tables[0].rows} == {"invariant", "no"}
