@@ -1,13 +1,14 @@
 """Where the analysis of a suite lies on disk: `results/<suite>/`.
 
 In: `{baselines,sweep}/{curves,outcomes}.parquet` and `sweep/metrics.json`. Out: `trials.parquet`,
-`analysis/<table>.parquet`, `summary.json` (`dvc metrics`) and `plots/*.csv` (`dvc plots`).
+`analysis/<table>.parquet`, `summary.json`, `headline.json` (`dvc metrics`) and `plots/*.csv` (`dvc plots`).
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,10 @@ def write_analysis(directory: Path, analysis: SuiteAnalysis) -> None:
         write_table(directory / "analysis" / f"{name}.parquet", getattr(analysis, name))
     objectives = [asdict(objective) for objective in analysis.objectives]
     write_atomically(directory / "analysis" / "metrics.json", canonical_json(objectives) + b"\n")
-    summary = json.dumps(summarise(analysis), indent=2, sort_keys=True, allow_nan=False)
-    write_atomically(directory / "summary.json", summary.encode() + b"\n")
+    summary = summarise(analysis)
+    for name, content in (("summary", summary), ("headline", headline(summary))):
+        text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+        write_atomically(directory / f"{name}.json", text.encode() + b"\n")
     for name, plot in plot_data(analysis).items():
         write_atomically(directory / "plots" / f"{name}.csv", plot.to_csv(index=False, lineterminator="\n").encode())
 
@@ -81,6 +84,24 @@ def summarise(analysis: SuiteAnalysis) -> dict[str, Any]:
     }
     finite: dict[str, Any] = _only_finite(summary)
     return finite
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `dvc metrics` shows: of a summary so much as fits into a line of a terminal."""
+    best, pareto = summary["best"], summary["pareto"]
+    return {
+        "best": {"method": f"{best['weighting']} {best['optimizer']}"} | _picked(best, "lr", "delta_m") if best else {},
+        **{
+            optimizer: _picked(summary["best_by_optimizer"].get(optimizer, {}), "delta_m")
+            | _picked(counts, "pareto_full")
+            for optimizer, counts in pareto.items()
+        },
+        "trials": _picked(summary["outcomes"], "done", "diverged", "failed"),
+    }
+
+
+def _picked(entries: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: entries[name] for name in names if name in entries}
 
 
 def _described(method: pd.Series) -> dict[str, Any]:
