@@ -33,7 +33,11 @@ def record_summary(params: Params, suite: str, report: Path) -> str | None:
         raise UserError(f"`{summary}` is missing; run `dvc repro` to make it.")
     numbers = json.loads(summary.read_bytes())
     data = open_prepared(paths.prepared(suite))
-    artifacts = [path for kind in ("figures", "tables") for path in sorted((report / kind / suite).glob("*.*"))]
+    artifacts = [
+        (path, str(kind / path.parent.relative_to(report / kind / suite)))
+        for kind in (Path("figures"), Path("tables"))
+        for path in sorted((report / kind / suite).rglob("*.*"))
+    ]
     tags = {"data_fingerprint": data.fingerprint, "dataset": params.suite(suite).data.dataset.name}
     sha = read_provenance()["git_sha"]
     try:

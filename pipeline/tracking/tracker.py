@@ -140,13 +140,17 @@ class Tracker:
             self._delete(key)
 
     def log_summary(
-        self, metrics: Mapping[str, float], artifacts: Iterable[Path], tags: Mapping[str, str], fingerprint: str
+        self,
+        metrics: Mapping[str, float],
+        artifacts: Iterable[tuple[Path, str]],
+        tags: Mapping[str, str],
+        fingerprint: str,
     ) -> None:
         """Write the suite's one `summary` run, in place of an earlier one.
 
         Args:
             metrics: numbers people compare.
-            artifacts: files of figures and tables.
+            artifacts: files of figures and tables, each with its folder in the run.
             tags: provenance.
             fingerprint: of the suite's data.
         """
@@ -159,8 +163,8 @@ class Tracker:
         self._client.log_inputs(summary.info.run_id, [dataset_of(self._suite, fingerprint)])
         now = summary.info.start_time
         self._client.log_batch(summary.info.run_id, [Metric(name, value, now, 0) for name, value in metrics.items()])
-        for path in artifacts:
-            self._client.log_artifact(summary.info.run_id, str(path))
+        for path, folder in artifacts:
+            self._client.log_artifact(summary.info.run_id, str(path), folder)
         self._client.set_terminated(summary.info.run_id)
 
     def watch_machine(self) -> Callable[[], None]:

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -87,18 +87,40 @@ def attained(goal: NDArray[np.float64], points: NDArray[np.float64], seeds: NDAr
 
 
 GRID = st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0])
+UGLY = st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, np.inf, -np.inf, np.nan])
 
 
-@given(arrays(float, st.tuples(st.integers(1, 12), st.just(2)), elements=GRID), st.data())
+@given(arrays(float, st.tuples(st.integers(1, 12), st.just(2)), elements=UGLY), st.data())
 def test_surfaces_bound_what_one_half_and_all_seeds_attain(points: NDArray[np.float64], data: st.DataObject) -> None:
+    """With ties, duplicates and infinities; a seed without a run that can be compared is no attempt."""
     seeds = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(points), max_size=len(points))))
-    count = len(np.unique(seeds))
+    count = len(np.unique(seeds[~np.isnan(points).any(axis=1)]))
+    assume(count > 0)
     needed = {"any seed": 1, "half of the seeds": int(np.ceil(count / 2)), "every seed": count}
     surfaces = fronts.attainment(points, seeds)
     for level, least in needed.items():
         for goal in ((x, y) for x in np.arange(-0.5, 5.0, 0.5) for y in np.arange(-0.5, 5.0, 0.5)):
             below = bool((surfaces[level] <= goal).all(axis=1).any())
             assert below == (attained(np.array(goal), points, seeds) >= least)
+
+
+@given(arrays(float, (9, 10), elements=UGLY), st.lists(st.booleans(), min_size=10, max_size=10))
+def test_ten_objectives_have_a_surface_per_pair_of_the_first_four_tasks(
+    points: NDArray[np.float64], directions: list[bool]
+) -> None:
+    objectives = [Objective(f"t{k}", "m", higher_is_better=better) for k, better in enumerate(directions)]
+    runs = pd.DataFrame(points, columns=[f"test_{objective.name}" for objective in objectives])
+    runs = runs.assign(optimizer="adam", weighting="ew", seed=[0, 1, 2] * 3)
+    table = fronts.attainment_surfaces(runs, objectives)
+    for x, y in combinations(objectives[:4], 2):
+        signs = np.array([-1.0 if objective.higher_is_better else 1.0 for objective in (x, y)])
+        pair = runs[[f"test_{x.name}", f"test_{y.name}"]].to_numpy() * signs
+        seeds = runs["seed"].to_numpy()[~np.isnan(pair).any(axis=1)]
+        own = table[(table["x"] == x.name) & (table["y"] == y.name) & (table["level"] == "any seed")]
+        surface = own[["x_value", "y_value"]].to_numpy() * signs
+        for goal in np.random.default_rng(0).choice([-0.5, 0.5, 2.0, 3.5, 4.5], size=(6, 2)):
+            expected = attained(goal, pair[~np.isnan(pair).any(axis=1)], seeds) >= 1
+            assert bool((surface <= goal).all(axis=1).any()) == expected
 
 
 def test_attainment_leaves_out_runs_with_a_nan_and_takes_infinities() -> None:

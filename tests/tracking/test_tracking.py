@@ -268,10 +268,12 @@ def test_the_summary_run_is_one(uri: str, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "table.csv").write_text("a,b")
     tracker = Tracker(uri, "digits")
     for value in (1.0, 2.0):
-        tracker.log_summary({"best/delta_m": value}, [tmp_path / "table.csv"], {"git_sha": "abc"}, "f" * 64)
+        tracker.log_summary({"best/delta_m": value}, [(tmp_path / "table.csv", "tables")], {"git_sha": "abc"}, "f" * 64)
     (run,) = runs_of(uri)
     assert (run.data.tags["kind"], run.data.metrics["best/delta_m"]) == ("summary", 2.0)
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == ["f" * 16]
+    client = MlflowClient(tracking_uri=uri)
+    assert [entry.path for entry in client.list_artifacts(run.info.run_id, "tables")] == ["tables/table.csv"]
 
 
 def test_the_data_of_a_run_is_its_input_with_name_fingerprint_and_rows(
