@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import paths
+from pipeline.analysis.store import read_analysis
 from pipeline.data import open_prepared
 from pipeline.errors import UserError
 from pipeline.params import Params
+from pipeline.reporting.sentences import answer
 from pipeline.sweep.provenance import read_provenance
 from pipeline.tracking import Tracker, TrackingOutage
 
@@ -38,7 +40,11 @@ def record_summary(params: Params, suite: str, report: Path) -> str | None:
         for kind in (Path("figures"), Path("tables"))
         for path in sorted((report / kind / suite).rglob("*.*"))
     ]
-    tags = {"data_fingerprint": data.fingerprint, "dataset": params.suite(suite).data.dataset.name}
+    tags = {
+        "data_fingerprint": data.fingerprint,
+        "dataset": params.suite(suite).data.dataset.name,
+        "mlflow.note.content": "\n".join(f"- {sentence}" for sentence in answer(read_analysis(paths.results(suite)))),
+    }
     sha = read_provenance()["git_sha"]
     try:
         tracker = Tracker(params.resources.tracking_uri, suite)
