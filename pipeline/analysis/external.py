@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.analysis.cuts import no_cuts
 from pipeline.analysis.delta_m import delta_m
 from pipeline.analysis.objectives import Objective
 from pipeline.analysis.selection import METHOD
@@ -62,6 +63,7 @@ def analyse_runs(runs: pd.DataFrame, higher: Sequence[str], baseline: str, sourc
             columns=["weighting", "optimizer", "best_lr", "low_lr", "high_lr", "decades", "tried", "open_end"]
         ),
         curves=pd.DataFrame(columns=["weighting", "optimizer", "epoch", "quantity", "task", "mean", "std"]),
+        cuts=no_cuts(),
         objectives=objectives,
     )
     return replace(analysis, results=analysis.results.sort_values(["test_delta_m_mean", *METHOD], ignore_index=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.analysis import comparisons, fronts, pareto
+from pipeline.analysis.cuts import describe_cuts
 from pipeline.analysis.delta_m import delta_m_columns
 from pipeline.analysis.learning import learning_curves
 from pipeline.analysis.objectives import Objective
@@ -37,6 +38,7 @@ class SuiteAnalysis:
         optimizer_counts, weighting_counts: Pareto counts.
         noise_counts: Pareto counts that forgive differences within seed noise.
         outcomes: how many trials of each method and learning rate ended how.
+        cuts: how each learning rate that a race cut looked when it was cut.
         comparisons: paired tests between methods. rankings: agreement between optimizers.
         pareto_probability: bootstrap probability of each method to be Pareto-optimal.
         sensitivity: how far each method's learning rate may stray.
@@ -54,6 +56,7 @@ class SuiteAnalysis:
     weighting_counts: pd.DataFrame
     noise_counts: pd.DataFrame
     outcomes: pd.DataFrame
+    cuts: pd.DataFrame
     comparisons: pd.DataFrame
     rankings: pd.DataFrame
     pareto_probability: pd.DataFrame
@@ -96,6 +99,7 @@ def analyse_suite(
             eligible_cells(multi_task, METHOD, "val_delta_m"), multi_task
         ),
         curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
+        cuts=describe_cuts(sweep_curves, multi_task, selected, baselines, objectives),
         objectives=objectives,
     )
 
@@ -106,6 +110,7 @@ def conclude(
     baselines: pd.DataFrame,
     sensitivity: pd.DataFrame,
     curves: pd.DataFrame,
+    cuts: pd.DataFrame,
     objectives: Sequence[Objective],
 ) -> SuiteAnalysis:
     """Draw every conclusion that needs no more than trials at their chosen epochs and the cells selected among them.
@@ -113,7 +118,7 @@ def conclude(
     Args:
         trials: a row per trial with identity, `test_<objective>` and `test_delta_m*`.
         selected: weighting, optimizer, lr, cell_key, seeds and `mean` (validation Delta_m) of the selected cells.
-        baselines, sensitivity, curves: passed through.
+        baselines, sensitivity, curves, cuts: passed through.
         objectives: every metric of every task.
     """
     objectives = tuple(objectives)
@@ -134,6 +139,7 @@ def conclude(
         weighting_counts=pareto.count_by_weighting(members),
         noise_counts=fronts.count_beyond_noise(finished, fronts.seed_noise(chosen, objectives), objectives),
         outcomes=count_outcomes(multi_task),
+        cuts=cuts,
         comparisons=comparisons.compare_methods(rivals),
         rankings=comparisons.compare_rankings(rivals),
         pareto_probability=comparisons.pareto_probability(rivals, objectives),

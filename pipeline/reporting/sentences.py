@@ -23,6 +23,7 @@ def answer(analysis: SuiteAnalysis) -> list[str]:
         *_tested_methods(analysis),
         *_rankings(analysis),
         *_lost_trials(analysis),
+        *_cuts(analysis),
         *_edges(analysis),
     ]
 
@@ -144,6 +145,23 @@ def _lost_trials(analysis: SuiteAnalysis) -> Iterator[str]:
         if len(lost):
             shares = ", ".join(f"{name} {int(row[outcome])} of {int(row.sum())}" for name, row in lost.iterrows())
             yield f"{int(lost[outcome].sum())} of {total} trials {outcome}: {shares}."
+
+
+def _cuts(analysis: SuiteAnalysis) -> Iterator[str]:
+    """Say what a race risked."""
+    cuts = analysis.cuts
+    if cuts.empty:
+        return
+    risky = cuts[cuts["may_have_won"]]
+    sentence = f"{_times(len(cuts), 'learning rate')} {'was' if len(cuts) == 1 else 'were'} cut before the last epoch"
+    if risky.empty:
+        yield f"{sentence}; none of them was catching up fast enough to win."
+        return
+    by_optimizer = ", ".join(f"{name} {count}" for name, count in risky["optimizer"].value_counts(sort=False).items())
+    yield (
+        f"{sentence}; {len(risky)} of them ({by_optimizer}) might have won at the pace of their last epoch, so for their methods "
+        "the selected learning rate is less sure (table of cuts; strategy grid trains them to the end)."
+    )
 
 
 def _edges(analysis: SuiteAnalysis) -> Iterator[str]:

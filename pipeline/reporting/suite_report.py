@@ -72,6 +72,7 @@ class SuiteReport:
             tables.methods_table(self.analysis),
             tables.baselines_table(self.analysis),
             tables.outcomes_table(self.analysis),
+            tables.cuts_table(self.analysis),
             None if self.costs is None else tables.compute_table(self.analysis, self.costs),
         ]
         return [table for table in worded if table is not None]

@@ -210,6 +210,28 @@ def _lost_rates(outcomes: pd.DataFrame) -> str:
     return ", ".join(words)
 
 
+def cuts_table(analysis: SuiteAnalysis) -> Table | None:
+    """Return how each cut learning rate looked when it was cut, the closest first; None when nothing was cut."""
+    cuts = analysis.cuts.sort_values("behind", ignore_index=True)
+    if cuts.empty:
+        return None
+    risky = tuple(Cell("yes" if risk else "no", sort=float(not risk)) for risk in cuts["may_have_won"])
+    columns = (
+        *names(cuts, "weighting", "optimizer"),
+        numbers(cuts, "lr", "learning rate", "~"),
+        numbers(cuts, "cut_at", "cut after epoch", ".0f"),
+        numbers(cuts, "val_delta_m", "Δm then", ".1f"),
+        numbers(cuts, "behind", "behind the selected rate then", ".1f"),
+        numbers(cuts, "last_gain", "gain of its last epoch", ".1f"),
+        Column("may have won", risky, numeric=False),
+    )
+    caption = (
+        "Learning rates that were cut before their last epoch, as validation showed them then (Δm in percent points). May have won: at the "
+        "pace of its last epoch the rate would have made up for its distance in the epochs that were left."
+    )
+    return Table("cuts", caption, columns, cuts)
+
+
 def compute_table(analysis: SuiteAnalysis, costs: pd.DataFrame) -> Table:
     """Return the compute spent per method, baselines included."""
     timed = analysis.trials[["trial_key", "role", "weighting", "optimizer", "outcome"]].merge(

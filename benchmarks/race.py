@@ -1,0 +1,223 @@
+"""What a race of learning rates saves, and what it risks: replayed on the curves of a whole grid.
+
+    python benchmarks/race.py --suite multidigits-lenet --directory build/race
+
+Trains the full grid of ten learning rates and three seeds once (four weightings x three optimizers;
+a second start goes on where the first stopped), then lets the race choose from the very same curves,
+with each seed in turn running it, and compares its choices with the grid's. Nothing is trained for the
+replay, so any schedule can be tried in seconds: `--race '{"rungs": {"0.125": 4, "1.0": 1}}'`.
+
+A race agrees about a method when it selects the grid's learning rate, or one whose validation Delta_m,
+in the grid's own three-seed figures, is within one seed deviation of the grid's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import moocore
+import numpy as np
+import pandas as pd
+import yaml
+
+from pipeline import paths
+from pipeline.data import prepare
+from pipeline.params import parse_params
+from pipeline.registry import Choice
+from pipeline.sweep.context import StageContext, open_stage
+from pipeline.sweep.reference import Reference
+from pipeline.sweep.runner import run_stage
+from pipeline.sweep.strategies import STRATEGIES
+from pipeline.sweep.strategies.base import epochs_seen
+from pipeline.trials import Cell, FinishedTrial, Outcome, Trial
+
+PROJECT = Path(__file__).parents[1]
+RATES = [0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001, 0.00005, 0.00001]
+WEIGHTINGS = ["ew", "uw_o", "pcgrad", "imtl_g"]
+OPTIMIZERS = ["adam", "sgd", "signsgd"]
+SEEDS = [0, 1, 2]
+
+Curves = Mapping[str, FinishedTrial]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One trial at its epoch of lowest validation Delta_m, in percent."""
+
+    validation: float
+    test: float
+    test_metrics: tuple[float, ...]
+
+
+def params_of(suite: str, weightings: Sequence[str], rates: Sequence[float], epochs: int | None) -> dict[str, object]:
+    raw = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    section = raw["suites"][suite]
+    section["baselines"]["seeds"] = SEEDS
+    section["sweep"] = {
+        "strategy": "grid",
+        "weightings": list(weightings),
+        "optimizers": OPTIMIZERS,
+        "learning_rates": list(rates),
+        "seeds": SEEDS,
+    }
+    if epochs is not None:
+        section["training"]["epochs"] = epochs
+    return {**raw, "active": [suite], "suites": {suite: section}}
+
+
+def train_grid(raw: dict[str, object], suite: str) -> StageContext:
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    params = parse_params(raw)
+    if not paths.prepared(suite).exists():
+        prepare(params.suite(suite).data.dataset, paths.prepared(suite))
+    for stage in ("baselines", "sweep"):
+        run_stage(params, suite, stage)  # type: ignore[arg-type]
+    return open_stage(params, suite, "sweep")
+
+
+def race(context: StageContext, options: Mapping[str, object], first: int, grid: Curves) -> tuple[Curves, int, float]:
+    """Let the race choose from the grid's curves, `first` running it; return what it saw, its epochs and its seconds."""
+    seeds = [first, *(seed for seed in SEEDS if seed != first)]
+    choice = STRATEGIES.resolve(Choice(name="race", options=options))
+    strategy = STRATEGIES.create(choice, context.plan.cells, seeds, context.reference, {})
+    known: dict[str, FinishedTrial] = {}
+    epochs, seconds = 0, 0.0
+    while (assignment := strategy.next(lambda: None)) is not None:
+        whole = grid[assignment.trial.key]
+        curve = whole.result.curve[: assignment.until]
+        unfinished = whole.result.outcome is Outcome.DONE and assignment.until < assignment.trial.cell.training.epochs
+        outcome = Outcome.PRUNED if unfinished else whole.result.outcome
+        begun = epochs_seen(assignment.trial, known)
+        epochs += len(curve) - begun
+        seconds += sum(record.seconds for record in curve[begun:])
+        seen = replace(whole, result=replace(whole.result, outcome=outcome, curve=curve))
+        known[assignment.trial.key] = seen
+        strategy.take(seen)
+    return known, epochs, seconds
+
+
+def measure(trial: FinishedTrial, reference: Reference) -> Measured | None:
+    epochs = [record.metrics for record in trial.result.curve]
+    best = reference.best_epoch(epochs) if trial.result.outcome is Outcome.DONE else None
+    if best is None:
+        return None
+    chosen = epochs[int(str(best.name))]
+    metrics = tuple(
+        (-1 if o.higher_is_better else 1) * chosen[f"test/{o.task}/{o.metric}"]
+        for o in reference.objectives
+        if o.in_delta_m
+    )
+    return Measured(float(best["delta_m"]), float(reference.compare([chosen], "test")["delta_m"].iloc[0]), metrics)
+
+
+def select(cells: Sequence[Cell], known: Curves, measured: Mapping[str, Measured | None]) -> dict[str, Cell]:
+    """Return, per method, the cell with the lowest mean validation Delta_m of those done with every seed."""
+    best: dict[str, tuple[float, Cell]] = {}
+    for cell in cells:
+        trials = [Trial(cell, seed).key for seed in SEEDS]
+        if all(key in known and known[key].result.outcome is Outcome.DONE and measured[key] for key in trials):
+            mean = float(np.mean([measured[key].validation for key in trials]))  # type: ignore[union-attr]
+            best[cell.method] = min(best.get(cell.method, (np.inf, cell)), (mean, cell), key=lambda pair: pair[0])
+    return {method: cell for method, (_, cell) in best.items()}
+
+
+def front(selected: Mapping[str, Cell], measured: Mapping[str, Measured | None]) -> set[str]:
+    """Return the keys of the non-dominated trials among the selected cells' replicates."""
+    keys = [Trial(cell, seed).key for cell in selected.values() for seed in SEEDS]
+    points = np.array([measured[key].test_metrics for key in keys])  # type: ignore[union-attr]
+    return {key for key, kept in zip(keys, moocore.is_nondominated(points), strict=True) if kept}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return mean and bootstrap 95 % interval of the mean."""
+    sample = np.asarray(values)
+    means = np.random.default_rng(0).choice(sample, (10_000, len(sample))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(sample.mean()), float(low), float(high)
+
+
+def compare(context: StageContext, options: Mapping[str, object], grid: Curves) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row per race and method, and one row per race."""
+    cells, reference = context.plan.cells, context.reference
+    measured = {key: measure(one, reference) for key, one in grid.items()}
+    of_grid = select(cells, grid, measured)
+    figures = lambda cell: [measured[Trial(cell, seed).key] for seed in SEEDS]  # noqa: E731
+    all_epochs = sum(len(one.result.curve) for one in grid.values())
+    all_seconds = sum(record.seconds for one in grid.values() for record in one.result.curve)
+    rows, races = [], []
+    for first in SEEDS:
+        known, epochs, seconds = race(context, options, first, grid)
+        of_race = select(cells, known, measured)
+        for method, cell in of_grid.items():
+            ours = of_race.get(method)
+            validation = [one.validation for one in figures(cell)]
+            lost = np.inf if ours is None else np.mean([one.validation for one in figures(ours)]) - np.mean(validation)
+            test = (
+                np.nan
+                if ours is None
+                else np.mean([one.test for one in figures(ours)]) - np.mean([one.test for one in figures(cell)])
+            )
+            rows.append(
+                {
+                    "first seed": first,
+                    "weighting": cell.weighting_label,
+                    "optimizer": cell.optimizer_label,
+                    "grid lr": cell.learning_rate,
+                    "race lr": None if ours is None else ours.learning_rate,
+                    "lost": lost,
+                    "seed deviation": np.std(validation, ddof=1),
+                    "test difference": test,
+                    "same": ours == cell,
+                    "agrees": ours == cell or lost <= np.std(validation, ddof=1),
+                }
+            )
+        fronts = front(of_grid, measured), front(of_race, measured)
+        races.append(
+            {
+                "first seed": first,
+                "share of epochs": epochs / all_epochs,
+                "share of seconds": seconds / all_seconds,
+                "overlap of fronts": len(fronts[0] & fronts[1]) / len(fronts[0] | fronts[1]),
+            }
+        )
+    return pd.DataFrame(rows), pd.DataFrame(races)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="multidigits-lenet")
+    parser.add_argument("--directory", type=Path, default=Path("build/race"))
+    parser.add_argument("--race", type=json.loads, default={}, help="options of the race, as JSON")
+    parser.add_argument("--weightings", nargs="+", default=WEIGHTINGS)
+    parser.add_argument("--rates", nargs="+", type=float, default=RATES)
+    parser.add_argument("--epochs", type=int, help="instead of the suite's")
+    arguments = parser.parse_args()
+    directory = arguments.directory / arguments.suite
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chdir(directory)
+    raw = params_of(arguments.suite, arguments.weightings, arguments.rates, arguments.epochs)
+    context = train_grid(raw, arguments.suite)
+    grid = {one.trial.key: one for one in context.plan.read_finished()}
+    rows, races = compare(context, arguments.race, grid)
+    print(rows.round(2).to_string(index=False))
+    print()
+    print(races.round(3).to_string(index=False))
+    print()
+    for optimizer, group in [*rows.groupby("optimizer"), ("all", rows)]:
+        mean, low, high = interval(group["test difference"].dropna().tolist())
+        print(
+            f"{optimizer}: agrees about {group['agrees'].sum()} of {len(group)} (same rate {group['same'].sum()}); "
+            f"test Delta_m {mean:+.2f} [{low:+.2f}, {high:+.2f}] against the grid's"
+        )
+    print(
+        f"share of the grid's epochs {races['share of epochs'].mean():.1%}, of its seconds {races['share of seconds'].mean():.1%}"
+    )
+
+
+if __name__ == "__main__":
+    main()
