@@ -11,6 +11,7 @@ import pytest
 from pipeline.analysis.external import analyse_runs, read_runs
 from pipeline.analysis.paper import HIGHER_IS_BETTER, PAPER_SUITES, paper_pareto_counts, paper_results
 from pipeline.errors import UserError
+from pipeline.params import load_params
 
 RUNS = pd.DataFrame(
     {
@@ -33,6 +34,12 @@ def test_the_papers_tables_give_the_papers_figures(suite: str) -> None:
     assert len(rows) == 23 and (rows["test_delta_m"] - rows["delta_m"]).abs().max() < 0.15
     assert analysis.results["test_delta_m_mean"].is_monotonic_increasing
     assert set(paper_pareto_counts(suite)["optimizer"]) == {"adam", "sgd"}
+
+
+@pytest.mark.parametrize("suite", ["cityscapes-segnet", "cityscapes-deeplabv3", "nyuv2-segnet", "nyuv2-deeplabv3"])
+def test_the_papers_figures_belong_to_the_suites_of_params_yaml(suite: str) -> None:
+    assert suite in load_params(Path(__file__).parents[2] / "params.yaml").suites
+    assert paper_results(suite) is not None and len(paper_pareto_counts(suite)) == 2
 
 
 def test_replicates_are_averaged_baseline_and_rivals() -> None:
