@@ -42,8 +42,11 @@ def execute(
     resources: Resources,
     data_directory: Path,
     score: Callable[[Mapping[str, float]], float],
-) -> None:
+) -> str | None:
     """Run what the driver's strategy wants until it wants no more, or a stop is asked for; the driver is told everything.
+
+    Returns:
+        Why it was stopped, or None.
 
     Raises:
         UserError: no cluster can be reached, no trial fits on it, or results cannot be written any more.
@@ -91,10 +94,12 @@ def execute(
                     verbose=0,
                 ),
             ).fit()
+            reason = stop.reason_to_start_no_more()
     finally:
         ray.shutdown()
     if driver.trouble is not None:
         raise driver.trouble
+    return reason
 
 
 def _share(

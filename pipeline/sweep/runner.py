@@ -51,6 +51,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         strategy = context.make_strategy(known)
         outcomes = Counter(one.result.outcome for one in finished)
         progress = Progress(f"{suite} {stage}", strategy.total, outcomes=outcomes)
+        stopped_by = None
         if strategy.left():
             with ProgressDisplay(progress, context.progress_path):
                 study = _study(context, strategy, finished)
@@ -58,7 +59,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
                 driver.cut(strategy.cut_now(), known)
                 # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
                 foreseen = not unobserved_examples(context, known) and forecast_stage(context, known, {})
-                execute(driver, params.resources, context.data.directory, context.reference.score)
+                stopped_by = execute(driver, params.resources, context.data.directory, context.reference.score)
                 if study is not None and not strategy.left():
                     study.close()
                 if foreseen and not strategy.left():
@@ -68,7 +69,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
         finished = context.plan.read_finished()
-        _check_complete(context, finished, params.resources.failed_share_limit)
+        _check_complete(context, finished, params.resources.failed_share_limit, stopped_by)
         _write_tables(context, tracker, finished, provenance)
 
 
@@ -111,11 +112,14 @@ def _study(context: StageContext, strategy: Strategy, finished: Iterable[Finishe
     return CellStudy(path, context.plan.space, len(context.plan.seeds), targets, strategy.sampler, finished)
 
 
-def _check_complete(context: StageContext, finished: Sequence[FinishedTrial], failed_share_limit: float) -> None:
+def _check_complete(
+    context: StageContext, finished: Sequence[FinishedTrial], failed_share_limit: float, stopped_by: str | None
+) -> None:
     strategy = context.make_strategy(context.plan.read_known())
     if strategy.left():
         raise UserError(
-            f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished; "
+            f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished"
+            f"{f', since {stopped_by}' if stopped_by else ''}; "
             "run `dvc repro` again to go on, nothing is trained twice."
         )
     failed = [one for one in finished if one.result.outcome is Outcome.FAILED]

@@ -36,7 +36,7 @@ class StrategySearcher(Unsaved, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None to be asked again, or `Searcher.FINISHED`."""
-        may_start = self._stop.may_start()
+        may_start = self._stop.reason_to_start_no_more() is None
         alone = bool(self._again) and may_start
         assignment = self._again.pop() if alone else self._strategy.next(self._suggest_cell) if may_start else None
         if assignment is None:

@@ -36,24 +36,31 @@ class StopRequest:
         self._slots = slots
         self._begun = time.monotonic()
         self._started = 0
-        self._requested = threading.Event()
+        self._asked: str | None = None
         self._left = threading.Event()
         self._previous: dict[int, Any] = {}
         self._parents = [process for process in psutil.Process(os.getpid()).parents() if _is_dvc(process)]
 
-    def requested(self) -> bool:
-        """Whether the sweep shall end, running trials included; those go on from their resume points."""
+    def reason(self) -> str | None:
+        """Return why the sweep shall end, running trials included (those go on from their resume points), or None."""
+        if self._asked is not None:
+            return self._asked
+        if self._in_trouble():
+            return "nothing can be recorded"
         hours = (time.monotonic() - self._begun) / 3600
-        limits = ((self._budget.hours, hours), (self._budget.device_hours, hours * self._slots))
-        return (
-            self._requested.is_set()
-            or self._in_trouble()
-            or any(limit is not None and used >= limit for limit, used in limits)
-        )
+        for name, limit, used in (
+            ("hours", self._budget.hours, hours),
+            ("device_hours", self._budget.device_hours, hours * self._slots),
+        ):
+            if limit is not None and used >= limit:
+                return f"`resources.budget.{name}` ({limit:g}) is used up"
+        return None
 
-    def may_start(self) -> bool:
-        """Whether one more trial may start."""
-        return not self.requested() and (self._budget.trials is None or self._started < self._budget.trials)
+    def reason_to_start_no_more(self) -> str | None:
+        """Return why no further trial may start, or None; what runs may then still end by itself."""
+        if self._budget.trials is not None and self._started >= self._budget.trials:
+            return self.reason() or f"`resources.budget.trials` ({self._budget.trials}) is used up"
+        return self.reason()
 
     def count_start(self) -> None:
         """Take note of a trial that starts."""
@@ -75,12 +82,12 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._requested.set()
+        self._asked = f"it was asked to stop ({signal.Signals(number).name})"
 
     def _watch_parents(self) -> None:
         while not self._left.wait(SECONDS_BETWEEN_LOOKS):
             if not all(parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE for parent in self._parents):
-                self._requested.set()
+                self._asked = "the `dvc` that started it ended"
                 return
 
 
@@ -98,8 +105,8 @@ class TuneStopper(Unsaved, Stopper):
         self._request = request
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return self._request.requested()
+        return self._request.reason() is not None
 
     def stop_all(self) -> bool:
         """Whether the whole sweep shall end."""
-        return self._request.requested()
+        return self._request.reason() is not None
