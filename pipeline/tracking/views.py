@@ -27,13 +27,15 @@ _SECTION = "Overview"  # sorts before the sections `test/...`, `train/...` and `
 
 
 def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
-    """Return tag and content of each view of a suite's experiment.
+    """Return tag and content of each view of a suite's experiment; none for a study that measures something else.
 
     Args:
         metrics: names of the metrics of a multi-task trial, `<split>/<task>/<metric>`.
         created: when the experiment was made, in milliseconds; the menu shows it.
     """
     test = [name for name in sorted(metrics) if name.startswith("test/") and not name.endswith("/loss")]
+    if not test:
+        return {}
     delta = ["val/delta_m", "test/delta_m"]
     sweep = _view(
         "Sweep: best first",

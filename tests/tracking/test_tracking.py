@@ -341,6 +341,10 @@ def test_views_of_forty_tasks_fit_into_a_tag() -> None:
     assert max(map(len, views.saved_views(metrics, 1_700_000_000_000).values())) < 5000
 
 
+def test_an_experiment_without_test_metrics_has_no_such_views() -> None:
+    assert views.saved_views(["fog/left/accuracy", "clean/left/accuracy"], 0) == {}
+
+
 @pytest.mark.parametrize(
     ("written", "sentence"),
     [
