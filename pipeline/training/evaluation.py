@@ -18,6 +18,9 @@ def evaluate(
     """Return `<task>/<metric>` and `<task>/loss` of every task over the whole of `split`.
 
     The loss is the mean over batches weighted by their number of samples.
+
+    Raises:
+        ValueError: an evaluator left out a metric that its task declares.
     """
     network.eval()
     evaluators = {task.name: task.evaluator() for task in tasks}
@@ -31,6 +34,9 @@ def evaluate(
     values: dict[str, float] = {}
     for task, loss_sum in zip(tasks, loss_sums.tolist(), strict=True):
         values[f"{task.name}/loss"] = loss_sum / len(split)
-        for metric, value in evaluators[task.name].compute().items():
-            values[f"{task.name}/{metric}"] = value
+        computed = evaluators[task.name].compute()
+        for metric in task.metrics:
+            if metric.name not in computed:
+                raise ValueError(f"the evaluator of task `{task.name}` gives no `{metric.name}`, which the task declares")
+            values[f"{task.name}/{metric.name}"] = computed[metric.name]
     return values
