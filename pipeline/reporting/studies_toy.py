@@ -170,7 +170,7 @@ def _all_settings(drawn: pd.DataFrame, contours: Image.Image, limit: float) -> F
         .mark_point(opacity=0)
         .encode(
             x=alt.X(
-                "lr:N", title="learning rate", scale=x_scale, axis=alt.Axis(labelAngle=0, domain=False, ticks=False)
+                "lr:N", title="learning rate", scale=x_scale, axis=alt.Axis(labelAngle=-45, domain=False, ticks=False)
             ),
             y=alt.Y(
                 "method:N",

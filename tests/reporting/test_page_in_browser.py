@@ -18,8 +18,11 @@ import pytest
 
 from pipeline.analysis.simulation import Truth, simulate_sweep
 from pipeline.analysis.suite import analyse_suite
+from pipeline.reporting.figures import slope
 from pipeline.reporting.page import render_page
+from pipeline.reporting.sections import Section
 from pipeline.reporting.suite_report import SuiteReport
+from pipeline.reporting.table import from_frame
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -32,6 +35,7 @@ pytestmark = [
     ),
 ]
 
+MANY_ROWS = from_frame("rows", "So many that they fold.", pd.DataFrame({"row": range(40), "value": range(40)}))
 SCREENS = {"desktop": (1280, 900, False), "phone": (390, 844, True)}
 
 
@@ -127,9 +131,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keys = analysis.trials["trial_key"]
         started = pd.Timestamp("2026-01-01") + pd.to_timedelta(range(len(keys)), unit="min")
         costs = pd.DataFrame({"trial_key": keys, "seconds": 30.0, "started": started})
-        suites.append(SuiteReport(name, analysis, {"git_sha": "c0ffee", "data_fingerprint": "f" * 64}, costs))
+        section = Section("mine", "A study", ("It found this.",), (MANY_ROWS,), tuple(filter(None, [slope(analysis)])))
+        provenance = {"git_sha": "c0ffee", "data_fingerprint": "f" * 64}
+        suites.append(SuiteReport(name, analysis, provenance, costs, sections=(section,)))
     path = tmp_path_factory.mktemp("report") / "index.html"
-    path.write_text(render_page(suites))
+    path.write_text(render_page(suites, [section]))
     return path
 
 
