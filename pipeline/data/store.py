@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline.data.columns import Column, PinnedBuffers, decode_together
+from pipeline.data.columns import Column, PinnedBuffers, RecycledMemory, decode_together
 from pipeline.data.dataset import IMAGE, SPLITS
 from pipeline.errors import UserError
 from pipeline.tasks import Task, task_from_definition
@@ -79,8 +79,14 @@ class Split:
         rows = torch.arange(len(self)) if order is None else order
         if self._fits:
             rows = rows.to(device)
+        memory = RecycledMemory()
         for chosen in rows.split(batch_size):
-            decoded = self._from_device(chosen, device) if self._fits else self._from_file(chosen, batch_size, device)
+            if self._fits:
+                decoded = self._from_device(chosen, device)
+            elif device.type == "cuda":
+                decoded = self._through_pinned_memory(chosen, batch_size, device)
+            else:
+                decoded = decode_together(self._columns, chosen, memory)
             yield Batch(inputs=decoded.pop(IMAGE), targets=decoded)
 
     def _from_device(self, chosen: Tensor, device: torch.device) -> dict[str, Tensor]:
@@ -92,9 +98,7 @@ class Split:
         resident = self._resident[device].items()
         return {name: self._columns[name].decode(column.index_select(0, chosen)) for name, column in resident}
 
-    def _from_file(self, chosen: Tensor, batch_size: int, device: torch.device) -> dict[str, Tensor]:
-        if device.type != "cuda":
-            return {name: rows.to(device) for name, rows in decode_together(self._columns, chosen).items()}
+    def _through_pinned_memory(self, chosen: Tensor, batch_size: int, device: torch.device) -> dict[str, Tensor]:
         if (device, batch_size) not in self._pinned:
             self._pinned[device, batch_size] = PinnedBuffers(self._columns, batch_size, device)
         return self._pinned[device, batch_size].send(chosen)

@@ -184,3 +184,15 @@ def test_a_file_of_another_preparation_is_named(prepared: PreparedData, tmp_path
     (tmp_path / "changed" / "val.arrow").replace(prepared.directory / "val.arrow")
     with pytest.raises(UserError, match=r"val\.arrow does not belong"):
         open_prepared(prepared.directory)
+
+
+def test_memory_is_used_again_when_nothing_refers_to_its_batch(prepared: PreparedData) -> None:
+    split = open_prepared(prepared.directory, resident_bytes=0).splits["train"]
+    places = {batch.inputs.data_ptr() for batch in split.batches(None, 50, CPU)}
+    assert len(places) == 2
+    part = None
+    for number, batch in enumerate(split.batches(None, 50, CPU)):
+        if number == 0:
+            part, expected = batch.inputs[3, 0], batch.inputs[3, 0].clone()  # a view, nothing else of its batch
+    assert part is not None
+    assert torch.equal(part, expected)
