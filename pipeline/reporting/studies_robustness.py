@@ -49,8 +49,9 @@ def robustness_sentences(delta_t: pd.DataFrame, by_corruption: pd.DataFrame) -> 
 
 def _method_sentence(about: Mapping[str, Any]) -> str:
     tuning = about["fine_tuning"]
+    epochs = "1 epoch" if tuning["epochs"] == 1 else f"{tuning['epochs']} epochs"
     return (
-        f"Backbones are frozen; heads were trained for {tuning['epochs']} epochs on {tuning['train_samples']} training images under random corruptions, "
+        f"Backbones are frozen; heads were trained for {epochs} on {tuning['train_samples']} training images under random corruptions, "
         f"then measured on {about['test_samples']} test images under {len(about['corruptions'])} corruptions x {len(about['severities'])} severities "
         f"({about['library']} of imagecorruptions-imaug)."
     )
