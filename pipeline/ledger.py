@@ -141,6 +141,14 @@ class Ledger:
         """Keep the weights of the best epoch of `key` (safetensors)."""
         write_atomically(self._path(key, BEST), content)
 
+    def has_best(self, key: str) -> bool:
+        """Whether the weights of the best epoch of `key` are kept."""
+        return self._path(key, BEST).exists()
+
+    def drop_best(self, key: str) -> None:
+        """Drop the weights of the best epoch of `key`; whoever needs them trains it again."""
+        self._path(key, BEST).unlink(missing_ok=True)
+
     def forget(self, key: str) -> None:
         """Drop all that is known of a trial, so that it counts as never run."""
         shutil.rmtree(self.directory / key, ignore_errors=True)

@@ -17,6 +17,7 @@ from pipeline.sweep.reference import Reference
 from pipeline.sweep.strategies import Assignment, Strategy
 from pipeline.sweep.study import CellStudy
 from pipeline.sweep.unsaved import Unsaved
+from pipeline.sweep.weights import WeightsKeeper
 from pipeline.trials import Execution, FinishedTrial, Outcome, Trial, TrialResult
 
 
@@ -30,6 +31,7 @@ class Driver(Unsaved, Callback):
         strategy: decides what is trained further.
         study: the Optuna study, if the stage has one.
         reference: what the live Delta_m compares with.
+        weights: drops checkpoints that are not kept.
         provenance: recorded with every result.
     """
 
@@ -41,6 +43,7 @@ class Driver(Unsaved, Callback):
         strategy: Strategy,
         study: CellStudy | None,
         reference: Reference,
+        weights: WeightsKeeper,
         provenance: Mapping[str, Any],
     ) -> None:
         self.ledger = ledger
@@ -49,6 +52,7 @@ class Driver(Unsaved, Callback):
         self.study = study
         self._recorder = recorder
         self._reference = reference
+        self._weights = weights
         self._provenance = provenance
         self._started_at: dict[str, float] = {}
         self._trials: dict[str, Trial] = {}
@@ -132,6 +136,7 @@ class Driver(Unsaved, Callback):
         except OSError as error:
             self._give_up(error.strerror or str(error))
             return
+        self._weights.take(finished)
         self._recorder.finish(finished)
         self.progress.finish(finished)
         if self.study is not None:

@@ -25,6 +25,7 @@ from pipeline.sweep.reference import Reference
 from pipeline.sweep.strategies import Strategy
 from pipeline.sweep.study import CellStudy
 from pipeline.sweep.targets import Targets
+from pipeline.sweep.weights import WeightsKeeper
 from pipeline.tracking import Tracker
 from pipeline.trials import FinishedTrial, Outcome
 
@@ -55,7 +56,12 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         if strategy.left():
             with ProgressDisplay(progress, context.progress_path):
                 study = _study(context, strategy, finished)
-                driver = Driver(context.ledger, recorder, progress, strategy, study, context.reference, provenance)
+                weights = WeightsKeeper(
+                    context.ledger, params.resources.keep_weights, context.reference.score, finished
+                )
+                driver = Driver(
+                    context.ledger, recorder, progress, strategy, study, context.reference, weights, provenance
+                )
                 driver.cut(strategy.cut_now(), known)
                 # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
                 foreseen = not unobserved_examples(context, known) and forecast_stage(context, known, {})

@@ -1,0 +1,63 @@
+"""Best checkpoints: only those stay that a later stage is likely to need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.ledger import Ledger
+from pipeline.sweep.weights import Policy, WeightsKeeper
+from pipeline.trials import FinishedTrial, Outcome
+
+
+def error(metrics: dict[str, float]) -> float:
+    return -metrics["val/left/accuracy"]  # 0.1 x (epoch + seed) in these curves
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path, "digits")
+
+
+def end(keeper: WeightsKeeper, ledger: Ledger, *trials: FinishedTrial) -> list[bool]:
+    """Let trials end one after another, each with weights; return which weights are left."""
+    for one in trials:
+        ledger.save_best(one.trial.key, b"weights")
+        keeper.take(one)
+    return [ledger.has_best(one.trial.key) for one in trials]
+
+
+def test_of_each_method_and_seed_the_leader_keeps_its_weights(
+    ledger: Ledger, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    keeper = WeightsKeeper(ledger, "leading", error, [])
+    short, longer, worst = (
+        make_finished(epochs=epochs, learning_rate=rate) for epochs, rate in ((2, 0.1), (3, 0.2), (1, 0.3))
+    )
+    of_other_seed = make_finished(seed=1, epochs=1, learning_rate=0.1)
+    of_other_method = make_finished(epochs=1, weighting_label="ew")
+    assert end(keeper, ledger, short, longer, worst, of_other_seed, of_other_method) == [False, True, False, True, True]
+
+
+def test_a_sweep_that_goes_on_knows_who_leads(ledger: Ledger, make_finished: Callable[..., FinishedTrial]) -> None:
+    leader, later = make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)
+    end(WeightsKeeper(ledger, "leading", error, []), ledger, leader)
+    assert end(WeightsKeeper(ledger, "leading", error, [leader]), ledger, later) == [False]
+    assert ledger.has_best(leader.trial.key)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED])
+def test_who_was_not_done_keeps_nothing(
+    ledger: Ledger, make_finished: Callable[..., FinishedTrial], outcome: Outcome
+) -> None:
+    assert end(WeightsKeeper(ledger, "leading", error, []), ledger, make_finished(outcome=outcome)) == [False]
+
+
+@pytest.mark.parametrize(("policy", "left"), [("all", [True, True]), ("none", [False, False])])
+def test_all_or_none(
+    ledger: Ledger, make_finished: Callable[..., FinishedTrial], policy: Policy, left: list[bool]
+) -> None:
+    trials = [make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)]
+    assert end(WeightsKeeper(ledger, policy, error, []), ledger, *trials) == left
