@@ -78,8 +78,8 @@ class RecycledMemory:
     """Memory for batches, used again once nothing refers to the batch that was in it.
 
     Two blocks do: whoever goes through batches holds one while the next is read. An allocator that is left to
-    itself comes to hold four, and hands out pages whose first touch costs time. NumPy asks for huge pages, with
-    which a batch is read in 0.8 of the time.
+    itself comes to hold four, and hands out pages whose first touch costs time; NumPy asks for huge ones, of
+    which there are few to touch.
     """
 
     def __init__(self) -> None:
