@@ -19,7 +19,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import UserError
 from pipeline.ledger import Ledger
@@ -87,8 +87,8 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     """Train one trial (a Tune function trainable).
 
     Reports `{"record"}` after every epoch and `{"result"}` at the end. An exception of the trial's own
-    code is a result too (`failed`), so it never stops the sweep; only the death of this process is left
-    to Tune. That the keeper cannot write is no fault of the trial: `{"unwritable"}` stops the sweep.
+    code is a result too (`failed`), so it never stops the sweep; only the death of this process and
+    trouble with the cluster are left to Tune. That the keeper cannot write is no fault of the trial: `{"unwritable"}` stops the sweep.
     """
     import torch  # the driver imports this module and need not wait for torch
 
@@ -101,10 +101,12 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     try:
         with _time_limit(setup, trial.key):
             result = _run(trial, config["until"], setup)
-    except Exception as error:
+    except RayError as error:
         if isinstance(error, RayTaskError) and isinstance(error.cause, OSError):
             tune.report({"unwritable": error.cause.strerror or str(error.cause)})
             return
+        raise  # the cluster's trouble, not the trial's: Tune starts it again, from its resume point
+    except Exception as error:
         if isinstance(error, torch.AcceleratorError):
             _state.spoilt_by = str(error).splitlines()[0]
         result = TrialResult(Outcome.FAILED, (), _cause(error), traceback.format_exc())

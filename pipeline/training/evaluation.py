@@ -37,6 +37,8 @@ def evaluate(
         computed = evaluators[task.name].compute()
         for metric in task.metrics:
             if metric.name not in computed:
-                raise ValueError(f"the evaluator of task `{task.name}` gives no `{metric.name}`, which the task declares")
+                raise ValueError(
+                    f"the evaluator of task `{task.name}` gives no `{metric.name}`, which the task declares"
+                )
             values[f"{task.name}/{metric.name}"] = computed[metric.name]
     return values

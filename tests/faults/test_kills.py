@@ -1,0 +1,130 @@
+"""SIGKILL of the driver, again and again, in every phase of a sweep: nothing is lost and nothing is trained twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import TRIALS, Sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KILLS_OF_EACH_PHASE = 4
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    """Wait until the condition holds or the process ends."""
+    deadline = time.monotonic() + seconds
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < deadline, "the sweep neither got there nor ended"
+        time.sleep(0.002)
+
+
+def ray_processes(session: int) -> list[psutil.Process]:
+    """Return what of a dead driver's session could still train or write."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = " ".join(process.cmdline())
+            of_session = psutil.os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+            if of_session and any(name in command for name in ("raylet/raylet", "ray::train", "ray::Keeper")):
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def test_twenty_kills_of_the_driver_in_every_phase(baselines: Sweep, undisturbed: bytes, tmp_path: Path) -> None:
+    sweep = baselines.copy(tmp_path / "study")
+    moments = random.Random(20)
+    database = sweep.root / "mlflow.db"
+
+    def a_new_result(before: int) -> Callable[[], bool]:
+        return lambda: len(sweep.results()) > before
+
+    def planning(before: int) -> Callable[[], bool]:
+        return lambda: True
+
+    def creating_the_database(before: int) -> Callable[[], bool]:
+        database.unlink(missing_ok=True)  # a view: it is made again from the ledger
+        return lambda: any(sweep.root.glob(".mlflow.db.*.new"))
+
+    def running(before: int) -> Callable[[], bool]:
+        marks = {path: path.stat().st_mtime_ns for path in sweep.ledger.glob("*/resume.pt")}
+        return lambda: any(path.stat().st_mtime_ns != marks.get(path) for path in _existing(sweep.ledger, "resume.pt"))
+
+    # The longest a kill waits after its phase was seen, in seconds.
+    phases = [
+        (planning, 3.0),
+        (creating_the_database, 4.0),
+        (running, 0.5),
+        (a_new_result, 0.05),  # recording: MLflow is written just after the ledger
+    ]
+    kills = [phase for phase in phases for _ in range(KILLS_OF_EACH_PHASE)]
+    moments.shuffle(kills)
+    seen = sweep.results()
+    for phase, longest in kills:
+        condition = phase(len(seen))
+        with sweep.start("sweep") as driver:
+            wait_for(condition, driver)
+            time.sleep(moments.uniform(0, longest))
+            driver.send_signal(signal.SIGKILL)
+        wait_for_silence(driver.pid)
+        times = sweep.results()
+        assert {key: times[key] for key in seen} == seen, "a finished trial was trained again"
+        seen = times
+    assert sweep.run("sweep").returncode == 0
+    seen = sweep.results()
+    for _ in range(KILLS_OF_EACH_PHASE):  # writing tables, which is all that is left to do
+        for table in sweep.tables.glob("*"):
+            table.unlink()
+        with sweep.start("sweep") as driver:
+            wait_for(lambda: any(sweep.tables.glob("*")), driver)
+            time.sleep(moments.uniform(0, 0.02))
+            driver.send_signal(signal.SIGKILL)
+    assert sweep.finish() == undisturbed
+    assert {key: when for key, when in sweep.results().items() if key in seen} == seen
+    sweep.check_every_trial_once()
+
+
+def test_a_killed_raylet_costs_no_more_than_the_run(baselines: Sweep, undisturbed: bytes, tmp_path: Path) -> None:
+    """Without its raylet a local Ray is gone and Ray ends the stage; no trial is blamed, and the next run goes on."""
+    sweep = baselines.copy(tmp_path / "study")
+    begun = len(sweep.results())
+    with sweep.start("sweep") as driver:
+        wait_for(lambda: len(sweep.results()) >= begun + 2, driver)
+        for process in ray_processes(driver.pid):
+            if "raylet/raylet" in " ".join(process.cmdline()):
+                process.kill()
+        assert driver.wait(timeout=180) != 0
+    wait_for_silence(driver.pid)
+    kept = sweep.results()
+    assert begun + 2 <= len(kept) < begun + TRIALS
+    assert sweep.finish() == undisturbed
+    assert {key: when for key, when in sweep.results().items() if key in kept} == kept
+    sweep.check_every_trial_once()
+
+
+def wait_for_silence(session: int) -> None:
+    deadline = time.monotonic() + 60
+    while ray_processes(session):
+        assert time.monotonic() < deadline, "the sweep outlived its driver"
+        time.sleep(0.1)
+
+
+def _existing(ledger: Path, name: str) -> list[Path]:
+    found = []
+    for path in ledger.glob(f"*/{name}"):
+        try:
+            path.stat()
+        except FileNotFoundError:
+            continue
+        found.append(path)
+    return found
