@@ -60,7 +60,11 @@ class Plan:
 
     def read_known(self) -> dict[str, FinishedTrial]:
         """Return what the ledger knows of the plan: ends, and how far paused trials have got."""
-        return {one.trial.key: one for one in [*self._own(self.ledger.read_paused()), *self.read_finished()]}
+        return {one.trial.key: one for one in [*self.read_paused(), *self.read_finished()]}
+
+    def read_paused(self) -> list[FinishedTrial]:
+        """Return the trials that a strategy stopped for now."""
+        return self._own(self.ledger.read_paused())
 
     def count_half_finished(self) -> int:
         """Return how many trials of the plan have a resume point and no result."""

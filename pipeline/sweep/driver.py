@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ray.tune import Callback
@@ -32,6 +32,7 @@ class Driver(Unsaved, Callback):
         study: the Optuna study, if the stage has one.
         reference: what the live Delta_m compares with.
         weights: drops checkpoints that are not kept.
+        paused: trials that the strategy stopped for now in an earlier run.
         provenance: recorded with every result.
     """
 
@@ -44,6 +45,7 @@ class Driver(Unsaved, Callback):
         study: CellStudy | None,
         reference: Reference,
         weights: WeightsKeeper,
+        paused: Iterable[FinishedTrial],
         provenance: Mapping[str, Any],
     ) -> None:
         self.ledger = ledger
@@ -56,7 +58,7 @@ class Driver(Unsaved, Callback):
         self._provenance = provenance
         self._started_at: dict[str, float] = {}
         self._trials: dict[str, Trial] = {}
-        self._paused: dict[str, FinishedTrial] = {}
+        self._paused = {one.trial.key: one for one in paused}
         self.retry_alone: Callable[[Assignment], None] | None = None
         """Set while a cluster runs: starts a trial again with a device to itself."""
         self.trouble: UserError | None = None
@@ -102,11 +104,11 @@ class Driver(Unsaved, Callback):
             cause, detail = "worker", str((trial.error_file and trial.get_error()) or "the worker process died")
         self._end(ours, TrialResult(Outcome.FAILED, (), cause, detail), "", trial.num_failures - 1)
 
-    def cut(self, trials: Sequence[Trial], known: Mapping[str, FinishedTrial]) -> None:
-        """Record trials that the strategy will not train further, with what is known of each."""
+    def cut(self, trials: Sequence[Trial]) -> None:
+        """Record trials that the strategy will not train further, with what was seen of each, unless that was done before."""
         for trial in trials:
-            seen = self._paused.pop(trial.key, None) or known[trial.key]
-            self._record(seen)
+            if trial.key in self._paused:
+                self._record(self._paused.pop(trial.key))
 
     def _end(self, trial: Trial, result: TrialResult, host: str, failures: int) -> None:
         execution = Execution(
@@ -127,7 +129,7 @@ class Driver(Unsaved, Callback):
                 self._give_up(error.strerror or str(error))
         else:
             self._record(seen)
-        self.cut(self.strategy.take(seen), {})
+        self.cut(self.strategy.take(seen))
 
     def _record(self, finished: FinishedTrial) -> None:
         """Write a trial's end to the ledger first, then to the views."""

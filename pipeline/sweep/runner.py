@@ -59,10 +59,11 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
                 weights = WeightsKeeper(
                     context.ledger, params.resources.keep_weights, context.reference.score, finished
                 )
+                paused = context.plan.read_paused()
                 driver = Driver(
-                    context.ledger, recorder, progress, strategy, study, context.reference, weights, provenance
+                    context.ledger, recorder, progress, strategy, study, context.reference, weights, paused, provenance
                 )
-                driver.cut(strategy.cut_now(), known)
+                driver.cut(strategy.cut_now())
                 # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
                 foreseen = not unobserved_examples(context, known) and forecast_stage(context, known, {})
                 stopped_by = execute(driver, params.resources, context.data.directory, context.reference.score)
