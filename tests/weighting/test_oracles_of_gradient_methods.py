@@ -86,7 +86,6 @@ def test_cagrad_finds_the_minimum_that_a_search_of_the_simplex_finds(tasks, c):
 
 @pytest.mark.parametrize("tasks", TASKS)
 def test_cagrad_is_as_good_as_torchjds(tasks):
-    pytest.importorskip("cvxpy")
     from torchjd.aggregation import CAGradWeighting
 
     for name, rows in bank(tasks):
@@ -230,7 +229,6 @@ def test_upgrad_projects_each_gradient_onto_the_cone_without_conflict(tasks):
 
 @pytest.mark.parametrize("tasks", TASKS)
 def test_upgrad_gives_torchjds_weights_without_its_regularisation(tasks):
-    pytest.importorskip("quadprog")
     from torchjd.aggregation import UPGradWeighting
     from torchjd.linalg import QuadprogProjector
 
