@@ -254,9 +254,7 @@ class Resources(Section):
     tracking_uri: str = "sqlite:///mlflow.db"
     ledger_root: Path = Path("results")
     checkpoint_seconds: float = Field(default=30, ge=0)
-    keep_weights: Literal["leading", "all", "none"] = (
-        "leading"  # of the best epoch; later stages train again what is not kept
-    )
+    keep_weights: Literal["all", "leading", "none"] = "all"  # of the best epoch; what is not kept is trained again
     worker_retries: int = Field(default=3, ge=0)
     trial_hours: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is taken to hang
     budget: Budget = Budget()

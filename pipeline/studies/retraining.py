@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -61,6 +62,17 @@ def retrain(trial: Trial, data: PreparedData, device: torch.device, epochs: int,
             iteration += 1
         updater.end_epoch()
     return network
+
+
+@contextmanager
+def threads_of_a_trial(threads: int) -> Iterator[None]:
+    """Let torch use as many threads as the sweep gave a trial: with another number sums differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def trained_network(chosen: ChosenTrial, data: PreparedData, ledger: Ledger, device: torch.device) -> MultiTaskNetwork:

@@ -43,7 +43,7 @@ from pipeline.studies.corrupted_sets import (
     evenly_spaced,
 )
 from pipeline.studies.corruptions import library_version, resolve_corruptions
-from pipeline.studies.retraining import trained_network
+from pipeline.studies.retraining import threads_of_a_trial, trained_network
 from pipeline.studies.robustness_tables import CLEAN, SCORE_COLUMNS, delta_t, delta_t_by_corruption, gather_scores
 from pipeline.tasks import Task
 from pipeline.tracking import Tracker, TrackingOutage
@@ -93,9 +93,8 @@ def run_robustness(params: Params, suite: str, workers: int | None = None) -> Pa
     ledger.prepare()
     models = choose_models(params, suite, section, data)
     with corrupting_pool(workers or os.cpu_count() or 1) as executor:
-        study = _Study(
-            section, data, ledger, CorruptedSets(data, section.seed, executor), choose_device(params.resources.device)
-        )
+        sets, threads = CorruptedSets(data, section.seed, executor), max(1, int(params.resources.cpus_per_trial))
+        study = _Study(section, data, ledger, sets, choose_device(params.resources.device), threads)
         study.run(models, Ledger(params.resources.ledger_root, suite))
     finished = [ledger.read(model.trial.key) for model in models]
     _track(params.resources.tracking_uri, suite, models, finished)
@@ -143,8 +142,9 @@ class _Study:
     """What all models have in common: rows, sets, and where they are recorded."""
 
     def __init__(
-        self, section: Robustness, data: PreparedData, ledger: Ledger, sets: CorruptedSets, device: str
+        self, section: Robustness, data: PreparedData, ledger: Ledger, sets: CorruptedSets, device: str, threads: int
     ) -> None:
+        self._threads = threads
         self._section, self._data, self._ledger, self._sets = section, data, ledger, sets
         self._device = torch.device(device)
         self._corruptions = resolve_corruptions(section.corruptions)
@@ -178,7 +178,8 @@ class _Study:
         if (self._ledger.directory / key / BEST).exists():
             return True
         self._ledger.start(model.trial)
-        network = trained_network(model.source, self._data, sources, self._device)
+        with threads_of_a_trial(self._threads):
+            network = trained_network(model.source, self._data, sources, self._device)
         specs = [
             corrupted_training_set(
                 self._training_rows, self._corruptions, self._section.severities, self._section.seed, epoch
