@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import TRIALS, Sweep
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 KILLS_OF_EACH_PHASE = 4
 
