@@ -260,6 +260,11 @@ class Resources(Section):
     budget: Budget = Budget()
     failed_share_limit: float = Field(default=0.2, ge=0, le=1)
 
+    @property
+    def threads(self) -> int:
+        """How many threads a trial computes with."""
+        return max(1, int(self.cpus_per_trial))
+
 
 class Params(Section):
     """The whole of `params.yaml`, with the shared defaults already laid under each suite."""

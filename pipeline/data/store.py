@@ -7,7 +7,7 @@ is put on the device once; a larger one is copied batch by batch out of the page
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +129,10 @@ class PreparedData:
                     f"{split_file(directory, name)} does not belong to {directory / SUMMARY} "
                     f"(another fingerprint or number of rows): delete the directory and run `dvc repro`."
                 )
+
+    def tasks_of(self, names: Collection[str]) -> list[Task]:
+        """Return the tasks with these names, in the dataset's order."""
+        return [task for task in self.tasks if task.name in names]
 
 
 def open_prepared(directory: Path, resident_bytes: int = RESIDENT_BYTES) -> PreparedData:

@@ -7,6 +7,7 @@ samples lie apart over the whole training.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from pipeline.studies.cells import ChosenTrial, FinishedSuite
 from pipeline.studies.conflicts import MEASURES, ConflictMeter, Pairs, draw, join, reached_by_all, split_by_sign
 from pipeline.studies.retraining import retrain
 from pipeline.training.seeds import stream
+from pipeline.training.threads import torch_threads
 from pipeline.training.trial import choose_device
 
 EPOCHS, EFFECTS, ABOUT, COSTS = "epochs.parquet", "effects.parquet", "about.json", "costs.json"
@@ -94,7 +96,8 @@ def run_gradients(params: Params, suite: str) -> Path:
         device = torch.device(choose_device(params.resources.device))
         for cell in cells:
             for chosen in finished.replicates(cell, section.seeds, ledger):
-                measured.append((chosen, measure_training(chosen, data, section, device)))
+                with torch_threads(params.resources.threads):
+                    measured.append((chosen, measure_training(chosen, data, section, device)))
     epochs = [one.epochs.assign(**_labels(chosen)) for chosen, one in measured]
     effects = [one.effects.assign(**_labels(chosen)) for chosen, one in measured]
     write_table(directory / EPOCHS, _together(epochs, EPOCH_COLUMNS))
@@ -124,21 +127,22 @@ class _Watcher:
 
     def __init__(self, chosen: ChosenTrial, data: PreparedData, section: Gradients) -> None:
         self._seed, self._section = chosen.trial.seed, section
-        self._tasks = [task for task in data.tasks if task.name in chosen.trial.cell.tasks]
+        self._tasks = data.tasks_of(chosen.trial.cell.tasks)
         if len(self._tasks) < 2:
             raise UserError(f"trial `{chosen.trial.key}` has one task; gradients of tasks can be compared from two on.")
         self._meter: ConflictMeter | None = None
         self._about: dict[str, Any] = {}
         self._current: list[Pairs] = []
-        self._epoch = 0
+        self._epoch, self._iterations = 0, itertools.count()
         self._rows: list[dict[str, Any]] = []
         self._over_training: dict[tuple[str, bool], list[Mapping[str, Tensor]]] = {}
         self._seconds = 0.0
 
-    def __call__(self, network: MultiTaskNetwork, batch: Batch, epoch: int, iteration: int) -> None:
+    def __call__(self, network: MultiTaskNetwork, batch: Batch, epoch: int) -> None:
         if epoch != self._epoch:
             self._close_epoch()
             self._epoch = epoch
+        iteration = next(self._iterations)
         if iteration % self._section.every:
             return
         began = time.perf_counter()

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from safetensors.torch import load as load_safetensors
 
-from pipeline.data import Batch, PreparedData
-from pipeline.data.augmentation import augment
+from pipeline.data import PreparedData
 from pipeline.errors import UserError
 from pipeline.ledger import BEST, Ledger
 from pipeline.networks import MultiTaskNetwork
 from pipeline.studies.cells import ChosenTrial
+from pipeline.training.epoch import Watcher, begin_training, build_network, train_epoch
 from pipeline.training.evaluation import evaluate
-from pipeline.training.seeds import stream, stream_seed
-from pipeline.training.step import build_updater
-from pipeline.training.trial import EpochEnd, build_network, learning_rate_factor, run_trial
+from pipeline.training.trial import EpochEnd, run_trial
 from pipeline.trials import Trial
-
-Watcher = Callable[[MultiTaskNetwork, Batch, int, int], None]
-"""Sees (network, batch, epoch, iteration) before each step; it must leave network and random state as they are."""
 
 TOLERANCE = 1e-3
 """How far, relatively, a metric may lie from the recorded one: other hardware rounds otherwise."""
@@ -34,45 +27,10 @@ def retrain(trial: Trial, data: PreparedData, device: torch.device, epochs: int,
     Raises:
         Diverged: as the trial did.
     """
-    cell, training = trial.cell, trial.cell.training
-    tasks = [task for task in data.tasks if task.name in cell.tasks]
-    network = build_network(trial, data, device)
-    updater = build_updater(
-        network,
-        tasks,
-        cell.weighting,
-        cell.optimizer,
-        cell.learning_rate,
-        generator=stream(trial.seed, "weighting"),
-        precision=training.precision,
-        explosion_factor=training.explosion_factor,
-    )
-    split, iteration = data.splits["train"], 0
+    network, updater = begin_training(trial, data, device)
     for epoch in range(1, epochs + 1):
-        torch.manual_seed(stream_seed(trial.seed, "forward", epoch))
-        updater.set_learning_rate(learning_rate_factor(training.schedule, epoch, training.epochs))
-        order = torch.randperm(len(split), generator=stream(trial.seed, "order", epoch))
-        augmentation = stream(trial.seed, "augmentation", epoch)
-        network.train()
-        for batch in split.batches(order, training.batch_size, device):
-            if training.augmentation != "none":
-                batch = augment(batch, tasks, training.augmentation, augmentation)
-            watcher(network, batch, epoch, iteration)
-            updater.step(batch)
-            iteration += 1
-        updater.end_epoch()
+        train_epoch(trial, data, network, updater, epoch, device, watcher)
     return network
-
-
-@contextmanager
-def threads_of_a_trial(threads: int) -> Iterator[None]:
-    """Let torch use as many threads as the sweep gave a trial: with another number sums differ in their last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def trained_network(chosen: ChosenTrial, data: PreparedData, ledger: Ledger, device: torch.device) -> MultiTaskNetwork:
@@ -107,7 +65,7 @@ def measures_as_recorded(
     network: MultiTaskNetwork, chosen: ChosenTrial, data: PreparedData, device: torch.device
 ) -> bool:
     """Whether `network` has, on the clean test split, the metrics that the trial recorded at its best epoch."""
-    tasks = [task for task in data.tasks if task.name in chosen.trial.cell.tasks]
+    tasks = data.tasks_of(chosen.trial.cell.tasks)
     measured = evaluate(network, data.splits["test"], tasks, chosen.trial.cell.training.batch_size, device)
     return all(
         math.isclose(value, measured[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE)

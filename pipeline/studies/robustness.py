@@ -43,14 +43,16 @@ from pipeline.studies.corrupted_sets import (
     evenly_spaced,
 )
 from pipeline.studies.corruptions import library_version, resolve_corruptions
-from pipeline.studies.retraining import threads_of_a_trial, trained_network
+from pipeline.studies.retraining import trained_network
 from pipeline.studies.robustness_tables import CLEAN, SCORE_COLUMNS, delta_t, delta_t_by_corruption, gather_scores
 from pipeline.tasks import Task
 from pipeline.tracking import Tracker, TrackingOutage
+from pipeline.training.epoch import build_network
 from pipeline.training.evaluation import evaluate
 from pipeline.training.seeds import stream, stream_seed
 from pipeline.training.step import Diverged, build_updater
-from pipeline.training.trial import build_network, choose_device
+from pipeline.training.threads import torch_threads
+from pipeline.training.trial import choose_device
 from pipeline.trials import EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
 
 STUDY_VERSION = 1
@@ -93,8 +95,8 @@ def run_robustness(params: Params, suite: str, workers: int | None = None) -> Pa
     ledger.prepare()
     models = choose_models(params, suite, section, data)
     with corrupting_pool(workers or os.cpu_count() or 1) as executor:
-        sets, threads = CorruptedSets(data, section.seed, executor), max(1, int(params.resources.cpus_per_trial))
-        study = _Study(section, data, ledger, sets, choose_device(params.resources.device), threads)
+        sets = CorruptedSets(data, section.seed, executor)
+        study = _Study(section, data, ledger, sets, choose_device(params.resources.device), params.resources.threads)
         study.run(models, Ledger(params.resources.ledger_root, suite))
     finished = [ledger.read(model.trial.key) for model in models]
     _track(params.resources.tracking_uri, suite, models, finished)
@@ -178,7 +180,7 @@ class _Study:
         if (self._ledger.directory / key / BEST).exists():
             return True
         self._ledger.start(model.trial)
-        with threads_of_a_trial(self._threads):
+        with torch_threads(self._threads):
             network = trained_network(model.source, self._data, sources, self._device)
         specs = [
             corrupted_training_set(
@@ -234,7 +236,7 @@ class _Study:
         return {f"{corruption}/{name}": value for name, value in values.items()}
 
     def _tasks(self, model: Model) -> list[Task]:
-        return [task for task in self._data.tasks if task.name in model.trial.cell.tasks]
+        return self._data.tasks_of(model.trial.cell.tasks)
 
     def _measured(self, model: Model) -> Metrics:
         content = self._ledger.load_resume(model.trial.key)

@@ -54,7 +54,6 @@ def execute(
     _connect(resources)
     try:
         slots = _slots(resources)
-        driver.progress.slots = slots
         with (
             StopRequest(resources.budget, slots, lambda: driver.trouble is not None) as stop,
             tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch,
@@ -67,7 +66,7 @@ def execute(
                 delivery=Delivery(data_directory.resolve(), node),
                 score=score,
                 device=resources.device,
-                threads=max(1, int(resources.cpus_per_trial)),
+                threads=resources.threads,
                 gpu_share=resources.gpus_per_trial,
                 checkpoint_seconds=resources.checkpoint_seconds,
                 trial_seconds=resources.trial_hours and resources.trial_hours * 3600,
@@ -125,7 +124,7 @@ def _connect(resources: Resources) -> None:
     address = os.environ.get("RAY_ADDRESS") or resources.address
     if address == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    threads = str(max(1, int(resources.cpus_per_trial)))
+    threads = str(resources.threads)
     environment: dict[str, Any] = {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}}
     if address != "local" and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # a Ray job has sent its files already
         environment["working_dir"] = os.getcwd()

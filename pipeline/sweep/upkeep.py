@@ -121,7 +121,7 @@ def run_alone(params: Params, key: str, report: Callable[[EpochEnd], None]) -> t
     (trial,) = found.values()
     data = open_prepared(prepared(trial.cell.suite))
     device = torch.device(choose_device(params.resources.device))
-    torch.set_num_threads(max(1, int(params.resources.cpus_per_trial)))
+    torch.set_num_threads(params.resources.threads)
     return trial, run_trial(trial, data, report, score=lambda metrics: 0.0, device=device)
 
 

@@ -11,19 +11,17 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from safetensors.torch import save as save_safetensors
 
 from pipeline.data.store import PreparedData
-from pipeline.networks import NETWORKS
 from pipeline.networks.multitask import MultiTaskNetwork
-from pipeline.params import Schedule
+from pipeline.training.epoch import begin_training, train_epoch
 from pipeline.training.evaluation import evaluate
-from pipeline.training.seeds import stream, stream_seed
-from pipeline.training.step import Diverged, Updater, build_updater
+from pipeline.training.step import Diverged, Updater
 from pipeline.trials import EpochRecord, Outcome, Trial, TrialResult
 
 
@@ -84,7 +82,7 @@ def run_trial(
         )
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    state = _RunState.start(trial, data, device)
+    state = _RunState(*begin_training(trial, data, device))
     if resume is not None:
         state.restore(resume)
     try:
@@ -110,35 +108,17 @@ def choose_device(wanted: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 
-def learning_rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:
-    """Return what the initial learning rate is multiplied by in `epoch` (1-based) of `epochs`."""
-    if schedule.kind == "step":
-        return schedule.factor ** ((epoch - 1) // schedule.every)
-    if schedule.kind == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
-    return 1.0
-
-
-def build_network(trial: Trial, data: PreparedData, device: torch.device) -> MultiTaskNetwork:
-    """Return the trial's network with the initial weights its seed decides."""
-    tasks = [task for task in data.tasks if task.name in trial.cell.tasks]
-    with torch.random.fork_rng():
-        torch.manual_seed(stream_seed(trial.seed, "init"))
-        network: MultiTaskNetwork = NETWORKS.create(trial.cell.network, tasks, data.input_shape)
-    return network.to(device)
-
-
 def time_steps(trial: Trial, data: PreparedData, device: torch.device, warm_up: int, steps: int) -> float:
     """Return the seconds that one epoch of training steps takes, extrapolated from `steps` timed ones."""
-    state = _RunState.start(trial, data, device)
+    network, updater = begin_training(trial, data, device)
     split, size = data.splits["train"], trial.cell.training.batch_size
     order = torch.arange(min(len(split), (warm_up + steps) * size))
-    state.network.train()
+    network.train()
     began, timed = time.perf_counter(), 0
     for number, batch in enumerate(split.batches(order, size, device)):
         if number == min(warm_up, len(order) // size - 1):
             began, timed = time.perf_counter(), 0
-        state.updater.step(batch)
+        updater.step(batch)
         timed += 1
     return (time.perf_counter() - began) / timed * math.ceil(len(split) / size)
 
@@ -149,24 +129,8 @@ class _RunState:
 
     network: MultiTaskNetwork
     updater: Updater
-    curve: list[EpochRecord]
-    best_score: float
-
-    @classmethod
-    def start(cls, trial: Trial, data: PreparedData, device: torch.device) -> _RunState:
-        cell = trial.cell
-        network = build_network(trial, data, device)
-        updater = build_updater(
-            network,
-            [task for task in data.tasks if task.name in cell.tasks],
-            cell.weighting,
-            cell.optimizer,
-            cell.learning_rate,
-            generator=stream(trial.seed, "weighting"),
-            precision=cell.training.precision,
-            explosion_factor=cell.training.explosion_factor,
-        )
-        return cls(network, updater, [], math.inf)
+    curve: list[EpochRecord] = field(default_factory=list)
+    best_score: float = math.inf
 
     def weights(self) -> bytes:
         return save_safetensors({name: tensor.contiguous() for name, tensor in self.network.state_dict().items()})
@@ -193,21 +157,9 @@ class _RunState:
 
 def _run_epoch(trial: Trial, data: PreparedData, state: _RunState, device: torch.device) -> dict[str, float]:
     """Train one epoch, then measure validation and test."""
-    training, epoch = trial.cell.training, len(state.curve) + 1
-    tasks = [task for task in data.tasks if task.name in trial.cell.tasks]
-    torch.manual_seed(stream_seed(trial.seed, "forward", epoch))  # dropout and the like
-    state.updater.set_learning_rate(learning_rate_factor(training.schedule, epoch, training.epochs))
-    order = torch.randperm(len(data.splits["train"]), generator=stream(trial.seed, "order", epoch))
-    augmentation = stream(trial.seed, "augmentation", epoch)
-    state.network.train()
-    for batch in data.splits["train"].batches(order, training.batch_size, device):
-        if training.augmentation != "none":
-            from pipeline.data.augmentation import augment
-
-            batch = augment(batch, tasks, training.augmentation, augmentation)
-        state.updater.step(batch)
-    metrics = dict(state.updater.end_epoch())
+    metrics = train_epoch(trial, data, state.network, state.updater, len(state.curve) + 1, device)
+    tasks = data.tasks_of(trial.cell.tasks)
     for name in ("val", "test"):
-        measured = evaluate(state.network, data.splits[name], tasks, training.batch_size, device)
+        measured = evaluate(state.network, data.splits[name], tasks, trial.cell.training.batch_size, device)
         metrics.update({f"{name}/{key}": value for key, value in measured.items()})
     return metrics

@@ -56,6 +56,13 @@ class MiniSuite:
     multi: FinishedTrial
     weights: bytes
 
+    def params_with(self, study: str, **changes: object) -> Params:
+        """Return the params with fields of one study changed."""
+        suite = self.params.suites[SUITE]
+        section = getattr(suite.studies, study).model_copy(update=changes)
+        studies = suite.studies.model_copy(update={study: section})
+        return self.params.model_copy(update={"suites": {SUITE: suite.model_copy(update={"studies": studies})}})
+
 
 def finish(tasks: tuple[str, ...], data: PreparedData, ledger: Ledger) -> tuple[FinishedTrial, bytes]:
     """Train a trial to its end, keep it with the weights of its last epoch, and return both."""

@@ -24,13 +24,6 @@ STUDY = f"{SUITE}-robustness"
 TABLES = ("scores.parquet", "delta_t.parquet", "by_corruption.parquet", "about.json")
 
 
-def with_section(params, **changes):
-    suite = params.suites[SUITE]
-    section = suite.studies.robustness.model_copy(update=changes)
-    studies = suite.studies.model_copy(update={"robustness": section})
-    return params.model_copy(update={"suites": {SUITE: suite.model_copy(update={"studies": studies})}})
-
-
 def made_table(rows):
     """Return scores; a row is (trial, role, seed, metric, higher is better, corruption, severity, value)."""
     frame = pd.DataFrame(
@@ -186,7 +179,7 @@ def test_without_keeping_sets_the_disk_is_left_as_it_was_and_figures_are_the_sam
         path.unlink()
     for path in (kept / "ledger").glob("*/result.json"):
         path.unlink()
-    run_robustness(with_section(mini_suite.params, keep_corrupted=False), SUITE, workers=1)
+    run_robustness(mini_suite.params_with("robustness", keep_corrupted=False), SUITE, workers=1)
     left = [path.name for path in (mini_suite.data.directory.parents[1] / "corrupted").rglob("test-*.npy")]
     assert left == [] and (kept / "scores.parquet").read_bytes() == scores
 
@@ -204,8 +197,8 @@ def test_a_models_key_feels_what_changes_its_result_and_nothing_else(mini_suite)
 
 def test_an_unknown_method_is_told_and_switched_off_it_leaves_empty_tables(mini_suite):
     with pytest.raises(UserError, match="names `pcgrad`"):
-        run_robustness(with_section(mini_suite.params, weightings=("pcgrad",)), SUITE, workers=1)
-    directory = run_robustness(with_section(mini_suite.params, enabled=False), SUITE, workers=1)
+        run_robustness(mini_suite.params_with("robustness", weightings=("pcgrad",)), SUITE, workers=1)
+    directory = run_robustness(mini_suite.params_with("robustness", enabled=False), SUITE, workers=1)
     assert (
         pd.read_parquet(directory / "delta_t.parquet").empty
         and json.loads((directory / "about.json").read_text()) == {}

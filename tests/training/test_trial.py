@@ -14,8 +14,9 @@ from pipeline.networks import NETWORKS
 from pipeline.optimizers import OPTIMIZERS
 from pipeline.params import Schedule, Training
 from pipeline.registry import Choice
+from pipeline.training.epoch import build_network, learning_rate_factor
 from pipeline.training.seeds import stream, stream_seed
-from pipeline.training.trial import EpochEnd, build_network, learning_rate_factor, run_trial
+from pipeline.training.trial import EpochEnd, run_trial
 from pipeline.trials import Outcome, Trial, TrialResult
 from pipeline.weighting import WEIGHTINGS
 
