@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.studies.gradients import run_gradients
+from stages.command import run_for_suite
 
 
-def main() -> int:
-    """Measure the suite named on the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m stages.gradients", description=__doc__)
-    parser.add_argument("suite", help="name of a suite of params.yaml that has been analysed")
-    suite = parser.parse_args().suite
-    try:
-        directory = run_gradients(load_params(), suite)
-    except UserError as error:
-        print(f"gradients {suite}: {error}", file=sys.stderr)
-        return 2
-    print(f"gradients {suite}: -> {directory}")
-    return 0
+def gradients(suite: str) -> str:
+    """Measure a suite that has been analysed; return where the tables are."""
+    return f"-> {run_gradients(load_params(), suite)}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_for_suite("gradients", __doc__, gradients))

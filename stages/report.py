@@ -5,29 +5,24 @@ from __future__ import annotations
 import sys
 
 from pipeline import paths
-from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.reporting.report import write_report
 from pipeline.reporting.studies import own_sections
 from pipeline.reporting.suite_report import read_suite
 from pipeline.sweep.summary import record_summary
+from stages.command import run
 
 
-def main() -> int:
-    """Write the report; return the exit code."""
-    try:
-        params = load_params()
-        suites = [read_suite(name, paths.results(name)) for name in params.active]
-        page = write_report(suites, paths.REPORT.parent, own_sections(paths.RESULTS))
-        for name in params.active:
-            if trouble := record_summary(params, name, paths.REPORT.parent):
-                print(f"report: {trouble}", file=sys.stderr)
-    except UserError as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
-    print(f"report: {len(suites)} suite(s) -> {page}")
-    return 0
+def report() -> str:
+    """Write the report; return where it is."""
+    params = load_params()
+    suites = [read_suite(name, paths.results(name)) for name in params.active]
+    page = write_report(suites, paths.REPORT.parent, own_sections(paths.RESULTS))
+    for name in params.active:
+        if trouble := record_summary(params, name, paths.REPORT.parent):
+            print(f"report: {trouble}", file=sys.stderr)
+    return f"{len(suites)} suite(s) -> {page}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("report", report))

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.studies.robustness import run_robustness
+from stages.command import run_for_suite
 
 
-def main() -> int:
-    """Measure the suite named on the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m stages.robustness", description=__doc__)
-    parser.add_argument("suite", help="name of a suite of params.yaml that has been analysed")
-    suite = parser.parse_args().suite
-    try:
-        directory = run_robustness(load_params(), suite)
-    except UserError as error:
-        print(f"robustness {suite}: {error}", file=sys.stderr)
-        return 2
-    print(f"robustness {suite}: -> {directory}")
-    return 0
+def robustness(suite: str) -> str:
+    """Measure a suite that has been analysed; return where the tables are."""
+    return f"-> {run_robustness(load_params(), suite)}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_for_suite("robustness", __doc__, robustness))

@@ -5,24 +5,19 @@ from __future__ import annotations
 import sys
 
 from pipeline import paths
-from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.studies.toy import run_toy
+from stages.command import run
 
 
-def main() -> int:
-    """Run the toy problem; return the exit code."""
+def toy() -> str:
+    """Run the toy problem; return what came out."""
     directory = paths.RESULTS / "toy"
-    try:
-        tables = run_toy(load_params().studies.toy)
-    except UserError as error:
-        print(f"toy: {error}", file=sys.stderr)
-        return 2
+    tables = run_toy(load_params().studies.toy)
     tables.write(directory)
     arrived = int(tables.iterations["iterations"].notna().sum())
-    print(f"toy: {arrived} of {len(tables.iterations)} settings reach the minimum from every start -> {directory}")
-    return 0
+    return f"{arrived} of {len(tables.iterations)} settings reach the minimum from every start -> {directory}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("toy", toy))
