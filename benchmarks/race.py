@@ -202,7 +202,7 @@ def main() -> None:
     os.chdir(directory)
     raw = params_of(arguments.suite, arguments.weightings, arguments.rates, arguments.epochs)
     context = train_grid(raw, arguments.suite)
-    grid = {one.trial.key: one for one in context.plan.read_finished()}
+    grid = {one.trial.key: one for one in context.plan.read().finished}
     rows, races = compare(context, arguments.race, grid)
     print(rows.round(2).to_string(index=False))
     print()

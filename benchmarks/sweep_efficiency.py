@@ -78,7 +78,7 @@ def sweep_of_ours(raw: dict[str, object]) -> tuple[float, float]:
     began = time.perf_counter()
     run_stage(params, SUITE, "sweep")
     wall = time.perf_counter() - began
-    finished = open_plan(params, SUITE, "sweep").read_finished()
+    finished = open_plan(params, SUITE, "sweep").read().finished
     return sum(one.execution.seconds for one in finished), wall
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,30 @@ from pipeline.errors import UserError
 from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.registry import Choice
-from pipeline.sweep.forecast import Forecast, forecast, observed_costs
 from pipeline.sweep.plan import Stage, plan_cells
 from pipeline.sweep.reference import Reference, seed_noise
 from pipeline.sweep.space import Space
-from pipeline.sweep.strategies import STRATEGIES, Strategy
+from pipeline.sweep.strategies import STRATEGIES, Known, Strategy
 from pipeline.sweep.tables import metric_definitions
 from pipeline.trials import Cell, FinishedTrial, Trial
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a ledger holds of a plan, in the order of keys.
+
+    Attributes:
+        finished: trials that have ended, those a strategy cut included.
+        paused: trials that a strategy stopped for now.
+    """
+
+    finished: list[FinishedTrial]
+    paused: list[FinishedTrial]
+
+    @property
+    def known(self) -> dict[str, FinishedTrial]:
+        """Both by key: ends, and how far paused trials have got."""
+        return {one.trial.key: one for one in [*self.paused, *self.finished]}
 
 
 @dataclass(frozen=True)
@@ -54,17 +71,9 @@ class Plan:
         """Every trial of the full factorial of the listed cells."""
         return [Trial(cell, seed) for cell in self.cells for seed in self.seeds]
 
-    def read_finished(self) -> list[FinishedTrial]:
-        """Return the finished trials of the plan, in the order of keys."""
-        return self._own(self.ledger.read_all())
-
-    def read_known(self) -> dict[str, FinishedTrial]:
-        """Return what the ledger knows of the plan: ends, and how far paused trials have got."""
-        return {one.trial.key: one for one in [*self.read_paused(), *self.read_finished()]}
-
-    def read_paused(self) -> list[FinishedTrial]:
-        """Return the trials that a strategy stopped for now."""
-        return self._own(self.ledger.read_paused())
+    def read(self) -> Held:
+        """Return what the ledger holds of the plan."""
+        return Held(self._own(self.ledger.read_all()), self._own(self.ledger.read_paused()))
 
     def count_half_finished(self) -> int:
         """Return how many trials of the plan have a resume point and no result."""
@@ -110,7 +119,7 @@ class StageContext:
         """File in which the running stage says how far it is."""
         return progress_path(self.ledger, self.stage)
 
-    def make_strategy(self, known: dict[str, FinishedTrial]) -> Strategy:
+    def make_strategy(self, known: Known) -> Strategy:
         """Return the stage's strategy, which knows `known` already."""
         made: Strategy = STRATEGIES.create(self.plan.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
         return made
@@ -171,27 +180,6 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     selected = outcomes[outcomes["cell_key"].isin(baselines.table["cell_key"])]
     replicates = {str(task): list(keys) for task, keys in selected.groupby("task")["trial_key"]}
     return replace(reference, noise=seed_noise(curves, replicates, reference))
-
-
-def forecast_stage(context: StageContext, known: Mapping[str, FinishedTrial], timed: Mapping[str, float]) -> Forecast:
-    """Return what a stage will cost from what is known on.
-
-    Args:
-        context: of the stage.
-        known: what the ledger holds of it.
-        timed: seconds per epoch of methods that were never observed; see `unobserved_examples`.
-    """
-    strategy = context.make_strategy(dict(known))
-    epochs = {method: left for method, left in strategy.epochs_left().items() if left}
-    return forecast(strategy.left(), epochs, observed_costs(known.values()), timed)
-
-
-def unobserved_examples(context: StageContext, known: Mapping[str, FinishedTrial]) -> dict[str, Trial]:
-    """Return a trial of each method that has epochs left and never ran."""
-    observed = observed_costs(known.values())
-    left = {method for method, epochs in context.make_strategy(dict(known)).epochs_left().items() if epochs}
-    examples = {cell.method: Trial(cell, context.plan.seeds[0]) for cell in reversed(context.plan.cells)}
-    return {method: trial for method, trial in examples.items() if method in left and method not in observed}
 
 
 def progress_path(ledger: Ledger, stage: Stage) -> Path:

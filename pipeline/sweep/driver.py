@@ -72,7 +72,7 @@ class Driver(Unsaved, Callback):
             self.ledger.start(ours)
         except OSError as error:
             self._give_up(error.strerror or str(error))
-        self.progress.epoch(ours, 0, None)
+        self.progress.start(ours)
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
@@ -84,7 +84,7 @@ class Driver(Unsaved, Callback):
         elif "result" in result:
             ended = TrialResult.from_json(result["result"])
             if ended.cause == "oom" and not trial.config["alone"] and self.retry_alone is not None:
-                self.progress.running.pop(ours.key, None)
+                self.progress.stop(ours)
                 self.retry_alone(Assignment(ours, trial.config["until"]))
             else:
                 self._end(ours, ended, result["host"], trial.num_failures)
@@ -92,7 +92,7 @@ class Driver(Unsaved, Callback):
             record = TrialResult.from_json(result["record"]).curve[0]
             self._recorder.epoch(ours, record, self._started_at[ours.key])
             derived = self._reference.derive([record.metrics])[0]
-            self.progress.epoch(ours, record.epoch, derived.get("val/delta_m"))
+            self.progress.epoch(ours, record, derived.get("val/delta_m"))
             self.progress.note = f"MLflow is away: {self._recorder.outage}" if self._recorder.outage else None
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -120,9 +120,9 @@ class Driver(Unsaved, Callback):
             provenance=self._provenance,
         )
         seen = FinishedTrial(trial, result, execution)
+        self.progress.stop(trial)
         if result.outcome is Outcome.PRUNED:  # the strategy stopped it for now; it may go on, or be cut
             self._paused[trial.key] = seen
-            self.progress.pause(seen)
             try:
                 self.ledger.pause(seen)
             except OSError as error:
@@ -130,6 +130,7 @@ class Driver(Unsaved, Callback):
         else:
             self._record(seen)
         self.cut(self.strategy.take(seen))
+        self.progress.planned, self.progress.epochs_left = self.strategy.total(), self.strategy.epochs_left()
 
     def _record(self, finished: FinishedTrial) -> None:
         """Write a trial's end to the ledger first, then to the views."""
@@ -140,7 +141,7 @@ class Driver(Unsaved, Callback):
             return
         self._weights.take(finished)
         self._recorder.finish(finished)
-        self.progress.finish(finished)
+        self.progress.finish(finished.result.outcome)
         if self.study is not None:
             self.study.tell(finished)
 

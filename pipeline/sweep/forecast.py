@@ -19,8 +19,9 @@ from pipeline.data import PreparedData
 from pipeline.errors import UserError
 from pipeline.files import write_atomically
 from pipeline.ledger import Ledger
-from pipeline.sweep.strategies import Known
+from pipeline.sweep.strategies import Known, Strategy
 from pipeline.training.step import Diverged
+from pipeline.training.threads import torch_threads
 from pipeline.training.trial import time_steps
 from pipeline.trials import FinishedTrial, Trial
 
@@ -48,24 +49,34 @@ class Forecast:
     observed_share: float
 
 
-def forecast(
-    trials: int, epochs: Mapping[str, int], observed: Mapping[str, float], timed: Mapping[str, float]
-) -> Forecast:
+def forecast(strategy: Strategy, known: Known, timed: Mapping[str, float]) -> Forecast:
     """Return what is left.
 
     Args:
-        trials: that are wanted now.
-        epochs: left of each method.
-        observed: seconds per epoch of methods that ran.
-        timed: seconds per epoch of all others.
+        strategy: says how many epochs of each method are left.
+        known: trials seen so far, whose epochs have a cost.
+        timed: seconds per epoch of the methods that were never observed, see `unobserved_examples`.
     """
+    epochs = {method: left for method, left in strategy.epochs_left().items() if left}
+    observed = observed_costs(known.values())
     total = sum(epochs.values())
     return Forecast(
-        trials=trials,
+        trials=strategy.left(),
         epochs=total,
         device_seconds=sum(count * {**timed, **observed}[method] for method, count in epochs.items()),
         observed_share=sum(count for method, count in epochs.items() if method in observed) / total if total else 1.0,
     )
+
+
+def unobserved_examples(strategy: Strategy, known: Known, listed: Iterable[Trial]) -> dict[str, Trial]:
+    """Return, of the `listed` trials, the first one of each method that has epochs left and never ran."""
+    observed = observed_costs(known.values())
+    left = {method for method, epochs in strategy.epochs_left().items() if epochs and method not in observed}
+    examples: dict[str, Trial] = {}
+    for trial in listed:
+        if trial.cell.method in left:
+            examples.setdefault(trial.cell.method, trial)
+    return examples
 
 
 def observed_costs(finished: Iterable[FinishedTrial]) -> dict[str, float]:
@@ -84,12 +95,8 @@ def timed_costs(
     Raises:
         UserError: a method cannot take a step at all; the message says which.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         return {method: _time_one(method, trial, data, device) for method, trial in examples.items()}
-    finally:
-        torch.set_num_threads(before)
 
 
 def _time_one(method: str, trial: Trial, data: PreparedData, device: torch.device) -> float:

@@ -10,8 +10,8 @@ import torch
 
 from pipeline import paths
 from pipeline.params import Params
-from pipeline.sweep.context import forecast_stage, open_plan, open_stage, unobserved_examples
-from pipeline.sweep.forecast import read_past, timed_costs
+from pipeline.sweep.context import open_plan, open_stage
+from pipeline.sweep.forecast import forecast, read_past, timed_costs, unobserved_examples
 from pipeline.sweep.plan import Stage, check_names, count_by_method
 from pipeline.sweep.progress import format_seconds
 from pipeline.training.trial import choose_device
@@ -31,7 +31,8 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
 
 def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
     plan = open_plan(params, suite, stage)
-    finished = plan.read_finished()
+    held = plan.read()
+    finished, known = held.finished, held.known
     planned = plan.count_planned(len(finished))
     listed = not plan.chosen_as_it_goes
     rows = count_by_method(plan.trials if listed else [], [one.trial for one in finished])
@@ -46,11 +47,11 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
     baselines = paths.stage_tables(suite, "baselines") / "curves.parquet"
     if paths.prepared(suite).exists() and (stage == "baselines" or baselines.exists()):
         context = open_stage(params, suite, stage)
-        known = plan.read_known()
+        strategy = context.make_strategy(known)
         device = torch.device(choose_device(params.resources.device))
-        threads = max(1, int(params.resources.cpus_per_trial))
-        timed = timed_costs(unobserved_examples(context, known), context.data, device, threads)
-        cost = forecast_stage(context, known, timed)
+        unobserved = unobserved_examples(strategy, known, plan.trials)
+        timed = timed_costs(unobserved, context.data, device, params.resources.threads)
+        cost = forecast(strategy, known, timed)
         slots = params.resources.concurrency or max(1, int((os.cpu_count() or 1) / params.resources.cpus_per_trial))
         content["forecast"] = {
             "trials_wanted_now": cost.trials,

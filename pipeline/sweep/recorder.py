@@ -34,6 +34,7 @@ class Recorder:
         self._tags = tags
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._given_up = threading.Event()
         self._outage: str | None = None
         self._error: Exception | None = None
         self._end_watch: Callable[[], None] = lambda: None
@@ -70,6 +71,7 @@ class Recorder:
             if self._outage is None:
                 deadline = time.monotonic() + patience
             elif time.monotonic() > deadline:
+                self._given_up.set()
                 raise UserError(
                     f"the tracking server is away ({self._outage}); every result is safe in the ledger: "
                     "start the server and run `dvc repro` again, no trial will be trained twice."
@@ -79,7 +81,7 @@ class Recorder:
 
     def _work(self) -> None:
         try:
-            while (item := self._queue.get()) is not None:
+            while (item := self._queue.get()) is not None and not self._given_up.is_set():
                 self._write(item)
         except Exception as error:  # a fault of ours: said when the sweep ends, which it must not hinder
             self._error = error
@@ -99,5 +101,6 @@ class Recorder:
                 logger.warning("tracking server away, trying again in %.0f s: %s", pause, self._outage)
                 if not isinstance(item, FinishedTrial):
                     return  # the finished trial brings all its epochs again
-                time.sleep(pause)
+                if self._given_up.wait(pause):
+                    return
                 pause = min(2 * pause, LONGEST_PAUSE)

@@ -13,9 +13,9 @@ from pipeline.files import content_hash, write_atomically
 from pipeline.params import Params
 from pipeline.sweep import tables
 from pipeline.sweep.cluster import execute
-from pipeline.sweep.context import StageContext, forecast_stage, open_stage, read_reference, unobserved_examples
+from pipeline.sweep.context import Held, StageContext, open_stage, read_reference
 from pipeline.sweep.driver import Driver
-from pipeline.sweep.forecast import remember, seconds_of
+from pipeline.sweep.forecast import forecast, remember, seconds_of, unobserved_examples
 from pipeline.sweep.lease import Lease
 from pipeline.sweep.plan import Stage
 from pipeline.sweep.progress import Progress, ProgressDisplay
@@ -44,14 +44,14 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         tracker = _tracker(params, suite, context.reference)
         tracker.drop_unfinished()
         recorder = Recorder(tracker, {"sweep_id": _sweep_id(context)})
-        finished = context.plan.read_finished()
+        held = context.plan.read()
+        finished, known = held.finished, held.known
         for one in finished:
             if not tracker.has(one):
                 recorder.finish(one)
-        known = context.plan.read_known()
         strategy = context.make_strategy(known)
         outcomes = Counter(one.result.outcome for one in finished)
-        progress = Progress(f"{suite} {stage}", strategy.total, outcomes=outcomes)
+        progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), outcomes)
         stopped_by = None
         if strategy.left():
             with ProgressDisplay(progress, context.progress_path):
@@ -59,25 +59,34 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
                 weights = WeightsKeeper(
                     context.ledger, params.resources.keep_weights, context.reference.score, finished
                 )
-                paused = context.plan.read_paused()
                 driver = Driver(
-                    context.ledger, recorder, progress, strategy, study, context.reference, weights, paused, provenance
+                    context.ledger,
+                    recorder,
+                    progress,
+                    strategy,
+                    study,
+                    context.reference,
+                    weights,
+                    held.paused,
+                    provenance,
                 )
                 driver.cut(strategy.cut_now())
                 # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
-                foreseen = not unobserved_examples(context, known) and forecast_stage(context, known, {})
+                foreseen = not unobserved_examples(strategy, known, context.plan.trials) and forecast(
+                    strategy, known, {}
+                )
                 stopped_by = execute(driver, params.resources, context.data.directory, context.reference.score)
                 if study is not None and not strategy.left():
                     study.close()
+                held = context.plan.read()
                 if foreseen and not strategy.left():
-                    actual = seconds_of(context.plan.read_known().values(), known)
+                    actual = seconds_of(held.known.values(), known)
                     remember(context.ledger, stage, foreseen.device_seconds, actual)
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
-        finished = context.plan.read_finished()
-        _check_complete(context, finished, params.resources.failed_share_limit, stopped_by)
-        _write_tables(context, tracker, finished, provenance)
+        _check_complete(context, held, params.resources.failed_share_limit, stopped_by)
+        _write_tables(context, tracker, held.finished, provenance)
 
 
 def rebuild_tracking(params: Params, suite: str) -> int:
@@ -119,10 +128,8 @@ def _study(context: StageContext, strategy: Strategy, finished: Iterable[Finishe
     return CellStudy(path, context.plan.space, len(context.plan.seeds), targets, strategy.sampler, finished)
 
 
-def _check_complete(
-    context: StageContext, finished: Sequence[FinishedTrial], failed_share_limit: float, stopped_by: str | None
-) -> None:
-    strategy = context.make_strategy(context.plan.read_known())
+def _check_complete(context: StageContext, held: Held, failed_share_limit: float, stopped_by: str | None) -> None:
+    strategy, finished = context.make_strategy(held.known), held.finished
     if strategy.left():
         raise UserError(
             f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished"

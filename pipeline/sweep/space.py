@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalChoiceType,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalChoiceType
+from optuna.trial import BaseTrial, FixedTrial
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from pipeline.errors import UserError, nearest
@@ -69,16 +63,15 @@ class Space:
         self._rates = sorted({cell.learning_rate for cell in cells})
         self._check(cells)
         unique = {(self._frame(cell), self._plain_rate(cell)): cell for cell in reversed(cells)}
-        self.cells: tuple[Cell, ...] = tuple(self._relabel(cell) for cell in reversed(unique.values()))
+        self.cells: tuple[Cell, ...] = tuple(self._named_without_ranged(cell) for cell in reversed(unique.values()))
         """The listed cells, those that differ in ranged options alone once, labelled without these options."""
         self._by_frame = {self._frame(cell): cell for cell in self.cells}
         methods = {(cell.weighting_label, cell.optimizer_label): cell for cell in self.cells}
-        self._weightings = sorted({weighting for weighting, _ in methods})
-        self._optimizers = {
-            weighting: tuple(sorted(optimizer for other, optimizer in methods if other == weighting))
-            for weighting in self._weightings
-        }
         self._methods = methods
+        self._weightings = sorted({weighting for weighting, _ in methods})
+        self._optimizers = _optimizer_parameters(methods)
+        chosen = self._ranges.get(LEARNING_RATE)
+        self._rate_ends = (chosen.low, chosen.high) if isinstance(chosen, Range) else (self._rates[0], self._rates[-1])
 
     @property
     def key(self) -> str:
@@ -92,8 +85,8 @@ class Space:
             return False
         if LEARNING_RATE not in self._ranges and cell.learning_rate not in self._rates:
             return False
-        rate = self._rate_distribution()
-        return rate.low <= cell.learning_rate <= rate.high and all(
+        low, high = self._rate_ends
+        return low <= cell.learning_rate <= high and all(
             _allows(self._ranges[key], value) for key, value in self._ranged_options(cell).items()
         )
 
@@ -105,22 +98,17 @@ class Space:
     def describe(self, cell: Cell) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """Return the values of a cell as Optuna's parameters, and the distributions they are from."""
         cell = self.relabel(cell)
-        name, optimizers = self._optimizer_parameter(cell.weighting_label)
-        params = {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
-        distributions: dict[str, BaseDistribution] = {
-            "weighting": CategoricalDistribution(self._weightings),
-            name: CategoricalDistribution(optimizers),
-            "lr": self._rate_distribution(),
-        }
-        options = self._ranged_options(cell)
-        return params | options, distributions | {key: _distribution(self._ranges[key]) for key in options}
+        name, _ = self._optimizers[cell.weighting_label]
+        values = {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
+        trial = FixedTrial(values | self._ranged_options(cell))
+        self.suggest(trial)
+        return trial.params, trial.distributions
 
-    def suggest(self, trial: optuna.Trial) -> Cell:
+    def suggest(self, trial: BaseTrial) -> Cell:
         """Return the cell that Optuna's sampler proposes for `trial`."""
         weighting = str(trial.suggest_categorical("weighting", self._weightings))
-        cell = self._methods[weighting, str(trial.suggest_categorical(*self._optimizer_parameter(weighting)))]
-        scale = self._rate_distribution()
-        rate = trial.suggest_float("lr", scale.low, scale.high, log=True)
+        cell = self._methods[weighting, str(trial.suggest_categorical(*self._optimizers[weighting]))]
+        rate = trial.suggest_float("lr", *self._rate_ends, log=True)
         if LEARNING_RATE not in self._ranges:
             rate = min(self._rates, key=lambda listed: abs(math.log(listed) - math.log(rate)))
         proposed = {key: _propose(trial, key, self._ranges[key]) for key in self._keys_of(cell)}
@@ -130,18 +118,6 @@ class Space:
             weighting=_with_options(cell.weighting, proposed, WEIGHTINGS),
             optimizer=_with_options(cell.optimizer, proposed, OPTIMIZERS),
         )
-
-    def _optimizer_parameter(self, weighting: str) -> tuple[str, tuple[str, ...]]:
-        """Return the parameter's name and choices; a weighting with choices of its own has a name of its own."""
-        shared = max(self._optimizers.values(), key=lambda choices: (len(choices), choices))
-        own = self._optimizers[weighting]
-        return ("optimizer" if own == shared else f"optimizer of {weighting}"), own
-
-    def _rate_distribution(self) -> FloatDistribution:
-        chosen = self._ranges.get(LEARNING_RATE)
-        if isinstance(chosen, Range):
-            return FloatDistribution(chosen.low, chosen.high, log=True)
-        return FloatDistribution(self._rates[0], self._rates[-1], log=True)
 
     def _keys_of(self, cell: Cell) -> list[str]:
         """Return the ranged options of a cell's weighting and optimizer."""
@@ -169,7 +145,9 @@ class Space:
     def _without_ranged(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return {option: value for option, value in options.items() if f"{name}.{option}" not in self._ranges}
 
-    def _relabel(self, cell: Cell) -> Cell:
+    def _named_without_ranged(self, cell: Cell) -> Cell:
+        """Return a listed cell labelled without its ranged options."""
+
         def label(registry: Registry[Any], choice: Choice, listed: str) -> str:
             fixed = self._without_ranged(choice.name, choice.options)
             return listed if fixed == choice.options else registry.label(Choice(name=choice.name, options=fixed))
@@ -219,15 +197,22 @@ def _with_options(choice: Choice, proposed: Mapping[str, Any], registry: Registr
     return resolved
 
 
-def _distribution(chosen: Range | Sequence[CategoricalChoiceType]) -> BaseDistribution:
-    if not isinstance(chosen, Range):
-        return CategoricalDistribution(tuple(chosen))
-    if isinstance(chosen.low, int) and isinstance(chosen.high, int):
-        return IntDistribution(chosen.low, chosen.high, log=chosen.log)
-    return FloatDistribution(chosen.low, chosen.high, log=chosen.log)
+def _optimizer_parameters(methods: Iterable[tuple[str, str]]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return, by weighting, the name and the choices of the parameter that picks the optimizer.
+
+    Optuna knows one set of choices for a name, so a weighting with choices of its own has a name of its own.
+    """
+    choices: dict[str, tuple[str, ...]] = {}
+    for weighting, optimizer in sorted(methods):
+        choices[weighting] = (*choices.get(weighting, ()), optimizer)
+    shared = max(choices.values(), key=lambda own: (len(own), own))
+    return {
+        weighting: ("optimizer" if own == shared else f"optimizer of {weighting}", own)
+        for weighting, own in choices.items()
+    }
 
 
-def _propose(trial: optuna.Trial, key: str, chosen: Range | Sequence[CategoricalChoiceType]) -> Any:
+def _propose(trial: BaseTrial, key: str, chosen: Range | Sequence[CategoricalChoiceType]) -> Any:
     if not isinstance(chosen, Range):
         return trial.suggest_categorical(key, tuple(chosen))
     if isinstance(chosen.low, int) and isinstance(chosen.high, int):

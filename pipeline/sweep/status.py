@@ -29,7 +29,7 @@ def read_status(params: Params, suite: str) -> dict[str, Any]:
     stages: dict[str, Any] = {}
     for stage in STAGES:
         plan = open_plan(params, suite, stage)
-        finished = plan.read_finished()
+        finished = plan.read().finished
         outcomes = Counter(one.result.outcome.value for one in finished)
         failed = Counter(one.result.cause for one in finished if one.result.outcome is Outcome.FAILED)
         progress = (read_progress(progress_path(ledger, stage)) if holder else None) or {}

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.ledger import Ledger
-from pipeline.sweep.forecast import forecast, observed_costs, read_past, remember, seconds_of
-from pipeline.trials import FinishedTrial
+from pipeline.registry import Choice
+from pipeline.sweep.forecast import forecast, observed_costs, read_past, remember, seconds_of, unobserved_examples
+from pipeline.sweep.reference import Reference
+from pipeline.sweep.strategies import STRATEGIES
+from pipeline.trials import FinishedTrial, Trial
 
 
 def test_costs_are_means_over_the_epochs_of_a_method(make_finished: Callable[..., FinishedTrial]) -> None:
@@ -17,9 +20,26 @@ def test_costs_are_means_over_the_epochs_of_a_method(make_finished: Callable[...
     assert observed_costs(finished) == {"cagrad adam": 2.0, "slow adam": 2.0}
 
 
-def test_a_forecast_adds_observed_and_timed_costs() -> None:
-    cost = forecast([], {"a": 10, "b": 30}, observed={"a": 2.0}, timed={"b": 1.0, "a": 99.0})
-    assert (cost.epochs, cost.device_seconds, cost.observed_share) == (40, 50.0, 0.25)
+def test_a_forecast_adds_observed_and_timed_costs(make_finished: Callable[..., FinishedTrial]) -> None:
+    observed = make_finished(0)  # two seconds an epoch
+    other = make_finished(0, weighting_label="slow", learning_rate=0.5).trial.cell
+    known = {observed.trial.key: observed}
+    grid = STRATEGIES.create(Choice(name="grid"), [observed.trial.cell, other], (0, 1), Reference((), {}), known)
+    epochs = observed.trial.cell.training.epochs
+    cost = forecast(grid, known, timed={"slow adam": 1.0, "cagrad adam": 99.0})
+    assert (cost.trials, cost.epochs, cost.observed_share) == (3, 3 * epochs, pytest.approx(1 / 3))
+    assert cost.device_seconds == 2.0 * epochs + 1.0 * 2 * epochs
+
+
+def test_an_example_is_the_first_trial_of_a_method_that_is_wanted_and_was_never_seen(
+    make_finished: Callable[..., FinishedTrial],
+) -> None:
+    observed = make_finished(0)
+    other = make_finished(0, weighting_label="slow", learning_rate=0.5).trial.cell
+    listed = [Trial(cell, seed) for cell in (observed.trial.cell, other) for seed in (0, 1)]
+    known = {observed.trial.key: observed}
+    grid = STRATEGIES.create(Choice(name="grid"), [observed.trial.cell, other], (0, 1), Reference((), {}), known)
+    assert unobserved_examples(grid, known, listed) == {"slow adam": Trial(other, 0)}
 
 
 def test_only_what_was_trained_since_counts_as_spent(make_finished: Callable[..., FinishedTrial]) -> None:

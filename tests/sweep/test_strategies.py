@@ -190,3 +190,16 @@ def test_the_epochs_foreseen_are_the_epochs_trained(cells: list[Cell], name: str
     assert sum(make(known).epochs_left().values()) == 0
     half, spent = play(make, bowl, stop_after=9)
     assert sum(make(half).epochs_left().values()) == trained - spent
+
+
+@pytest.mark.parametrize(("name", "options"), [("grid", {}), ("race", {"rungs": {0.375: 3, 1.0: 1}})])
+def test_what_diverged_is_foreseen_no_more(cells: list[Cell], name: str, options: dict[str, object]) -> None:
+    make = maker(cells, name, **options)
+
+    def diverges(cell: Cell, seed: int) -> bool:
+        return cell.learning_rate == RATES[0]
+
+    known, _ = play(make, bowl, diverges=diverges)
+    gone = {key: one for key, one in known.items() if one.result.outcome is Outcome.DIVERGED}
+    _, rest = play(make, bowl, known=gone, diverges=diverges)
+    assert gone and sum(make(gone).epochs_left().values()) == rest

@@ -99,25 +99,22 @@ class MethodByMethod(Strategy):
         for cell in cells:
             self._cells[cell.method].append(cell)
         self._running: set[str] = set()
-        self._decisions = {method: self.decide(group, self._known) for method, group in self._cells.items()}
+        self._decisions: dict[str, Decision] = {}
+        self._epochs_left: dict[str, int] = {}
+        for method in self._cells:
+            self._decide(method)
 
     @abstractmethod
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
         """Return what is wanted of one method; a pure function of what is known."""
 
-    @abstractmethod
-    def least_epochs(self, cells: Sequence[Cell]) -> int:
-        """Return the epochs a method takes from its start, if no more than must be is kept."""
+    def least_epochs_left(self, cells: Sequence[Cell], known: Known) -> int:
+        """Return how many epochs a method has left at least, wanted now or later; 0 where nothing comes later."""
+        return 0
 
     def epochs_left(self) -> Mapping[str, int]:
-        """Return for each method the larger of what it wants now and what it takes at least without what was trained."""
-        left = {}
-        for method, cells in self._cells.items():
-            wanted = self._decisions[method].wanted
-            now = sum(assignment.until - epochs_seen(assignment.trial, self._known) for assignment in wanted)
-            trained = sum(epochs_seen(Trial(cell, seed), self._known) for cell in cells for seed in self._seeds)
-            left[method] = max(now, self.least_epochs(cells) - trained) if wanted else 0
-        return left
+        """Return for each method what it wants now, or more where later rungs are sure to want more."""
+        return dict(self._epochs_left)
 
     def next(self, suggest: Suggest) -> Assignment | None:
         """Return the most urgent trial of the first method that wants one."""
@@ -134,7 +131,7 @@ class MethodByMethod(Strategy):
         self._known[finished.trial.key] = finished
         method = finished.trial.cell.method
         before = {trial.key for trial in self._decisions[method].cut}
-        self._decisions[method] = self.decide(self._cells[method], self._known)
+        self._decide(method)
         return [trial for trial in self._decisions[method].cut if trial.key not in before]
 
     def cut_now(self) -> Sequence[Trial]:
@@ -148,6 +145,12 @@ class MethodByMethod(Strategy):
     def total(self) -> int:
         """Return the sum over methods."""
         return sum(decision.total for decision in self._decisions.values())
+
+    def _decide(self, method: str) -> None:
+        cells = self._cells[method]
+        self._decisions[method] = decision = self.decide(cells, self._known)
+        now = sum(assignment.until - epochs_seen(assignment.trial, self._known) for assignment in decision.wanted)
+        self._epochs_left[method] = max(now, self.least_epochs_left(cells, self._known)) if decision.wanted else 0
 
 
 def has_ended(trial: Trial, known: Known) -> bool:

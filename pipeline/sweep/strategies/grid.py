@@ -17,7 +17,3 @@ class Grid(MethodByMethod):
         trials = [Trial(cell, seed) for cell in cells for seed in self._seeds]
         wanted = tuple(Assignment(t, t.cell.training.epochs) for t in trials if not has_ended(t, known))
         return Decision(wanted, total=len(trials))
-
-    def least_epochs(self, cells: Sequence[Cell]) -> int:
-        """Return the epochs of the full factorial."""
-        return sum(cell.training.epochs for cell in cells) * len(self._seeds)

@@ -78,14 +78,23 @@ class Race(MethodByMethod):
             runners = kept
         return self._replicate(runners, out, known)
 
-    def least_epochs(self, cells: Sequence[Cell]) -> int:
-        """Return the epochs of the race when no rate is within noise of the last one kept."""
-        epochs, runners, trained, behind = cells[0].training.epochs, len(cells), 0, 0
-        for share, keep in [*self._rungs, (1.0, len(cells))]:
-            rung = epoch_at(share, epochs)
-            trained += runners * (rung - behind)
+    def least_epochs_left(self, cells: Sequence[Cell], known: Known) -> int:
+        """Return the epochs of a whole race in which no rate is within noise of the last one kept, less those behind it.
+
+        A trial that diverged or failed leaves out what it had before it up to the next rung.
+        """
+        epochs, runners, whole, behind = cells[0].training.epochs, len(cells), 0, 0
+        stops = [epoch_at(share, epochs) for share, _ in self._rungs]
+        for rung, keep in zip([*stops, epochs], [*(keep for _, keep in self._rungs), len(cells)], strict=True):
+            whole += runners * (rung - behind)
             runners, behind = min(runners, keep), rung
-        return trained + runners * (len(self._seeds) - 1) * epochs
+        whole += runners * (len(self._seeds) - 1) * epochs
+        for trial in (Trial(cell, seed) for cell in cells for seed in self._seeds):
+            seen = epochs_seen(trial, known)
+            if trial.key in known and known[trial.key].result.outcome in (Outcome.DIVERGED, Outcome.FAILED):
+                seen = min((stop for stop in [*stops, epochs] if stop > seen), default=epochs)
+            whole -= seen
+        return max(whole, 0)
 
     def _kept(self, ranked: Sequence[Trial], known: Known, rung: int, keep: int) -> list[Trial]:
         """Return the first `keep` of `ranked`, and whoever is within noise of the last of them."""

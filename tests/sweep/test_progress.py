@@ -1,0 +1,61 @@
+"""Progress: what is left at the cost of its own method and the pace kept so far; one line, one table, one file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from pipeline.sweep import progress as module
+from pipeline.sweep.progress import Progress
+from pipeline.trials import FinishedTrial, Outcome
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Return the time as the sweep sees it, which the test moves."""
+    now = {"seconds": 1000.0}
+    monkeypatch.setattr(module.time, "time", lambda: now["seconds"])
+    return now
+
+
+def test_the_time_left_is_that_of_the_methods_left_at_the_pace_so_far(
+    make_finished: Callable[..., FinishedTrial], clock: dict[str, float]
+) -> None:
+    quick, slow = make_finished(0), make_finished(0, weighting_label="slow", learning_rate=0.5)
+    left = {"cagrad adam": 10, "slow adam": 4, "unseen adam": 2}
+    progress = Progress("digits sweep", 9, left)
+    assert progress.eta_seconds is None
+    clock["seconds"] += 500  # until Ray is there
+    progress.start(quick.trial)
+    progress.start(slow.trial)
+    for record in quick.result.curve[:2]:  # two seconds each
+        progress.epoch(quick.trial, record, delta_m=1.0)
+    for record in slow.result.curve[:1]:
+        progress.epoch(slow.trial, record, delta_m=-2.0)
+    clock["seconds"] += 3.0  # six seconds of training in three: two at once
+    assert progress.eta_seconds == pytest.approx((10 * 2 + 4 * 2 + 2 * 2 - 3 * 2) / 2)
+
+    progress.stop(quick.trial)
+    progress.finish(Outcome.PRUNED)
+    line = progress.line()
+    assert line.startswith("digits sweep: 1/9 finished, 1 pruned, 1 running, ETA 15 s, best validation Delta_m -2.00 %")
+
+
+def test_a_metric_that_is_no_number_hides_in_no_view(
+    make_finished: Callable[..., FinishedTrial], clock: dict[str, float]
+) -> None:
+    one = make_finished(0)
+    progress = Progress("digits sweep", 2, {"cagrad adam": 3})
+    progress.start(one.trial)
+    progress.epoch(one.trial, one.result.curve[0], delta_m=float("nan"))
+    clock["seconds"] += 1.0
+    assert json.loads(json.dumps(progress.to_json(), allow_nan=False))["running"][0]["delta_m"] is None
+    assert progress.to_json()["best"] is None
+    text = io.StringIO()
+    Console(width=120, file=text).print(progress.table())
+    assert all(word in text.getvalue() for word in ("planned", "pruned", "diverged", "ETA"))
+    assert "nan" not in text.getvalue()
