@@ -69,7 +69,7 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
     )
     panels = []
     for weighting, own in data.groupby("weighting"):
-        scale = alt.Scale(domain=[float(data["min"].min()), limit], reverse=True, zero=False, nice=True)
+        scale = alt.Scale(domain=[float(data["min"].min()), limit], reverse=True, zero=False)
         base = alt.Chart(own, title=str(weighting)).encode(x=x, color=optimizer_colour(optimizers))
         band = base.mark_area(opacity=0.18, clip=True).encode(
             y=alt.Y("min:Q", scale=scale, title=_BETTER_UP), y2="max:Q"

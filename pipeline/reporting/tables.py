@@ -42,7 +42,7 @@ def results_table(analysis: SuiteAnalysis) -> Table:
             means(results, f"test_{objective.name}", f"{objective.label} {arrow}", objective.higher_is_better, digits)
         )
     selected = (
-        "at the learning rate and epochs selected on validation"
+        "at the learning rate and epochs selected on validation, the best there first"
         if results["val_delta_m_mean"].notna().any()
         else "as given"
     )
