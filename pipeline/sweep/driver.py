@@ -77,23 +77,24 @@ class Driver(Unsaved, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Take one epoch, the end of a trial, or word that a worker's checkpoints cannot be written."""
+        """Take some epochs, the end of a trial, or word that a worker's checkpoints cannot be written."""
         ours = self._trial(trial)
         if "unwritable" in result:
             self._give_up(result["unwritable"])
-        elif "result" in result:
+            return
+        if records := TrialResult.from_json(result["records"]).curve:
+            self._recorder.epochs(ours, records, self._started_at[ours.key])
+            derived = self._reference.derive([record.metrics for record in records])
+            for record, values in zip(records, derived, strict=True):
+                self.progress.epoch(ours, record, values.get("val/delta_m"))
+            self.progress.note = f"MLflow is away: {self._recorder.outage}" if self._recorder.outage else None
+        if "result" in result:
             ended = TrialResult.from_json(result["result"])
             if ended.cause == "oom" and not trial.config["alone"] and self.retry_alone is not None:
                 self.progress.stop(ours)
                 self.retry_alone(Assignment(ours, trial.config["until"]))
             else:
                 self._end(ours, ended, result["host"], trial.num_failures)
-        elif "record" in result:
-            record = TrialResult.from_json(result["record"]).curve[0]
-            self._recorder.epoch(ours, record, self._started_at[ours.key])
-            derived = self._reference.derive([record.metrics])[0]
-            self.progress.epoch(ours, record, derived.get("val/delta_m"))
-            self.progress.note = f"MLflow is away: {self._recorder.outage}" if self._recorder.outage else None
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Take a trial whose worker died as often as `resources.worker_retries` allows."""

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from pipeline.errors import UserError
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 LONGEST_PAUSE = 30.0
 """Seconds between two tries while the server is away."""
 
-_Item = tuple[Trial, EpochRecord, float] | FinishedTrial | None
+_Item = tuple[Trial, Sequence[EpochRecord], float] | FinishedTrial | None
 
 
 class Recorder:
@@ -47,10 +47,10 @@ class Recorder:
         """Why nothing can be written now, or None."""
         return self._outage
 
-    def epoch(self, trial: Trial, record: EpochRecord, started_at: float) -> None:
-        """Take one epoch of a running trial; it is dropped while the server is away."""
+    def epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
+        """Take some epochs of a running trial; they are dropped while the server is away."""
         if self._outage is None:
-            self._queue.put((trial, record, started_at))
+            self._queue.put((trial, records, started_at))
 
     def finish(self, finished: FinishedTrial) -> None:
         """Take a finished trial."""
@@ -93,7 +93,7 @@ class Recorder:
                 if isinstance(item, FinishedTrial):
                     self._tracker.finish(item, self._tags)
                 elif item is not None:
-                    self._tracker.log_epoch(*item)
+                    self._tracker.log_epochs(*item)
                 self._outage = None
                 return
             except TrackingOutage as error:

@@ -24,7 +24,9 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.errors import UserError
 from pipeline.ledger import Ledger
 from pipeline.sweep.delivery import Delivery
-from pipeline.trials import Outcome, Trial, TrialResult
+from pipeline.trials import EpochRecord, Outcome, Trial, TrialResult
+
+SECONDS_BETWEEN_REPORTS = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Keeper:
 def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     """Train one trial (a Tune function trainable).
 
-    Reports `{"record"}` after every epoch and `{"result"}` at the end. An exception of the trial's own
+    Reports `{"records"}` of epochs now and then and `{"result"}` at the end. An exception of the trial's own
     code is a result too (`failed`), so it never stops the sweep; only the death of this process and
     trouble with the cluster are left to Tune. That the keeper cannot write is no fault of the trial: `{"unwritable"}` stops the sweep.
     """
@@ -98,9 +100,10 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     if torch.cuda.is_available() and 0 < setup.gpu_share < 1:
         torch.cuda.set_per_process_memory_fraction(1.0 if config["alone"] else setup.gpu_share)
     trial = Trial.from_json(config["trial"])
+    reports = _Reports()
     try:
         with _time_limit(setup, trial.key):
-            result = _run(trial, config["until"], setup)
+            result = _run(trial, config["until"], setup, reports)
     except RayError as error:
         if isinstance(error, RayTaskError) and isinstance(error.cause, OSError):
             tune.report({"unwritable": error.cause.strerror or str(error.cause)})
@@ -110,7 +113,7 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
         if isinstance(error, torch.AcceleratorError):
             _state.spoilt_by = str(error).splitlines()[0]
         result = TrialResult(Outcome.FAILED, (), _cause(error), traceback.format_exc())
-    tune.report({"result": result.to_json(), "host": os.uname().nodename})
+    reports.end(result)
 
 
 @contextmanager
@@ -146,7 +149,7 @@ class _ProcessState:
 _state = _ProcessState()
 
 
-def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
+def _run(trial: Trial, until: int, setup: WorkerSetup, reports: _Reports) -> TrialResult:
     import sys
 
     import torch
@@ -160,8 +163,7 @@ def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
 
     def report(end: EpochEnd) -> None:
         checkpoints.epoch(end)
-        partial = TrialResult(Outcome.DONE, (end.record,))
-        tune.report({"record": partial.to_json(), "host": os.uname().nodename})
+        reports.epoch(end.record)
 
     result = run_trial(
         trial,
@@ -174,6 +176,27 @@ def _run(trial: Trial, until: int, setup: WorkerSetup) -> TrialResult:
     )
     checkpoints.end()
     return result
+
+
+@dataclass
+class _Reports:
+    """Tells the driver of epochs, short ones several at a time: a report holds the trial until the driver has heard it."""
+
+    pending: list[EpochRecord] = field(default_factory=list)
+    sent_at: float = field(default_factory=time.monotonic)
+
+    def epoch(self, record: EpochRecord) -> None:
+        self.pending.append(record)
+        if time.monotonic() - self.sent_at >= SECONDS_BETWEEN_REPORTS:
+            tune.report({"records": self._take()})
+
+    def end(self, result: TrialResult) -> None:
+        tune.report({"records": self._take(), "result": result.to_json(), "host": os.uname().nodename})
+
+    def _take(self) -> dict[str, Any]:
+        records = TrialResult(Outcome.DONE, tuple(self.pending)).to_json()
+        self.pending, self.sent_at = [], time.monotonic()
+        return records
 
 
 @dataclass

@@ -107,11 +107,11 @@ class Tracker:
             if run.status == "RUNNING":
                 self._delete(key)
 
-    def log_epoch(self, trial: Trial, record: EpochRecord, started_at: float) -> None:
-        """Show one epoch of a trial that is still running."""
+    def log_epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
+        """Show some epochs of a trial that is still running."""
         run = self._runs.get(trial.key) or self._create(trial, started_at)
         if run.status == "RUNNING":
-            self._log_records(run, [record])
+            self._log_records(run, records)
 
     def finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
         """Bring the run of a finished trial to what the ledger says, whatever it held before."""

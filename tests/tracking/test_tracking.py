@@ -113,7 +113,7 @@ def test_writing_twice_from_two_processes_changes_nothing(
 def test_live_epochs_become_the_finished_run(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     finished, tracker = make_finished(), Tracker(uri, "digits")
     for record in finished.result.curve[:2]:
-        tracker.log_epoch(finished.trial, record, finished.execution.started_at)
+        tracker.log_epochs(finished.trial, [record], finished.execution.started_at)
     assert [run.info.status for run in runs_of(uri)] == ["RUNNING"]
     tracker.finish(finished, {})
     (run,) = runs_of(uri)
@@ -127,8 +127,8 @@ def test_epochs_trained_again_after_a_crash_stand_there_once(
     """The live run saw epoch 2 at a time that the final curve, resumed from epoch 1, does not know."""
     finished, tracker = make_finished(), Tracker(uri, "digits")
     first, second, _ = finished.result.curve
-    tracker.log_epoch(finished.trial, first, 0.0)
-    tracker.log_epoch(finished.trial, EpochRecord(2, second.metrics, second.finished_at - 60, 2.0), 0.0)
+    tracker.log_epochs(finished.trial, [first], 0.0)
+    tracker.log_epochs(finished.trial, [EpochRecord(2, second.metrics, second.finished_at - 60, 2.0)], 0.0)
     tracker.finish(finished, {})
     (run,) = runs_of(uri)
     assert {len(rows) for rows in rows_of(uri, run.info.run_id).values()} == {3}
@@ -137,7 +137,7 @@ def test_epochs_trained_again_after_a_crash_stand_there_once(
 def test_runs_of_a_dead_sweep_are_dropped(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     finished, other = make_finished(0), make_finished(1)
     dead = Tracker(uri, "digits")
-    dead.log_epoch(finished.trial, finished.result.curve[0], 0.0)
+    dead.log_epochs(finished.trial, finished.result.curve[:1], 0.0)
     dead.finish(other, {})
     Tracker(uri, "digits").drop_unfinished()
     assert [run.data.tags["trial_key"] for run in runs_of(uri)] == [other.trial.key]
@@ -147,7 +147,7 @@ def test_two_runs_of_one_trial_become_one(uri: str, make_finished: Callable[...,
     """A create whose answer was lost on the way is made again; the next start mends it."""
     finished = make_finished()
     first, second = Tracker(uri, "digits"), Tracker(uri, "digits")
-    first.log_epoch(finished.trial, finished.result.curve[0], 0.0)
+    first.log_epochs(finished.trial, finished.result.curve[:1], 0.0)
     second.finish(finished, {})
     assert len(runs_of(uri)) == 2
     Tracker(uri, "digits")
@@ -285,7 +285,7 @@ def test_the_data_of_a_run_is_its_input_with_name_fingerprint_and_rows(
     content = {"dataset": "multidigits", "fingerprint": "f" * 64, "splits": {"train": 60, "val": 10, "test": 20}}
     summary.write_text(json.dumps(content))
     finished, tracker = make_finished(), Tracker(uri, "digits")
-    tracker.log_epoch(finished.trial, finished.result.curve[0], 0.0)
+    tracker.log_epochs(finished.trial, finished.result.curve[:1], 0.0)
     (live,) = runs_of(uri)
     tracker.forget(finished.trial.key)
     tracker.finish(finished, {})
