@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from pipeline.analysis.objectives import Objective, counted, tasks_of
 from pipeline.errors import UserError
+
+Values = TypeVar("Values", float, np.ndarray)
 
 
 def delta_m(values: pd.DataFrame, baseline: Mapping[str, float], objectives: Sequence[Objective]) -> pd.DataFrame:
@@ -38,7 +41,7 @@ def delta_m(values: pd.DataFrame, baseline: Mapping[str, float], objectives: Seq
     """
     objectives = counted(objectives)
     changes = pd.DataFrame(
-        {objective.name: _relative_change(values[objective.name], baseline, objective) for objective in objectives},
+        {o.name: relative_change(values[o.name].to_numpy(dtype=float), baseline[o.name], o) for o in objectives},
         index=values.index,
     )
     tasks = tasks_of(objectives)
@@ -55,12 +58,16 @@ def delta_m_columns(objectives: Sequence[Objective]) -> list[str]:
     return ["delta_m", "delta_m_task_mean", *(f"delta_m_{task}" for task in tasks_of(counted(objectives)))]
 
 
-def _relative_change(values: pd.Series, baseline: Mapping[str, float], objective: Objective) -> np.ndarray:
-    reference = baseline[objective.name]
-    if not math.isfinite(reference) or reference == 0.0:
+def relative_change(values: Values, baseline: float, objective: Objective) -> Values:
+    """Return by how much one metric is worse than its baseline, in percent.
+
+    Raises:
+        UserError: the baseline is zero or not finite.
+    """
+    if not math.isfinite(baseline) or baseline == 0.0:
         raise UserError(
-            f"the baseline of `{objective.label}` is {reference:g}, so no change relative to it exists; "
+            f"the baseline of `{objective.label}` is {baseline:g}, so no change relative to it exists; "
             f"declare the metric with `in_delta_m=False`, or train the baseline longer."
         )
     sign = -1.0 if objective.higher_is_better else 1.0
-    return 100.0 * sign * (values.to_numpy(dtype=float) - reference) / abs(reference)
+    return 100.0 * sign * (values - baseline) / abs(baseline)

@@ -29,9 +29,10 @@ from pipeline.errors import UserError
 from pipeline.params import Resources
 from pipeline.sweep.delivery import Delivery
 from pipeline.sweep.driver import Driver
+from pipeline.sweep.keeper import Keeper
 from pipeline.sweep.search import StrategySearcher
 from pipeline.sweep.stopping import StopRequest, TuneStopper
-from pipeline.sweep.worker import Keeper, WorkerSetup, train
+from pipeline.sweep.worker import WorkerSetup, train
 
 OBJECT_STORE_BYTES = 200_000_000
 """Checkpoints in flight; data is memory-mapped from disk and never enters the object store."""
@@ -122,10 +123,13 @@ def _largest_node() -> Mapping[str, float]:
 def _connect(resources: Resources) -> None:
     """Attach to the cluster of `RAY_ADDRESS` or `resources.address`, or start one on loopback."""
     address = os.environ.get("RAY_ADDRESS") or resources.address
+    variables = {name: str(resources.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment: dict[str, Any] = {}
     if address == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    threads = str(resources.threads)
-    environment: dict[str, Any] = {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}}
+        os.environ.update(variables)  # inherited: workers with an environment of their own start a second later
+    else:
+        environment["env_vars"] = variables
     if address != "local" and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # a Ray job has sent its files already
         environment["working_dir"] = os.getcwd()
     own: dict[str, Any] = (

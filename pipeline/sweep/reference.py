@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.analysis.delta_m import delta_m
-from pipeline.analysis.objectives import Objective
+from pipeline.analysis.delta_m import delta_m, relative_change
+from pipeline.analysis.objectives import Objective, counted
 from pipeline.files import content_hash, encode_float
 
 
@@ -58,8 +58,12 @@ class Reference:
 
     def score(self, epoch: Mapping[str, float]) -> float:
         """Return validation Delta_m of an epoch, or without baselines the mean validation loss."""
-        if self.values:
-            return float(self.compare([epoch], "val")["delta_m"].iloc[0])
+        if self.values:  # once an epoch, so without a table
+            changes = [
+                relative_change(epoch.get(f"val/{o.task}/{o.metric}", math.nan), self.values["val"][o.name], o)
+                for o in counted(self.objectives)
+            ]
+            return sum(changes) / len(changes)
         losses = [value for name, value in epoch.items() if name.startswith("val/") and name.endswith("/loss")]
         return sum(losses) / len(losses)
 

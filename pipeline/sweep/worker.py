@@ -1,4 +1,4 @@
-"""What runs in Ray's worker processes: one trial after another, and the keeper of their checkpoints.
+"""What runs in Ray's worker processes: one trial after another.
 
 Workers never write to the ledger themselves, so hosts need not share a disk: checkpoints travel to
 the `Keeper`, an actor beside the driver, and results to the driver through Tune.
@@ -22,11 +22,12 @@ from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import UserError
-from pipeline.ledger import Ledger
 from pipeline.sweep.delivery import Delivery
 from pipeline.trials import EpochRecord, Outcome, Trial, TrialResult
 
 SECONDS_BETWEEN_REPORTS = 1.0
+SHARE_OF_REPORTS = 0.01
+"""How much of a trial's time may go into reports, which hold it until the driver has heard them."""
 
 
 @dataclass(frozen=True)
@@ -54,35 +55,6 @@ class WorkerSetup:
     checkpoint_seconds: float
     trial_seconds: float | None
     import_path: str
-
-
-class Keeper:
-    """Writes checkpoints into the ledger, on the driver's own host."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._holders: dict[str, str] = {}
-
-    def load_resume(self, key: str, holder: str) -> bytes | None:
-        """Return where to go on with a trial, or None; from now on `holder` alone may save it."""
-        self._holders[key] = holder
-        return self._ledger.load_resume(key)
-
-    def note_hang(self, key: str) -> None:
-        """Remember that a trial took longer than it may."""
-        self._ledger.note_hang(key)
-
-    def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
-        """Keep a trial's best weights first, then its resume point, which counts on them.
-
-        A worker whose host was cut off may come back with what is old by now; it is not heard.
-        """
-        if self._holders.get(key) != holder:
-            return
-        if best is not None:
-            self._ledger.save_best(key, best)
-        if resume is not None:
-            self._ledger.save_resume(key, resume)
 
 
 def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
@@ -180,22 +152,25 @@ def _run(trial: Trial, until: int, setup: WorkerSetup, reports: _Reports) -> Tri
 
 @dataclass
 class _Reports:
-    """Tells the driver of epochs, short ones several at a time: a report holds the trial until the driver has heard it."""
+    """Tells the driver of epochs, short ones several at a time."""
 
     pending: list[EpochRecord] = field(default_factory=list)
-    sent_at: float = field(default_factory=time.monotonic)
+    next_at: float = field(default_factory=lambda: time.monotonic() + SECONDS_BETWEEN_REPORTS)
 
     def epoch(self, record: EpochRecord) -> None:
         self.pending.append(record)
-        if time.monotonic() - self.sent_at >= SECONDS_BETWEEN_REPORTS:
+        began = time.monotonic()
+        if began >= self.next_at:
             tune.report({"records": self._take()})
+            taken = time.monotonic() - began
+            self.next_at = began + max(SECONDS_BETWEEN_REPORTS, taken / SHARE_OF_REPORTS)
 
     def end(self, result: TrialResult) -> None:
         tune.report({"records": self._take(), "result": result.to_json(), "host": os.uname().nodename})
 
     def _take(self) -> dict[str, Any]:
         records = TrialResult(Outcome.DONE, tuple(self.pending)).to_json()
-        self.pending, self.sent_at = [], time.monotonic()
+        self.pending = []
         return records
 
 

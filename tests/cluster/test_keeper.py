@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.ledger import Ledger
-from pipeline.sweep.worker import Keeper
+from pipeline.sweep.keeper import Keeper
 
 KEY = "0" * 16
 
