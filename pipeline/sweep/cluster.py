@@ -124,19 +124,17 @@ def _connect(resources: Resources) -> None:
     """Attach to the cluster of `RAY_ADDRESS` or `resources.address`, or start one on loopback."""
     address = os.environ.get("RAY_ADDRESS") or resources.address
     variables = {name: str(resources.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    environment: dict[str, Any] = {}
+    options: dict[str, Any]
     if address == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.update(variables)  # inherited: workers with an environment of their own start a second later
+        options = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     else:
-        environment["env_vars"] = variables
-    if address != "local" and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # a Ray job has sent its files already
-        environment["working_dir"] = os.getcwd()
-    own: dict[str, Any] = (
-        {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
-    )
+        sent_by_a_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # with its files
+        files = {} if sent_by_a_job else {"working_dir": os.getcwd()}
+        options = {"runtime_env": {"env_vars": variables, **files}}
     try:
-        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **own)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except AuthenticationError as error:
         raise UserError(
             f"the Ray cluster at `{address}` asks for its token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it."

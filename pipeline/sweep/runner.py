@@ -13,7 +13,7 @@ from pipeline.files import content_hash, write_atomically
 from pipeline.params import Params
 from pipeline.sweep import tables
 from pipeline.sweep.cluster import execute
-from pipeline.sweep.context import Held, StageContext, open_stage, read_reference
+from pipeline.sweep.context import StageContext, open_stage, read_reference
 from pipeline.sweep.driver import Driver
 from pipeline.sweep.forecast import forecast, remember, seconds_of, unobserved_examples
 from pipeline.sweep.lease import Lease
@@ -85,7 +85,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
-        _check_complete(context, held, params.resources.failed_share_limit, stopped_by)
+        _check_complete(context, strategy, held.finished, params.resources.failed_share_limit, stopped_by)
         _write_tables(context, tracker, held.finished, provenance)
 
 
@@ -128,8 +128,13 @@ def _study(context: StageContext, strategy: Strategy, finished: Iterable[Finishe
     return CellStudy(path, context.plan.space, len(context.plan.seeds), targets, strategy.sampler, finished)
 
 
-def _check_complete(context: StageContext, held: Held, failed_share_limit: float, stopped_by: str | None) -> None:
-    strategy, finished = context.make_strategy(held.known), held.finished
+def _check_complete(
+    context: StageContext,
+    strategy: Strategy,
+    finished: Sequence[FinishedTrial],
+    failed_share_limit: float,
+    stopped_by: str | None,
+) -> None:
     if strategy.left():
         raise UserError(
             f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished"

@@ -39,8 +39,10 @@ SEARCH: dict[str, Any] = {
 }
 
 
-def stage(sweep: Sweep, name: str, **resources: Any) -> subprocess.CompletedProcess[str]:
-    params = {**TINY, "suites": {SUITE: {**TINY["suites"][SUITE], "sweep": SEARCH}}, "resources": resources}
+def stage(
+    sweep: Sweep, name: str, search: dict[str, Any] = SEARCH, **resources: Any
+) -> subprocess.CompletedProcess[str]:
+    params = {**TINY, "suites": {SUITE: {**TINY["suites"][SUITE], "sweep": search}}, "resources": resources}
     (sweep.root / "params.yaml").write_text(yaml.safe_dump(params))
     words = [f"stages.{name}", SUITE] if name in ("sweep", "analyse") else ["pipeline.cli", name, "--json"]
     return subprocess.run(
@@ -86,3 +88,21 @@ def test_a_search_goes_on_where_it_stopped(baselines: Sweep, tmp_path: Path) -> 
     assert stage(sweep, "analyse").returncode == 0
     (status,) = json.loads(stage(sweep, "status").stdout)
     assert sum(status["stages"]["sweep"]["outcomes"].values()) == len(outcomes)
+
+
+def test_a_search_whose_space_has_nothing_new_to_offer_is_complete(baselines: Sweep, tmp_path: Path) -> None:
+    sweep = baselines.copy(tmp_path / "study")
+    search = {
+        "strategy": {"optuna": {"sampler": "random", "cells_tried": 5}},
+        "weightings": ["ew"],
+        "optimizers": ["adam"],
+        "learning_rates": [0.001, 0.002],
+        "seeds": [0],
+    }
+    done = stage(sweep, "sweep", search)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_parquet(sweep.tables / "outcomes.parquet")) == 2
+    ended = sweep.results()
+    again = stage(sweep, "sweep", search)
+    assert again.returncode == 0, again.stderr
+    assert sweep.results() == ended
