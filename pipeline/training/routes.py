@@ -67,16 +67,16 @@ class Route(ABC):
         for parameter in self.forward.network.parameters():
             parameter.grad = None
 
-    def _set_gradients(self, parameters: Sequence[Parameter], gradients: Sequence[Tensor]) -> None:
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+    def _set_shared_gradients(self, gradients: Sequence[Tensor]) -> None:
+        for parameter, gradient in zip(self.shared, gradients, strict=True):
             parameter.grad = gradient
 
-    def _set_heads(self, gradients: Sequence[Sequence[Tensor]], weights: Tensor) -> None:
-        """Give each head its task's gradient times its weight."""
-        for parameters, own, weight in zip(self.heads, gradients, weights.tolist(), strict=True):
-            if weight != 1.0 and own:
-                torch._foreach_mul_(list(own), weight)
-            self._set_gradients(parameters, own)
+    def _weigh_heads(self, weights: Tensor) -> None:
+        """Multiply each head's gradients, its task's so far, by its weight."""
+        for parameters, weight in zip(self.heads, weights.tolist(), strict=True):
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if weight != 1.0 and gradients:
+                torch._foreach_mul_(gradients, weight)
 
 
 class OneBackward(Route):
@@ -112,10 +112,11 @@ class TaskBackwards(Route):
 
     def step(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
-        of_heads = store_task_gradients(losses, self.jacobian, self.shared, self.heads)
+        self._forget_gradients()
+        self.jacobian.differentiate(losses, retain_graph=True)
         on_host, gramian, weights = combine(self.weighting, losses, self.jacobian, None, self.check)
-        self._set_gradients(self.shared, self.jacobian.shaped_update)
-        self._set_heads(of_heads, weights.heads)
+        self._set_shared_gradients(self.jacobian.shaped_update)
+        self._weigh_heads(weights.heads)
         self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
 
@@ -139,10 +140,12 @@ class RepresentationBackward(Route):
     def step(self, batch: Batch) -> Measured:
         representation = self.forward.representation(batch)
         parts = representation if isinstance(representation, tuple) else (representation,)
-        seen = tuple(part.detach().requires_grad_() for part in parts)
+        leaves = tuple(part.detach().float().requires_grad_() for part in parts)
+        seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
         losses = self.forward.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
-        jacobian = Jacobian(len(losses), seen)
-        of_heads = store_task_gradients(losses, jacobian, seen, self.heads, graph_is_shared=False)
+        jacobian = Jacobian(len(losses), leaves)
+        self._forget_gradients()
+        jacobian.differentiate(losses, retain_graph=False)
         gramian = None
         if isinstance(self.weighting, LossWeighting):
             (on_host,) = to_host(losses)
@@ -152,10 +155,9 @@ class RepresentationBackward(Route):
             jacobian.combine(weights.shared)
         else:
             on_host, gramian, weights = combine(self.weighting, losses, jacobian, seen, self.check)
-        self._forget_gradients()
         update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=True)]
         torch.autograd.backward(parts, update)
-        self._set_heads(of_heads, weights.heads)
+        self._weigh_heads(weights.heads)
         self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
 
@@ -208,16 +210,16 @@ class TaskSteps(Route):
 
     def _step_at_one_point(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
-        of_heads = store_task_gradients(losses, self.jacobian, self.shared, self.heads)
+        self._forget_gradients()
+        self.jacobian.differentiate(losses, retain_graph=True)
         on_host, gramian = to_host(losses, self.jacobian.gramian())
         self.check.losses(on_host)
         self.check.gramian(gramian)
         if self._decay_share:
             with torch.no_grad():
                 self.jacobian.rows.add_(torch.cat([each.reshape(-1) for each in self.shared]), alpha=self._decay_share)
-        for index, optimizer in enumerate(self.optimizers):
-            self._set_gradients(self.shared, self.jacobian.shaped_rows[index])
-            self._set_gradients(self.heads[index], of_heads[index])
+        for gradients, optimizer in zip(self.jacobian.shaped_rows, self.optimizers, strict=True):
+            self._set_shared_gradients(gradients)
             optimizer.step()
         return Measured(on_host, None, gramian)
 
@@ -226,25 +228,6 @@ def loss_weights(weighting: LossWeighting, losses: Tensor) -> Weights:
     """Return what `weighting` gives `losses` [T] under its conventions."""
     weights = weighting.weigh(losses)
     return weighting.conventions.apply(Weights(weights, weights))
-
-
-def store_task_gradients(
-    losses: Sequence[Tensor],
-    jacobian: Jacobian,
-    shared: Sequence[Tensor],
-    heads: Sequence[Sequence[Parameter]],
-    graph_is_shared: bool = True,
-) -> list[tuple[Tensor, ...]]:
-    """Write each loss's gradient on `shared` into `jacobian`, and return those on each task's own head."""
-    of_heads = []
-    last = len(losses) - 1 if graph_is_shared else 0
-    for index, (loss, head) in enumerate(zip(losses, heads, strict=True)):
-        gradients = torch.autograd.grad(
-            loss, [*shared, *head], retain_graph=index < last, allow_unused=True, materialize_grads=True
-        )
-        jacobian.store(index, gradients[: len(shared)])
-        of_heads.append(gradients[len(shared) :])
-    return of_heads
 
 
 def combine(

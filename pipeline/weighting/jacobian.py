@@ -1,4 +1,4 @@
-"""Task gradients stored once, multiplied in float64, combined in place."""
+"""Task gradients taken into one buffer, multiplied in float64, combined in place."""
 
 from __future__ import annotations
 
@@ -16,26 +16,34 @@ class Jacobian:
 
     Args:
         tasks: T.
-        like: the tensors that are differentiated by; together they have P elements.
+        leaves: the float32 tensors that are differentiated by; together they have P elements.
     """
 
-    def __init__(self, tasks: int, like: Sequence[Tensor]) -> None:
-        device, elements = like[0].device, sum(tensor.numel() for tensor in like)
-        self._like = tuple(like)
+    def __init__(self, tasks: int, leaves: Sequence[Tensor]) -> None:
+        device, elements = leaves[0].device, sum(tensor.numel() for tensor in leaves)
+        self._leaves = tuple(leaves)
         self.rows = torch.empty(tasks, elements, dtype=torch.float32, device=device)
         """[T, P], float32."""
         self.shaped_rows = [self.shaped(row) for row in self.rows]
-        """For each task, views of its row shaped as `like`."""
+        """For each task, views of its row shaped as `leaves`."""
         self.update = torch.empty(elements, dtype=torch.float32, device=device)
         """[P], float32: what `combine` writes."""
         self.shaped_update = self.shaped(self.update)
-        """Views of `update` shaped as `like`."""
+        """Views of `update` shaped as `leaves`."""
         exact = torch.float32 if device.type == "mps" else torch.float64
         self._room = torch.empty(tasks, min(elements, max(_BLOCK // tasks, 1)), dtype=exact, device=device)
 
-    def store(self, task: int, gradients: tuple[Tensor, ...] | list[Tensor]) -> None:
-        """Copy `gradients`, shaped as `like`, into the row of task number `task`."""
-        torch._foreach_copy_(self.shaped_rows[task], gradients)
+    def differentiate(self, losses: Sequence[Tensor], retain_graph: bool) -> None:
+        """Take the gradients of `losses` [T] on the leaves into the rows.
+
+        Every other leaf gets its gradient added to its `.grad`, as by any `backward()`; that of `leaves` is left at the
+        last row. With `retain_graph` the losses have parts of their graph in common.
+        """
+        self.rows.zero_()
+        for index, (loss, row) in enumerate(zip(losses, self.shaped_rows, strict=True)):
+            for leaf, gradient in zip(self._leaves, row, strict=True):
+                leaf.grad = gradient  # added to in place: copying gradients of their own would cost 2 % of a step
+            loss.backward(retain_graph=retain_graph and index < len(losses) - 1)
 
     def gramian(self) -> Tensor:
         """Return all inner products of rows, [T, T], summed in float64 where the device has it."""
@@ -50,6 +58,6 @@ class Jacobian:
         torch.mv(self.rows.T, weights.to(self.rows), out=self.update)
 
     def shaped(self, flat: Tensor) -> list[Tensor]:
-        """Return views of `flat` [..., P], one for each of `like`, shaped [..., *its shape]."""
-        parts = flat.split([tensor.numel() for tensor in self._like], dim=-1)
-        return [part.view(*flat.shape[:-1], *tensor.shape) for part, tensor in zip(parts, self._like, strict=True)]
+        """Return views of `flat` [..., P], one for each of `leaves`, shaped [..., *its shape]."""
+        parts = flat.split([leaf.numel() for leaf in self._leaves], dim=-1)
+        return [part.view(*flat.shape[:-1], *leaf.shape) for part, leaf in zip(parts, self._leaves, strict=True)]

@@ -184,9 +184,10 @@ def test_with_many_tasks_only_the_mean_and_the_least_cosine_are_reported():
 def test_the_gramian_is_exact_for_rows_longer_than_a_block():
     generator = torch.Generator().manual_seed(0)
     gradients = [[torch.randn(300, 700, generator=generator), torch.randn(5, generator=generator)] for _ in range(3)]
-    jacobian = Jacobian(3, gradients[0])
-    for index, each in enumerate(gradients):
-        jacobian.store(index, each)
+    leaves = [torch.zeros(300, 700, requires_grad=True), torch.zeros(5, requires_grad=True)]
+    jacobian = Jacobian(3, leaves)
+    losses = [sum((part * leaf).sum() for part, leaf in zip(each, leaves, strict=True)) for each in gradients]
+    jacobian.differentiate(losses, retain_graph=False)
     rows = torch.stack([torch.cat([part.flatten() for part in each]) for each in gradients]).double()
     torch.testing.assert_close(jacobian.gramian(), rows @ rows.T, rtol=1e-13, atol=1e-9)
 
