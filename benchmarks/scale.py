@@ -70,7 +70,7 @@ def main() -> None:
     shutil.rmtree(arguments.directory, ignore_errors=True)
     ledger = Ledger(arguments.directory, "scale")
     tracker = Tracker(f"sqlite:///{arguments.directory}/mlflow.db", "scale")
-    recorder = Recorder(tracker, {"sweep_id": "scale"})
+    recorder = Recorder(ledger, tracker, {"sweep_id": "scale"})
     began = time.perf_counter()
     print("trials   seconds  MB of the driver")
     for number, finished in enumerate(trials(arguments.trials), start=1):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from pipeline.errors import UserError
+from pipeline.ledger import Ledger
 from pipeline.tracking import Tracker, TrackingOutage
 from pipeline.trials import EpochRecord, FinishedTrial, Trial
 
@@ -18,18 +19,24 @@ logger = logging.getLogger(__name__)
 LONGEST_PAUSE = 30.0
 """Seconds between two tries while the server is away."""
 
-_Item = tuple[Trial, Sequence[EpochRecord], float] | FinishedTrial | None
+FAR_BEHIND = 1000
+"""Waiting items above which epochs of running trials are dropped."""
+
+_Item = tuple[Trial, Sequence[EpochRecord], float] | str | None
+"""Some epochs, the key of a finished trial, or the end."""
 
 
 class Recorder:
     """Takes epochs and finished trials from the driver and writes them when the server lets it.
 
     Args:
+        ledger: has every finished trial already, so that only keys have to wait, however long the outage.
         tracker: where to write.
         tags: tags of every finished run, such as the sweep's id.
     """
 
-    def __init__(self, tracker: Tracker, tags: Mapping[str, str]) -> None:
+    def __init__(self, ledger: Ledger, tracker: Tracker, tags: Mapping[str, str]) -> None:
+        self._ledger = ledger
         self._tracker = tracker
         self._tags = tags
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
@@ -48,13 +55,13 @@ class Recorder:
         return self._outage
 
     def epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
-        """Take some epochs of a running trial; they are dropped while the server is away."""
-        if self._outage is None:
+        """Take some epochs of a running trial; they are dropped while the server is away, or far behind."""
+        if self._outage is None and self._queue.qsize() < FAR_BEHIND:
             self._queue.put((trial, records, started_at))
 
     def finish(self, finished: FinishedTrial) -> None:
-        """Take a finished trial."""
-        self._queue.put(finished)
+        """Take a trial that the ledger has."""
+        self._queue.put(finished.trial.key)
 
     def close(self, patience: float = 60.0) -> None:
         """Wait until all is written.
@@ -90,8 +97,8 @@ class Recorder:
         pause = 0.5
         while True:
             try:
-                if isinstance(item, FinishedTrial):
-                    self._tracker.finish(item, self._tags)
+                if isinstance(item, str):
+                    self._tracker.finish(self._ledger.read(item), self._tags)
                 elif item is not None:
                     self._tracker.log_epochs(*item)
                 self._outage = None
@@ -99,7 +106,7 @@ class Recorder:
             except TrackingOutage as error:
                 self._outage = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
                 logger.warning("tracking server away, trying again in %.0f s: %s", pause, self._outage)
-                if not isinstance(item, FinishedTrial):
+                if not isinstance(item, str):
                     return  # the finished trial brings all its epochs again
                 if self._given_up.wait(pause):
                     return

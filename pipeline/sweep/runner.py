@@ -43,7 +43,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         provenance = read_provenance()
         tracker = _tracker(params, suite, context.reference)
         tracker.drop_unfinished()
-        recorder = Recorder(tracker, {"sweep_id": _sweep_id(context)})
+        recorder = Recorder(context.ledger, tracker, {"sweep_id": _sweep_id(context)})
         held = context.plan.read()
         finished, known = held.finished, held.known
         for one in finished:

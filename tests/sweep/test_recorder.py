@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.ledger import Ledger
 from pipeline.sweep.recorder import Recorder
 from pipeline.tracking import Tracker
 from pipeline.trials import FinishedTrial
@@ -67,7 +68,8 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
     server.start()
     try:
         tracker = Tracker(server.uri, "digits")
-        recorder = Recorder(tracker, {"sweep_id": "s"})
+        ledger = Ledger(tmp_path, "digits")
+        recorder = Recorder(ledger, tracker, {"sweep_id": "s"})
         entries = [make_finished(seed) for seed in range(9)]
         for number, entry in enumerate(entries):
             if number == 3:
@@ -79,6 +81,7 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
                     time.sleep(0.05)
                 server.start()
             recorder.epochs(entry.trial, entry.result.curve[:1], 0.0)
+            ledger.finish(entry)
             recorder.finish(entry)
         recorder.close()
         assert all(map(Tracker(server.uri, "digits").has, entries))
@@ -93,8 +96,10 @@ def test_a_server_that_stays_away_is_a_sentence_at_the_end(
 ) -> None:
     server = Server(tmp_path)
     server.start()
-    recorder = Recorder(Tracker(server.uri, "digits"), {})
+    ledger, entry = Ledger(tmp_path, "digits"), make_finished()
+    recorder = Recorder(ledger, Tracker(server.uri, "digits"), {})
     server.stop()
-    recorder.finish(make_finished())
+    ledger.finish(entry)
+    recorder.finish(entry)
     with pytest.raises(UserError, match=r"the tracking server is away .*every result is safe in the ledger"):
         recorder.close(patience=1)
