@@ -26,7 +26,7 @@ from pipeline.sweep.delivery import Delivery
 from pipeline.trials import EpochRecord, Outcome, Trial, TrialResult
 
 SECONDS_BETWEEN_REPORTS = 1.0
-SHARE_OF_REPORTS = 0.01
+SHARE_OF_REPORTS = 0.003
 """How much of a trial's time may go into reports, which hold it until the driver has heard them."""
 
 

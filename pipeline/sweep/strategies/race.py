@@ -54,7 +54,7 @@ class Race(MethodByMethod):
         reference: Reference,
         known: Known,
         *,
-        rungs: dict[Share, Keep] = {0.375: 4, 1.0: 1},  # noqa: B006  (never changed)
+        rungs: dict[Share, Keep] = {0.375: 4, 0.625: 2, 1.0: 1},  # noqa: B006  (never changed)
         noise: Annotated[float, Field(ge=0)] = 1.0,
     ) -> None:
         self._rungs = sorted(rungs.items())
