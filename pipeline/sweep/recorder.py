@@ -22,8 +22,7 @@ LONGEST_PAUSE = 30.0
 FAR_BEHIND = 1000
 """Waiting items above which epochs of running trials are dropped."""
 
-_Item = tuple[Trial, Sequence[EpochRecord], float] | str | None
-"""Some epochs, the key of a finished trial, or the end."""
+_Epochs = tuple[Trial, Sequence[EpochRecord], float]
 
 
 class Recorder:
@@ -39,7 +38,8 @@ class Recorder:
         self._ledger = ledger
         self._tracker = tracker
         self._tags = tags
-        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Epochs | str | None] = queue.SimpleQueue()
+        """Some epochs, the key of a finished trial, or the end."""
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._given_up = threading.Event()
         self._outage: str | None = None
@@ -89,24 +89,24 @@ class Recorder:
     def _work(self) -> None:
         try:
             while (item := self._queue.get()) is not None and not self._given_up.is_set():
-                self._write(item)
+                self._write(self._ledger.read(item) if isinstance(item, str) else item)
         except Exception as error:  # a fault of ours: said when the sweep ends, which it must not hinder
             self._error = error
 
-    def _write(self, item: _Item) -> None:
+    def _write(self, item: _Epochs | FinishedTrial) -> None:
         pause = 0.5
         while True:
             try:
-                if isinstance(item, str):
-                    self._tracker.finish(self._ledger.read(item), self._tags)
-                elif item is not None:
+                if isinstance(item, FinishedTrial):
+                    self._tracker.finish(item, self._tags)
+                else:
                     self._tracker.log_epochs(*item)
                 self._outage = None
                 return
             except TrackingOutage as error:
                 self._outage = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
                 logger.warning("tracking server away, trying again in %.0f s: %s", pause, self._outage)
-                if not isinstance(item, str):
+                if not isinstance(item, FinishedTrial):
                     return  # the finished trial brings all its epochs again
                 if self._given_up.wait(pause):
                     return

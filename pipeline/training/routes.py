@@ -140,7 +140,7 @@ class RepresentationBackward(Route):
     def step(self, batch: Batch) -> Measured:
         representation = self.forward.representation(batch)
         parts = representation if isinstance(representation, tuple) else (representation,)
-        leaves = tuple(part.detach().float().requires_grad_() for part in parts)
+        leaves = tuple(part.detach().float().requires_grad_() for part in parts)  # whatever the parts' precision
         seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
         losses = self.forward.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
         jacobian = Jacobian(len(losses), leaves)
