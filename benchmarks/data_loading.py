@@ -26,9 +26,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.data import open_prepared, prepare
-from pipeline.registry import Choice
-from pipeline.tasks import TASKS
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
+from mtlsweep.suites.tasks import TASKS
 
 SIZE = (288, 384)
 BATCH_SIZE = 8

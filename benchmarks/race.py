@@ -25,16 +25,18 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline import paths
-from pipeline.data import prepare
-from pipeline.params import parse_params
-from pipeline.registry import Choice
-from pipeline.sweep.context import StageContext, open_stage
-from pipeline.sweep.reference import Reference
-from pipeline.sweep.runner import run_stage
-from pipeline.sweep.strategies import STRATEGIES
-from pipeline.sweep.strategies.base import epochs_seen
-from pipeline.trials import Cell, FinishedTrial, Outcome, Trial
+from mtlsweep import paths
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import parse_params
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.stage import run_stage
+from mtlsweep.sweep.strategies import STRATEGIES
+from mtlsweep.sweep.strategies.known import epochs_seen
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.trial import Trial
 
 PROJECT = Path(__file__).parents[1]
 RATES = [0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001, 0.00005, 0.00001]

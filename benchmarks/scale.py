@@ -18,14 +18,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from pipeline.analysis.pareto import nondominated
-from pipeline.ledger import Ledger
-from pipeline.params import Training
-from pipeline.registry import Choice
-from pipeline.sweep import tables
-from pipeline.sweep.recorder import Recorder
-from pipeline.tracking import Tracker
-from pipeline.trials import Cell, EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
+from mtlsweep.analysis.fronts.pareto_set import nondominated
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.suite import Training
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.mlflow import Tracker
+from mtlsweep.record.mlflow.recorder import Recorder
+from mtlsweep.record.tables import curves as tables
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.trial import Trial
 
 EPOCHS, TASKS = 30, ("a", "b", "c", "d", "e")
 

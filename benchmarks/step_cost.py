@@ -33,13 +33,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.data.store import Batch
-from pipeline.networks import NETWORKS, MultiTaskNetwork
-from pipeline.registry import Choice
-from pipeline.tasks import Task, task_from_definition
-from pipeline.testing import matrices
-from pipeline.training.step import build_updater
-from pipeline.weighting import WEIGHTINGS, GramianWeighting, LossWeighting
+from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, LossWeighting
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.suites.tasks import Task, task_from_definition
+from mtlsweep.testing import matrices
+from mtlsweep.training.step.updater import build_updater
 
 Step = Callable[[], Any]
 ADAM = Choice(name="adam")

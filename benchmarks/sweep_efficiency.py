@@ -4,7 +4,7 @@
     python benchmarks/sweep_efficiency.py --trials 200 --seconds 1
 
 Efficiency is the sum of pure training seconds over (slots x wall-clock). Each contender trains the
-same trials with the same pure function (`pipeline.training.trial.run_trial`), two at a time, and records
+same trials with the same pure function (`mtlsweep.training.trial.run_trial`), two at a time, and records
 every epoch: ours with ledger, MLflow and tables; Ray Tune with its own `MLflowLoggerCallback`, with a
 fresh actor per trial and with `reuse_actors`; the loop starts a Python process per trial, which
 writes a JSON file. Clocks start when data is prepared and end when all is recorded.
@@ -28,13 +28,15 @@ import numpy as np
 import torch
 import yaml
 
-from pipeline import paths
-from pipeline.data import open_prepared, prepare
-from pipeline.params import parse_params
-from pipeline.sweep.context import open_plan
-from pipeline.sweep.runner import run_stage
-from pipeline.training.trial import EpochEnd, run_trial, time_steps
-from pipeline.trials import Trial
+from mtlsweep import paths
+from mtlsweep.params.params import parse_params
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
+from mtlsweep.sweep.plan.plan import open_plan
+from mtlsweep.sweep.stage import run_stage
+from mtlsweep.training.timing import time_steps
+from mtlsweep.training.trial import EpochEnd, run_trial
+from mtlsweep.trials.trial import Trial
 
 SUITE, SLOTS = "digits", 2
 SCRIPT = Path(__file__).resolve()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from pipeline import paths
-from pipeline.analysis.store import IMPORTANCE, analyse_directory
-from pipeline.analysis.tables import write_table
-from pipeline.sweep.importance import hyperparameter_importance
+from mtlsweep import paths
+from mtlsweep.analysis.suite_files import analyse_directory
 from stages.command import run_for_suite
 
 
@@ -15,7 +13,6 @@ def analyse(suite: str) -> str:
     """Analyse a suite whose sweep has run; return what was found."""
     directory = paths.results(suite)
     analysis = analyse_directory(directory)
-    write_table(directory / IMPORTANCE, hyperparameter_importance(analysis.trials))
     return f"{len(analysis.trials)} trials, {len(analysis.results)} methods -> {directory / 'trials.parquet'}"
 
 

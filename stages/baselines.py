@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.params import load_params
-from pipeline.sweep.runner import run_stage
+from mtlsweep.params.params import load_params
+from mtlsweep.sweep.stage import run_stage
 from stages.command import run_for_suite
 
 

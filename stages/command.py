@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from pipeline.errors import UserError
+from mtlsweep.errors import UserError
 
 
 def run(stage: str, work: Callable[[], str | None]) -> int:

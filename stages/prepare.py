@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from pipeline import data, paths
-from pipeline.params import load_params
+from mtlsweep import paths
+from mtlsweep.params.params import load_params
+from mtlsweep.suites import prepared
 from stages.command import run_for_suite
 
 
 def prepare(suite: str) -> None:
     """Prepare the data of a suite."""
-    data.prepare(load_params().suite(suite).data.dataset, paths.prepared(suite))
+    prepared.prepare(load_params().suite(suite).data.dataset, paths.prepared(suite))
 
 
 if __name__ == "__main__":

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
-from pipeline import paths
-from pipeline.params import load_params
-from pipeline.reporting.report import write_report
-from pipeline.reporting.studies import own_sections
-from pipeline.reporting.suite_report import read_suite
-from pipeline.sweep.summary import record_summary
+from mtlsweep import paths
+from mtlsweep.errors import UserError
+from mtlsweep.params.params import Params, load_params
+from mtlsweep.record.mlflow.summary import Summary, record_summary
+from mtlsweep.report.answer import answer
+from mtlsweep.report.report import write_report
+from mtlsweep.report.suite import SuiteReport, read_suite
+from mtlsweep.studies.study import study_results
+from mtlsweep.suites.prepared import open_prepared
 from stages.command import run
 
 
 def report() -> str:
     """Write the report; return where it is."""
     params = load_params()
-    suites = [read_suite(name, paths.results(name)) for name in params.active]
-    page = write_report(suites, paths.REPORT.parent, own_sections(paths.RESULTS))
-    for name in params.active:
-        if trouble := record_summary(params, name, paths.REPORT.parent):
+    suites = [_read(name) for name in params.active]
+    page = write_report(suites, paths.REPORT.parent, study_results(paths.RESULTS, per_suite=False))
+    for suite in suites:
+        summary = _summary(params, suite)
+        if trouble := record_summary(params.resources.tracking_uri, suite.name, summary, paths.REPORT.parent):
             print(f"report: {trouble}", file=sys.stderr)
     return f"{len(suites)} suite(s) -> {page}"
+
+
+def _read(name: str) -> SuiteReport:
+    directory = paths.results(name)
+    return read_suite(name, directory, study_results(directory, per_suite=True))
+
+
+def _summary(params: Params, suite: SuiteReport) -> Summary:
+    path = paths.results(suite.name) / "summary.json"
+    if not path.exists():
+        raise UserError(f"`{path}` is missing; run `dvc repro` to make it.")
+    return Summary(
+        numbers=json.loads(path.read_bytes()),
+        sentences=answer(suite.analysis),
+        dataset=params.suite(suite.name).data.dataset.name,
+        fingerprint=open_prepared(paths.prepared(suite.name)).fingerprint,
+    )
 
 
 if __name__ == "__main__":

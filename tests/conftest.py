@@ -22,10 +22,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.data import PreparedData, open_prepared, prepare
-from pipeline.params import Training
-from pipeline.registry import Choice
-from pipeline.trials import Cell, EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.suite import Training
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.trial import Trial
 
 torch.set_num_threads(1)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.cuts import describe_cuts
-from pipeline.analysis.objectives import Objective
-from pipeline.analysis.selection import Baselines
+from mtlsweep.analysis.baselines import Baselines
+from mtlsweep.analysis.conclusions.cuts import describe_cuts
+from mtlsweep.analysis.objectives import Objective
 
 OBJECTIVES = (Objective("left", "error", higher_is_better=False),)
 BASELINES = Baselines(pd.DataFrame(), pd.DataFrame(), {"val": {"left_error": 1.0}, "test": {"left_error": 1.0}})

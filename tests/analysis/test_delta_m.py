@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis.delta_m import delta_m, delta_m_columns
-from pipeline.analysis.objectives import Objective
-from pipeline.analysis.paper import HIGHER_IS_BETTER, PAPER_SUITES, paper_results
-from pipeline.errors import UserError
+from mtlsweep.analysis.delta_m import delta_m, delta_m_columns
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER, PAPER_SUITES, paper_results
+from mtlsweep.errors import UserError
 
 ACCURACY = Objective("left", "accuracy", higher_is_better=True)
 ERROR = Objective("mass", "mae", higher_is_better=False)

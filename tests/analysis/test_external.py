@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.external import analyse_runs, read_runs
-from pipeline.analysis.paper import HIGHER_IS_BETTER, PAPER_SUITES, paper_pareto_counts, paper_results
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from mtlsweep.analysis.external import analyse_runs, read_runs
+from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER, PAPER_SUITES, paper_pareto_counts, paper_results
+from mtlsweep.errors import UserError
+from mtlsweep.params.params import load_params
 
 RUNS = pd.DataFrame(
     {

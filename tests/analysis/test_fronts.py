@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.analysis import fronts
-from pipeline.analysis.objectives import Objective
-from pipeline.analysis.pareto import nondominated
+from mtlsweep.analysis.fronts import attainment, seed_noise
+from mtlsweep.analysis.fronts import hypervolume as fronts
+from mtlsweep.analysis.fronts.pareto_set import nondominated
+from mtlsweep.analysis.objectives import Objective
 
 COARSE = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, np.inf, np.nan])
 X, Y = Objective("t", "x", higher_is_better=False), Objective("u", "y", higher_is_better=False)
@@ -97,7 +98,7 @@ def test_surfaces_bound_what_one_half_and_all_seeds_attain(points: NDArray[np.fl
     count = len(np.unique(seeds[~np.isnan(points).any(axis=1)]))
     assume(count > 0)
     needed = {"any seed": 1, "half of the seeds": int(np.ceil(count / 2)), "every seed": count}
-    surfaces = fronts.attainment(points, seeds)
+    surfaces = attainment.attainment(points, seeds)
     for level, least in needed.items():
         for goal in ((x, y) for x in np.arange(-0.5, 5.0, 0.5) for y in np.arange(-0.5, 5.0, 0.5)):
             below = bool((surfaces[level] <= goal).all(axis=1).any())
@@ -111,7 +112,7 @@ def test_ten_objectives_have_a_surface_per_pair_of_the_first_four_tasks(
     objectives = [Objective(f"t{k}", "m", higher_is_better=better) for k, better in enumerate(directions)]
     runs = pd.DataFrame(points, columns=[f"test_{objective.name}" for objective in objectives])
     runs = runs.assign(optimizer="adam", weighting="ew", seed=[0, 1, 2] * 3)
-    table = fronts.attainment_surfaces(runs, objectives)
+    table = attainment.attainment_surfaces(runs, objectives)
     for x, y in combinations(objectives[:4], 2):
         signs = np.array([-1.0 if objective.higher_is_better else 1.0 for objective in (x, y)])
         pair = runs[[f"test_{x.name}", f"test_{y.name}"]].to_numpy() * signs
@@ -124,10 +125,10 @@ def test_ten_objectives_have_a_surface_per_pair_of_the_first_four_tasks(
 
 
 def test_attainment_leaves_out_runs_with_a_nan_and_takes_infinities() -> None:
-    surfaces = fronts.attainment(np.array([[0.0, np.nan], [1.0, 1.0], [np.inf, 0.0]]), np.array([0, 0, 1]))
+    surfaces = attainment.attainment(np.array([[0.0, np.nan], [1.0, 1.0], [np.inf, 0.0]]), np.array([0, 0, 1]))
     assert surfaces["any seed"].tolist() == [[1.0, 1.0], [np.inf, 0.0]]
     assert surfaces["every seed"].tolist() == [[np.inf, 1.0]]
-    assert fronts.attainment(np.empty((0, 2)), np.empty(0, dtype=int))["any seed"].shape == (0, 2)
+    assert attainment.attainment(np.empty((0, 2)), np.empty(0, dtype=int))["any seed"].shape == (0, 2)
 
 
 @settings(max_examples=40)
@@ -136,7 +137,7 @@ def test_differences_say_where_one_optimizer_attains_more(points: NDArray[np.flo
     letters = data.draw(st.lists(st.sampled_from("as"), min_size=len(points), max_size=len(points)))
     seeds = data.draw(st.lists(st.integers(0, 1), min_size=len(points), max_size=len(points)))
     runs = runs_of([tuple(point) for point in points], "".join(letters), seeds)
-    table = fronts.attainment_differences(runs, [X, Y])
+    table = attainment.attainment_differences(runs, [X, Y])
     adam, sgd = runs[runs["optimizer"] == "adam"], runs[runs["optimizer"] == "sgd"]
     shared = sorted(set(adam["seed"]) & set(sgd["seed"]))
     for goal in np.random.default_rng(0).uniform(0, points.max(axis=0) + 0.1, size=(25, 2)):
@@ -155,7 +156,7 @@ def test_differences_say_where_one_optimizer_attains_more(points: NDArray[np.flo
 
 def test_higher_is_better_comes_back_in_the_metrics_own_units() -> None:
     better = [Objective("t", "x", higher_is_better=True), Objective("u", "y", higher_is_better=True)]
-    surfaces = fronts.attainment_surfaces(RUNS, better)
+    surfaces = attainment.attainment_surfaces(RUNS, better)
     adam = surfaces[(surfaces["optimizer"] == "adam") & (surfaces["level"] == "any seed")]
     assert set(zip(adam["x_value"], adam["y_value"], strict=True)) == {(0.0, 1.0), (1.0, 0.0), (0.5, 0.5)}
 
@@ -166,8 +167,8 @@ def test_runs_within_noise_of_the_front_are_forgiven(points: NDArray[np.float64]
     runs = pd.DataFrame(points, columns=[f"test_{objective.name}" for objective in objectives])
     runs = runs.assign(optimizer="adam", weighting="ew")
     noise = np.array([0.5, 1.0, 0.0])
-    counts = fronts.count_beyond_noise(runs, noise, objectives).set_index("tolerance")["pareto_full"]
-    for tolerance in fronts.TOLERANCES:
+    counts = seed_noise.count_beyond_noise(runs, noise, objectives).set_index("tolerance")["pareto_full"]
+    for tolerance in seed_noise.TOLERANCES:
         eased = points - tolerance * noise
         beaten = [any((q <= p).all() and (q < p).any() for q in points) for p in eased]
         assert counts[tolerance] == len(points) - sum(beaten)
@@ -176,6 +177,6 @@ def test_runs_within_noise_of_the_front_are_forgiven(points: NDArray[np.float64]
 
 def test_without_replicates_there_is_no_noise_to_forgive() -> None:
     selected = RUNS.assign(cell_key=list("abcde"))
-    noise = fronts.seed_noise(selected, [X, Y])
+    noise = seed_noise.seed_noise(selected, [X, Y])
     assert np.isnan(noise).all()
-    assert set(fronts.count_beyond_noise(RUNS, noise, [X, Y])["tolerance"]) == {0.0}
+    assert set(seed_noise.count_beyond_noise(RUNS, noise, [X, Y])["tolerance"]) == {0.0}

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.analysis import pareto
-from pipeline.analysis.objectives import Objective
+from mtlsweep.analysis.fronts import pareto_counts
+from mtlsweep.analysis.fronts import pareto_set as pareto
+from mtlsweep.analysis.objectives import Objective
 
 # few distinct values make ties and duplicates the rule
 UGLY = st.sampled_from([0.0, -0.0, 1.0, 2.0, 3.0, 1e-300, -1e300, np.inf, -np.inf, np.nan])
@@ -76,21 +77,21 @@ OBJECTIVES = [Objective("t", "acc", higher_is_better=True), Objective("t", "err"
 
 def test_counts_in_full_and_with_respect_to_each_other_optimizer() -> None:
     """b and d are equal, so neither dominates the other; e has a NaN and is counted apart; f and c are dominated."""
-    members = pareto.pareto_members(RUNS, OBJECTIVES)
+    members = pareto_counts.pareto_members(RUNS, OBJECTIVES)
     assert members["full"].tolist() == [True, True, False, True, False, False]
-    counts = pareto.count_by_optimizer(members).set_index("optimizer")
+    counts = pareto_counts.count_by_optimizer(members).set_index("optimizer")
     assert counts["runs"].to_dict() == {"adam": 3, "sgd": 3}
     assert counts["not_comparable"].to_dict() == {"adam": 0, "sgd": 1}
     assert counts["pareto_full"].to_dict() == {"adam": 2, "sgd": 1}
     assert counts.loc["adam", "pareto_wrt_sgd"] == 2 and counts.loc["sgd", "pareto_wrt_adam"] == 1
     assert np.isnan(counts.loc["adam", "pareto_wrt_adam"])
-    weightings = pareto.count_by_weighting(members).set_index("weighting")
+    weightings = pareto_counts.count_by_weighting(members).set_index("weighting")
     assert weightings["pareto_full"].to_dict() == {"ew": 1, "uw": 2}
 
 
 def test_no_run_at_all_gives_empty_counts() -> None:
-    members = pareto.pareto_members(RUNS[:0], OBJECTIVES)
-    assert members.empty and pareto.count_by_optimizer(members).empty
+    members = pareto_counts.pareto_members(RUNS[:0], OBJECTIVES)
+    assert members.empty and pareto_counts.count_by_optimizer(members).empty
 
 
 @pytest.mark.slow
@@ -104,7 +105,7 @@ def test_a_hundred_thousand_runs_of_nine_metrics_take_less_than_five_seconds(cor
     runs["weighting"] = generator.choice(["ew", "uw", "cagrad"], len(runs))
     runs["optimizer"] = generator.choice(["adam", "sgd", "signsgd"], len(runs))
     started = time.process_time()
-    members = pareto.pareto_members(runs, objectives)
-    counts, weightings = pareto.count_by_optimizer(members), pareto.count_by_weighting(members)
+    members = pareto_counts.pareto_members(runs, objectives)
+    counts, weightings = pareto_counts.count_by_optimizer(members), pareto_counts.count_by_weighting(members)
     assert time.process_time() - started < 5.0
     assert counts["pareto_full"].sum() == weightings["pareto_full"].sum() == members["full"].sum() > 0

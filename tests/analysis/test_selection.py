@@ -6,16 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.selection import (
-    best_epochs,
-    measure_trials,
-    select_baselines,
-    select_learning_rates,
-    with_delta_m,
-)
-from pipeline.analysis.simulation import OBJECTIVES, SimulatedSweep, simulate_sweep
-from pipeline.analysis.suite import analyse_suite
-from pipeline.errors import UserError
+from mtlsweep.analysis.baselines import select_baselines
+from mtlsweep.analysis.chosen_epochs import best_epochs
+from mtlsweep.analysis.selection import select_learning_rates
+from mtlsweep.analysis.suite import analyse_suite
+from mtlsweep.analysis.trial_table import measure_trials, with_delta_m
+from mtlsweep.errors import UserError
+from mtlsweep.testing.simulated_sweep import OBJECTIVES, SimulatedSweep, simulate_sweep
 
 
 def analysed(sweep: SimulatedSweep) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -10,18 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import statistics
-from pipeline.analysis.comparisons import (
-    compare_methods,
-    compare_rankings,
-    learning_rate_sensitivity,
-    pareto_probability,
-)
-from pipeline.analysis.objectives import Objective
-from pipeline.analysis.results import results_by_cell
-from pipeline.analysis.selection import measure_trials, select_baselines, select_learning_rates, with_delta_m
-from pipeline.analysis.simulation import OBJECTIVES, Truth, simulate_sweep
-from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
+from mtlsweep.analysis.baselines import select_baselines
+from mtlsweep.analysis.conclusions import statistics
+from mtlsweep.analysis.conclusions.comparisons import compare_methods, compare_rankings, pareto_probability
+from mtlsweep.analysis.conclusions.results import results_by_cell
+from mtlsweep.analysis.conclusions.sensitivity import learning_rate_sensitivity
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.analysis.selection import select_learning_rates
+from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
+from mtlsweep.analysis.trial_table import measure_trials, with_delta_m
+from mtlsweep.testing.simulated_sweep import OBJECTIVES, Truth, simulate_sweep
 
 NORMAL = np.random.default_rng(7).normal(size=(12, 3))
 

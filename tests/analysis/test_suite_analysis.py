@@ -11,12 +11,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.analysis.simulation import OBJECTIVES, SimulatedSweep, Truth, simulate_sweep
-from pipeline.analysis.store import analyse_directory, read_analysis, summarise
-from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
-from pipeline.analysis.tables import CURVES, OUTCOMES, write_table
-from pipeline.errors import UserError
-from pipeline.files import canonical_json, write_atomically
+from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
+from mtlsweep.analysis.suite_files import analyse_directory, read_analysis
+from mtlsweep.analysis.summary import summarise
+from mtlsweep.errors import UserError
+from mtlsweep.files import canonical_json, write_atomically
+from mtlsweep.record.tables.parquet import write_table
+from mtlsweep.record.tables.schema import CURVES, OUTCOMES
+from mtlsweep.testing.simulated_sweep import OBJECTIVES, SimulatedSweep, Truth, simulate_sweep
 
 
 def lay_out(directory: Path, sweep: SimulatedSweep) -> None:

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.data import prepare
-from pipeline.ledger import Ledger
-from pipeline.params import load_params
-from pipeline.registry import Choice
-from pipeline.sweep.context import open_plan
-from pipeline.trials import FinishedTrial
+from mtlsweep.cli.main import app
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import load_params
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.sweep.plan.plan import open_plan
+from mtlsweep.trials.state import FinishedTrial
 
 RAW: dict[str, Any] = {
     "active": ["digits"],

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.ledger import Ledger
-from pipeline.sweep.keeper import Keeper
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints
 
 KEY = "0" * 16
 
 
 def test_a_worker_that_was_taken_for_lost_is_not_heard_again(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "digits")
-    keeper = Keeper(ledger)
+    keeper = LedgerCheckpoints(ledger)
     assert keeper.load_resume(KEY, "first") is None
     keeper.save(KEY, "first", b"epoch 1", b"weights 1")
     assert keeper.load_resume(KEY, "second") == b"epoch 1"

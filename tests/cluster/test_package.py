@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.sweep.package import deploy, pack_project, project_files
-from pipeline.sweep.submission import submit
+from mtlsweep.cli.submit.client import submit
+from mtlsweep.cli.submit.deploy import deploy
+from mtlsweep.cli.submit.package import pack_project, project_files
+from mtlsweep.errors import UserError
 
 
 def git(root: Path, *arguments: str) -> str:

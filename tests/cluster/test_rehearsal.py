@@ -22,8 +22,8 @@ import pandas as pd
 import pytest
 
 from cluster.rehearsal import rehearse
-from pipeline.ledger import Ledger
-from pipeline.trials import FinishedTrial, Outcome
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.trials.state import FinishedTrial, Outcome
 from tests.end_to_end.conftest import SUITE, TINY, Clone, make_clone
 
 reason = rehearse.unavailable()
@@ -44,7 +44,7 @@ BASELINES, TRIALS = 3, 4
 
 OURS = '''"""A weighting of the user's own, which no host but the user's has."""
 
-from pipeline.weighting.ew import EqualWeighting
+from mtlsweep.methods.weighting.loss.ew import EqualWeighting
 
 
 class Ours(EqualWeighting):
@@ -109,7 +109,7 @@ def test_the_hosts_are_a_cluster_of_strangers(hosts: None, capsys: pytest.Captur
 
 
 def test_a_submitted_study_runs_on_all_hosts(hosts: None, laptop: Clone, alone: Clone) -> None:
-    log = laptop.run("pipeline.cli", "submit", "--address", rehearse.JOB_ADDRESS, "--stage", STAGE).stdout
+    log = laptop.run("mtlsweep.cli.main", "submit", "--address", rehearse.JOB_ADDRESS, "--stage", STAGE).stdout
     assert f"running on the Ray cluster at {rehearse.RAY_ADDRESS}" in log
     assert f"analyse {SUITE}: {BASELINES + TRIALS} trials" in log, "the log is streamed to its end"
     assert not laptop.results.exists()
@@ -127,13 +127,13 @@ def test_a_submitted_study_runs_on_all_hosts(hosts: None, laptop: Clone, alone: 
 
 def test_a_second_submission_goes_on_where_the_first_one_was(hosts: None, laptop: Clone, alone: Clone) -> None:
     before = on_head("mtlsweep/study").ledger_times()
-    log = laptop.run("pipeline.cli", "submit", "--address", rehearse.JOB_ADDRESS, "--stage", STAGE).stdout
+    log = laptop.run("mtlsweep.cli.main", "submit", "--address", rehearse.JOB_ADDRESS, "--stage", STAGE).stdout
     assert "running on" not in log
     assert on_head("mtlsweep/study").ledger_times() == before
 
 
 def test_the_exit_code_of_a_job_is_that_of_its_submission(hosts: None, laptop: Clone) -> None:
-    command = ["pipeline.cli", "submit", "--address", rehearse.JOB_ADDRESS, "--directory", "~/other"]
+    command = ["mtlsweep.cli.main", "submit", "--address", rehearse.JOB_ADDRESS, "--directory", "~/other"]
     done = laptop.run(*command, "--stage", "nonsense", check=False)
     assert done.returncode == 255, "what dvc exits with"
     assert "nonsense" in done.stdout
@@ -141,7 +141,7 @@ def test_the_exit_code_of_a_job_is_that_of_its_submission(hosts: None, laptop: C
 
 def test_a_job_server_turns_strangers_away(hosts: None, laptop: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "guessed")
-    done = laptop.run("pipeline.cli", "submit", "--address", rehearse.JOB_ADDRESS, check=False)
+    done = laptop.run("mtlsweep.cli.main", "submit", "--address", rehearse.JOB_ADDRESS, check=False)
     assert done.returncode == 2
     assert "asks for its token" in done.stderr and "Traceback" not in done.stderr
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.data.augmentation import SCALES, Geometry, augment, draw_geometry, sample_bilinear, sample_nearest
-from pipeline.data.store import Batch
-from pipeline.errors import UserError
-from pipeline.tasks import Task
-from pipeline.tasks.classification import Classification
-from pipeline.tasks.depth import Depth
-from pipeline.tasks.normals import Normals
-from pipeline.tasks.segmentation import VOID, Segmentation
+from mtlsweep.errors import UserError
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.suites.tasks import Task
+from mtlsweep.suites.tasks.classification import Classification
+from mtlsweep.suites.tasks.depth import Depth
+from mtlsweep.suites.tasks.normals import Normals
+from mtlsweep.suites.tasks.segmentation import VOID, Segmentation
+from mtlsweep.training.augmentation import SCALES, Geometry, augment, draw_geometry, sample_bilinear, sample_nearest
 
 CPU = torch.device("cpu")
 SIZE = (30, 42)

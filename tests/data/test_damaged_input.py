@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.data import open_prepared, prepare
-from pipeline.errors import UserError
-from pipeline.registry import Choice
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*results cannot be compared")
 

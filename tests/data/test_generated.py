@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import open_prepared, prepare
-from pipeline.data.mtan import NYUv2MTAN
-from pipeline.data.rendering import FOCAL_LENGTH, Camera, Scene, Surface, View, draw
-from pipeline.data.rooms import CEILING, FLOOR, WALL, Rooms, furnished_room
-from pipeline.data.street import CONSTRUCTION, FLAT, LARGEST_INVERSE_DEPTH, SKY, Street, road_between_buildings
-from pipeline.data.surface import normals_from_depth
-from pipeline.registry import Choice
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.datasets.mtan import NYUv2MTAN
+from mtlsweep.suites.datasets.readers.normals_from_depth import normals_from_depth
+from mtlsweep.suites.datasets.rooms import CEILING, FLOOR, WALL, Rooms, furnished_room
+from mtlsweep.suites.datasets.scenes.ray_caster import FOCAL_LENGTH, Camera, Scene, Surface, View, draw
+from mtlsweep.suites.datasets.street import (
+    CONSTRUCTION,
+    FLAT,
+    LARGEST_INVERSE_DEPTH,
+    SKY,
+    Street,
+    road_between_buildings,
+)
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
 
 SIZE = (64, 96)
 
@@ -76,7 +84,7 @@ def test_drawing_a_window_of_each_thing_draws_all_of_it(
     make: Callable[[np.random.Generator], Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Boxes are met inside their outline only; met everywhere they look the same."""
-    from pipeline.data import rendering
+    from mtlsweep.suites.datasets.scenes import ray_caster as rendering
 
     scenes = [make(np.random.default_rng(seed)) for seed in range(12)]
     fast = [view_of(scene) for scene in scenes]

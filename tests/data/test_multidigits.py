@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import DATASETS, open_prepared, prepare
-from pipeline.data.dataset import IMAGE, SPLITS
-from pipeline.data.multidigits import MultiDigits, _enlarged_digits
-from pipeline.errors import UserError
-from pipeline.registry import Choice
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS
+from mtlsweep.suites.datasets.multidigits import MultiDigits, _enlarged_digits
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
 
 SMALL = {"train": 60, "val": 20, "test": 30}
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.data import open_prepared, prepare
-from pipeline.data.augmentation import augment
-from pipeline.networks import NETWORKS
-from pipeline.params import PARAMS_FILE, load_params
-from pipeline.registry import Choice
-from pipeline.training.evaluation import evaluate
-from pipeline.training.step import build_updater
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import PARAMS_FILE, load_params
+from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
+from mtlsweep.training.augmentation import augment
+from mtlsweep.training.evaluation import evaluate
+from mtlsweep.training.step.updater import build_updater
 
 pytestmark = [
     pytest.mark.slow,

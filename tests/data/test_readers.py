@@ -11,18 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import DATASETS, Dataset, open_prepared, preparation, prepare
-from pipeline.data.celeba import CelebA
-from pipeline.data.cityscapes import Cityscapes, class_of_label_id
-from pipeline.data.dataset import SPLITS
-from pipeline.data.holdout import hold_out
-from pipeline.data.images import resize_nearest
-from pipeline.data.mtan import CityscapesMTAN, NYUv2MTAN
-from pipeline.data.nyuv2 import NYUv2
-from pipeline.data.surface import normals_from_depth
-from pipeline.errors import UserError
-from pipeline.registry import Choice
-from pipeline.tasks.segmentation import VOID
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.datasets.celeba import CelebA
+from mtlsweep.suites.datasets.cityscapes import Cityscapes, class_of_label_id
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset
+from mtlsweep.suites.datasets.mtan import CityscapesMTAN, NYUv2MTAN
+from mtlsweep.suites.datasets.nyuv2 import NYUv2
+from mtlsweep.suites.datasets.readers.holdout import hold_out
+from mtlsweep.suites.datasets.readers.images import resize_nearest
+from mtlsweep.suites.datasets.readers.normals_from_depth import normals_from_depth
+from mtlsweep.suites.prepared import shards
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
+from mtlsweep.suites.tasks.segmentation import VOID
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*results cannot be compared")
 
@@ -151,7 +153,7 @@ def test_nyuv2_normals_from_files_in_either_sign_convention(write_nyuv2: Write, 
 
 
 def test_the_thirteen_classes_of_nyuv2(write_nyuv2: Write) -> None:
-    from pipeline.data.nyuv2 import _class_of_label
+    from mtlsweep.suites.datasets.nyuv2 import _class_of_label
 
     classes = _class_of_label(write_nyuv2(size=(48, 64)) / "classMapping40.mat")
     assert len(classes) == 895
@@ -272,7 +274,7 @@ def test_the_root_does_not_enter_the_fingerprint(
     root = write_mtan()
     prepare(Choice(name="nyuv2_mtan", options={"root": str(root)}), tmp_path / "one")
     root.rename(tmp_path / "moved")
-    monkeypatch.setattr(preparation, "SHARD_BYTES", 1)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)
     prepare(Choice(name="nyuv2_mtan", options={"root": str(tmp_path / "moved")}), tmp_path / "two")
     assert open_prepared(tmp_path / "one").fingerprint == open_prepared(tmp_path / "two").fingerprint
 

@@ -12,14 +12,15 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.data import Dataset, open_prepared, preparation, prepare
-from pipeline.data.dataset import IMAGE, Columns
-from pipeline.data.store import PreparedData
-from pipeline.errors import UserError
-from pipeline.registry import Choice
-from pipeline.tasks import Task
-from pipeline.tasks.classification import Classification
-from pipeline.tasks.regression import Regression
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.datasets.dataset import IMAGE, Columns, Dataset
+from mtlsweep.suites.prepared import arrow_files, shards
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
+from mtlsweep.suites.tasks import Task
+from mtlsweep.suites.tasks.classification import Classification
+from mtlsweep.suites.tasks.regression import Regression
 
 CPU = torch.device("cpu")
 SIZES = {"train": 700, "val": 5, "test": 300}
@@ -126,8 +127,8 @@ def test_record_batches_have_256_to_1024_rows_and_tensor_columns(prepared: Prepa
 def test_the_fingerprint_knows_content_only(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "SHARD_BYTES", 20_000)
-    monkeypatch.setattr(preparation, "BATCH_BYTES", 20_000)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(arrow_files, "BATCH_BYTES", 20_000)
     prepare(CHOICE, tmp_path / "elsewhere")
     elsewhere = open_prepared(tmp_path / "elsewhere", resident_bytes=0)
     assert elsewhere.fingerprint == prepared.fingerprint
@@ -142,7 +143,7 @@ def test_the_fingerprint_knows_content_only(
 def test_preparation_that_fails_leaves_the_old_data_and_keeps_finished_shards(
     prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "SHARD_BYTES", 200_000)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 200_000)
     monkeypatch.setattr(Noise, "fail_from", 400)
     with pytest.raises(UserError, match="raw file 17"):
         prepare(CHOICE, prepared.directory)

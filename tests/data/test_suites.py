@@ -11,10 +11,11 @@ import yaml
 from dvc.utils.serialize import load_yaml
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.params import PARAMS_FILE, Suite, load_params
-from pipeline.registry import Choice
-from pipeline.sweep.plan import check_names, plan_cells
+from mtlsweep.cli.main import app
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import PARAMS_FILE, load_params
+from mtlsweep.params.suite import Suite
+from mtlsweep.sweep.plan.cells import check_names, plan_cells
 
 PARAMS = Path(__file__).parents[2] / PARAMS_FILE
 CITYSCAPES, NYUV2, CELEBA = ("segmentation", "depth"), ("segmentation", "depth", "normals"), tuple("abcdefgh")

@@ -9,12 +9,13 @@ import pytest
 import torch
 import yaml
 
-from pipeline.data import open_prepared, prepare
-from pipeline.networks import NETWORKS
-from pipeline.params import parse_params
-from pipeline.registry import Choice
-from pipeline.training.evaluation import evaluate
-from pipeline.training.step import build_updater
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import parse_params
+from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import open_prepared
+from mtlsweep.training.evaluation import evaluate
+from mtlsweep.training.step.updater import build_updater
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/your_own_data.md").read_text()

@@ -98,7 +98,7 @@ def test_mlflow_and_tables_are_views_of_the_ledger(study: Clone) -> None:
     table = (study.results / "trials.parquet").read_bytes()
     ledger = study.ledger_times()
     (study.root / "mlflow.db").unlink()
-    assert f"{BASELINES + TRIALS} runs written" in study.run("pipeline.cli", "mlflow", "rebuild").stdout
+    assert f"{BASELINES + TRIALS} runs written" in study.run("mtlsweep.cli.main", "mlflow", "rebuild").stdout
     check_every_trial_once(study, BASELINES + TRIALS)
     for name in ("baselines", "sweep", "analysis", "plots"):
         shutil.rmtree(study.results / name)

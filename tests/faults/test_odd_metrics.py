@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.ledger import Ledger
-from pipeline.trials import Outcome
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.trials.state import Outcome
 
 pytestmark = [pytest.mark.slow]
 
@@ -29,9 +29,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.data import Dataset
-from pipeline.tasks import Metric
-from pipeline.tasks.regression import Regression, RegressionEvaluator
+from mtlsweep.suites.datasets.dataset import Dataset
+from mtlsweep.suites.tasks import Metric
+from mtlsweep.suites.tasks.regression import Regression, RegressionEvaluator
 
 ODD = [math.nan, math.inf, -math.inf, 1.0]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.ledger import Ledger
-from pipeline.trials import FinishedTrial, Outcome
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.trials.state import FinishedTrial, Outcome
 
 pytestmark = [pytest.mark.slow]
 
@@ -22,8 +22,8 @@ TROUBLES = '''
 """Weightings that go wrong, each in its own way."""
 import os, signal, time
 import torch
-from pipeline.errors import UserError
-from pipeline.weighting.ew import EqualWeighting
+from mtlsweep.errors import UserError
+from mtlsweep.methods.weighting.loss.ew import EqualWeighting
 
 class Raises(EqualWeighting):
     def weigh(self, losses):
@@ -90,7 +90,7 @@ def stage(name: str, directory: Path) -> subprocess.CompletedProcess[str]:
 
 def command(directory: Path, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *words],
+        [sys.executable, "-m", "mtlsweep.cli.main", *words],
         cwd=directory,
         env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
         capture_output=True,

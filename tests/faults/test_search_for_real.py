@@ -44,7 +44,7 @@ def stage(
 ) -> subprocess.CompletedProcess[str]:
     params = {**TINY, "suites": {SUITE: {**TINY["suites"][SUITE], "sweep": search}}, "resources": resources}
     (sweep.root / "params.yaml").write_text(yaml.safe_dump(params))
-    words = [f"stages.{name}", SUITE] if name in ("sweep", "analyse") else ["pipeline.cli", name, "--json"]
+    words = [f"stages.{name}", SUITE] if name in ("sweep", "analyse") else ["mtlsweep.cli.main", name, "--json"]
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=sweep.root,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.files import canonical_json, content_hash, decode_float, encode_float, write_atomically
+from mtlsweep.files import canonical_json, content_hash, decode_float, encode_float, write_atomically
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

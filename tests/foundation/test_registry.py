@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from pipeline.errors import UserError
-from pipeline.registry import Choice, Registry
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.registry import Registry
 
-METHODS: Registry[type] = Registry("weighting", "pipeline.weighting")
+METHODS: Registry[type] = Registry("weighting", "mtlsweep.methods.weighting")
 
 
 @METHODS.register("test_bounded")
@@ -63,7 +64,9 @@ def test_options_named_by_the_user_are_typed_too() -> None:
         ({"test_bounded": {"c": -1}}, "weighting `test_bounded` option `c` is -1"),
         ({"test_bounded": {"mode": "z"}}, "weighting `test_bounded` option `mode` is 'z'"),
         ("nowhere.module:Name", "there is no module `nowhere`"),
-        ("pipeline.files:Nothing", "module `pipeline.files` defines no `Nothing`"),
+        ("mtlsweep.files:Nothing", "module `mtlsweep.files` defines no `Nothing`"),
+        ("pipeline.weighting.ew:EW", "`pipeline.weighting.ew` is in `mtlsweep.methods.weighting`"),
+        ("pipeline.data:Dataset", "`pipeline.data` is in `mtlsweep.suites`"),
     ],
 )
 def test_mistakes_are_sentences(written: object, sentence: str) -> None:

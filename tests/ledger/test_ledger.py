@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.ledger import Ledger
-from pipeline.trials import FinishedTrial, Outcome, Trial
+from mtlsweep.errors import UserError
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.trial import Trial
 
 
 def test_what_goes_in_comes_out(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
@@ -86,7 +87,7 @@ def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline.ledger import Ledger
+from mtlsweep.record.ledger import Ledger
 ledger, n = Ledger(Path(sys.argv[1]), "digits"), 0
 print("go", flush=True)
 while True:

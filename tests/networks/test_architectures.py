@@ -10,17 +10,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pipeline.errors import UserError
-from pipeline.networks import NETWORKS, MultiTaskNetwork
-from pipeline.networks.pretrained import without_paths
-from pipeline.networks.resnet import resnet50
-from pipeline.networks.segnet import SegNetBackbone
-from pipeline.registry import Choice
-from pipeline.tasks import Task
-from pipeline.tasks.attribute import Attribute
-from pipeline.tasks.depth import Depth
-from pipeline.tasks.normals import Normals
-from pipeline.tasks.segmentation import Segmentation
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork
+from mtlsweep.suites.networks.pretrained import without_paths
+from mtlsweep.suites.networks.resnet import resnet50
+from mtlsweep.suites.networks.segnet import SegNetBackbone
+from mtlsweep.suites.tasks import Task
+from mtlsweep.suites.tasks.attribute import Attribute
+from mtlsweep.suites.tasks.depth import Depth
+from mtlsweep.suites.tasks.normals import Normals
+from mtlsweep.suites.tasks.segmentation import Segmentation
 
 NYUV2: tuple[Task, ...] = (Segmentation("label", classes=13), Depth("depth"), Normals("normal"))
 CITYSCAPES: tuple[Task, ...] = (Segmentation("label", classes=7), Depth("depth", inverse=True))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.networks import NETWORKS, MultiTaskNetwork
-from pipeline.registry import Choice
-from pipeline.tasks import Task
-from pipeline.tasks.classification import Classification
-from pipeline.tasks.regression import Regression
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork
+from mtlsweep.suites.tasks import Task
+from mtlsweep.suites.tasks.classification import Classification
+from mtlsweep.suites.tasks.regression import Regression
 
 TASKS: tuple[Task, ...] = (Classification("left", classes=10), Classification("right", classes=10), Regression("mass"))
 SHAPE = (1, 36, 36)

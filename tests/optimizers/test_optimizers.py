@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.optimizers import OPTIMIZERS
-from pipeline.registry import Choice
+from mtlsweep.errors import UserError
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.params.choice import Choice
 
 REFERENCES = {
     "adam": lambda p: torch.optim.Adam(p, 0.1, weight_decay=1e-5),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.errors import UserError
-from pipeline.params import load_params, parse_params
-from pipeline.registry import Choice
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import load_params, parse_params
 
 RAW: dict[str, Any] = {
     "active": ["digits"],

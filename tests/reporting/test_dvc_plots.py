@@ -9,9 +9,9 @@ import pytest
 import vl_convert
 import yaml
 
-from pipeline.analysis.simulation import simulate_sweep
-from pipeline.analysis.store import headline, plot_data, summarise
-from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
+from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
+from mtlsweep.analysis.summary import headline, plot_data, summarise
+from mtlsweep.testing.simulated_sweep import simulate_sweep
 
 PROJECT = Path(__file__).parents[2]
 

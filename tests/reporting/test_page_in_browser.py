@@ -16,13 +16,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.analysis.simulation import Truth, simulate_sweep
-from pipeline.analysis.suite import analyse_suite
-from pipeline.reporting.figures import slope
-from pipeline.reporting.page import render_page
-from pipeline.reporting.sections import Section
-from pipeline.reporting.suite_report import SuiteReport
-from pipeline.reporting.table import from_frame
+from mtlsweep.analysis.suite import analyse_suite
+from mtlsweep.report.figures.methods import slope
+from mtlsweep.report.page.page import render_page
+from mtlsweep.report.sections import Section
+from mtlsweep.report.suite import SuiteReport
+from mtlsweep.report.tables.table import from_frame
+from mtlsweep.testing.simulated_sweep import Truth, simulate_sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

@@ -11,17 +11,17 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from pipeline.analysis.paper import HIGHER_IS_BETTER
-from pipeline.analysis.simulation import SimulatedSweep, simulate_sweep
-from pipeline.analysis.store import write_analysis
-from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
-from pipeline.errors import UserError
-from pipeline.reporting.external import analyse_table
-from pipeline.reporting.figure import render
-from pipeline.reporting.page import render_page
-from pipeline.reporting.report import write_report
-from pipeline.reporting.sections import read_sections
-from pipeline.reporting.suite_report import SuiteReport, read_suite
+from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER
+from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
+from mtlsweep.analysis.suite_files import write_analysis
+from mtlsweep.errors import UserError
+from mtlsweep.report.external import analyse_table
+from mtlsweep.report.figures.figure import render
+from mtlsweep.report.page.page import render_page
+from mtlsweep.report.report import write_report
+from mtlsweep.report.sections import read_sections
+from mtlsweep.report.suite import SuiteReport, read_suite
+from mtlsweep.testing.simulated_sweep import SimulatedSweep, simulate_sweep
 
 FIGURES = {
     "slope", "fronts", "parallel_coordinates", "learning_rates", "differences", "attainment_differences", "learning_curves",
@@ -222,7 +222,7 @@ def test_a_broken_section_is_named(tmp_path: Path, victim: str, message: str) ->
         read_sections(tmp_path)
 
 
-PAPER = Path(__file__).parents[2] / "pipeline" / "analysis" / "paper_tables" / "cityscapes_segnet.csv"
+PAPER = Path(__file__).parents[2] / "pipeline" / "mtlsweep" / "analysis" / "paper" / "tables" / "cityscapes_segnet.csv"
 
 
 def test_a_table_made_elsewhere_is_answered_and_reported(tmp_path: Path) -> None:

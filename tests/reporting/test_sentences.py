@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.analysis.simulation import SimulatedSweep, Truth, simulate_sweep
-from pipeline.analysis.suite import analyse_suite
-from pipeline.reporting.sentences import answer
+from mtlsweep.analysis.suite import analyse_suite
+from mtlsweep.report.answer import answer
+from mtlsweep.testing.simulated_sweep import SimulatedSweep, Truth, simulate_sweep
 
 SAME = dict.fromkeys(["adam", "sgd", "signsgd"], 5.0)
 

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.tables import write_table
-from pipeline.errors import UserError
-from pipeline.reporting.figure import render
-from pipeline.reporting.studies import own_sections, suite_sections
-from pipeline.reporting.studies_gradients import KINDS, MEASURES, gradients_section, gradients_sentences
-from pipeline.reporting.studies_loss_scaling import loss_scaling_section
-from pipeline.reporting.studies_robustness import delta_t_table, robustness_section
-from pipeline.reporting.studies_toy import iterations_table, toy_section, toy_sentences, with_progress
+from mtlsweep.errors import UserError
+from mtlsweep.record.tables.parquet import write_table
+from mtlsweep.report.figures.figure import render
+from mtlsweep.studies.gradients.section import KINDS, MEASURES, gradients_section, gradients_sentences
+from mtlsweep.studies.loss_scaling.section import loss_scaling_section
+from mtlsweep.studies.robustness.section import delta_t_table, robustness_section
+from mtlsweep.studies.study import study_results
+from mtlsweep.studies.toy.section import iterations_table, toy_section, toy_sentences, with_progress
 
 
 def toy_tables():
@@ -285,18 +285,18 @@ def test_robustness_ranks_methods_and_shows_absolute_scores():
 
 
 def test_what_has_run_is_read_and_what_has_not_is_not_shown(tmp_path):
-    assert own_sections(tmp_path) == () and suite_sections(tmp_path) == ()
+    assert study_results(tmp_path, per_suite=False) == () and study_results(tmp_path, per_suite=True) == ()
     iterations, trajectories, surface = toy_tables()
     (tmp_path / "toy").mkdir()
     iterations.to_csv(tmp_path / "toy" / "iterations.csv", index=False)
     write_table(tmp_path / "toy" / "trajectories.parquet", trajectories)
     with pytest.raises(UserError, match=r"surface.parquet` is missing"):
-        own_sections(tmp_path)
+        study_results(tmp_path, per_suite=False)
     write_table(tmp_path / "toy" / "surface.parquet", surface)
     curves, verdicts = loss_scaling_tables()
     write_table(tmp_path / "loss_scaling" / "curves.parquet", curves)
     verdicts.to_csv(tmp_path / "loss_scaling" / "verdicts.csv", index=False)
-    assert [section.name for section in own_sections(tmp_path)] == ["toy", "loss_scaling"]
+    assert [section.name for section in study_results(tmp_path, per_suite=False)] == ["loss_scaling", "toy"]
 
     for name, table in zip(("scores", "by_corruption", "delta_t"), robustness_tables()[:3], strict=True):
         write_table(tmp_path / "robustness" / f"{name}.parquet", table)
@@ -305,10 +305,10 @@ def test_what_has_run_is_read_and_what_has_not_is_not_shown(tmp_path):
     write_table(tmp_path / "gradients" / "epochs.parquet", epochs)
     write_table(tmp_path / "gradients" / "effects.parquet", effects)
     (tmp_path / "gradients" / "about.json").write_text(json.dumps(ABOUT))
-    assert [section.name for section in suite_sections(tmp_path)] == ["gradients", "robustness"]
+    assert [section.name for section in study_results(tmp_path, per_suite=True)] == ["gradients", "robustness"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "section.json").write_text('{"title": "Mine", "sentences": [], "tables": [], "figures": []}')
-    assert [section.name for section in suite_sections(tmp_path)] == ["gradients", "robustness", "mine"]
+    assert [section.name for section in study_results(tmp_path, per_suite=True)] == ["gradients", "robustness", "mine"]
     (tmp_path / "gradients" / "about.json").write_text("{")
     with pytest.raises(UserError, match=r"about.json` is damaged"):
-        suite_sections(tmp_path)
+        study_results(tmp_path, per_suite=True)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.external import analyse_runs
-from pipeline.analysis.paper import HIGHER_IS_BETTER, paper_results
-from pipeline.analysis.simulation import Truth, simulate_sweep
-from pipeline.analysis.suite import SuiteAnalysis, analyse_suite
-from pipeline.reporting import tables
-from pipeline.reporting.latex import escape, to_latex
-from pipeline.reporting.table import Table, from_frame, means, numbers
+from mtlsweep.analysis.external import analyse_runs
+from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER, paper_results
+from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
+from mtlsweep.report.tables import comparisons, paper, pareto, suites, trials
+from mtlsweep.report.tables import results as tables
+from mtlsweep.report.tables.latex import escape, to_latex
+from mtlsweep.report.tables.table import Table, from_frame, means, numbers
+from mtlsweep.testing.simulated_sweep import Truth, simulate_sweep
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_missing_numbers_are_dashes_and_sort_last() -> None:
 
 
 def test_outcomes_name_the_learning_rates_that_diverged(analysis: SuiteAnalysis) -> None:
-    table = tables.outcomes_table(analysis)
+    table = trials.outcomes_table(analysis)
     words = dict(
         zip(
             zip(column(table, "weighting"), column(table, "optimizer"), strict=True),
@@ -83,34 +84,34 @@ def test_outcomes_name_the_learning_rates_that_diverged(analysis: SuiteAnalysis)
 
 
 def test_few_seeds_stand_where_a_p_value_would(analysis: SuiteAnalysis) -> None:
-    words = column(tables.comparisons_table(analysis), "p (Holm)")
+    words = column(comparisons.comparisons_table(analysis), "p (Holm)")
     assert words[0] == "too few seeds (2, needs 5)" and re.fullmatch(r"0\.\d{3}", words[-1])
 
 
 def test_the_papers_figures_stand_beside_ours(analysis: SuiteAnalysis) -> None:
-    table = tables.paper_table(analysis, "cityscapes-segnet")
+    table = paper.paper_table(analysis, "cityscapes-segnet")
     assert table is not None and len(table.rows) == 23
     row = next(row for row in table.rows if (row[0].text, row[1].text) == ("uw", "adam"))
     assert row[-1].text == "5.44 ± 2.38" and row[2].text == "0.001"
-    assert tables.paper_table(analysis, "multidigits-lenet") is None
+    assert paper.paper_table(analysis, "multidigits-lenet") is None
 
 
 def test_suites_stand_side_by_side_with_the_paper(analysis: SuiteAnalysis) -> None:
-    table = tables.suites_table([("nyuv2-segnet", analysis), ("multidigits-lenet", analysis)])
+    table = suites.suites_table([("nyuv2-segnet", analysis), ("multidigits-lenet", analysis)])
     assert column(table, "source") == ["ours", "paper", "ours"]
     assert column(table, "adam PO w.r.t. sgd")[1] == "21" and column(table, "sgd PO full")[1] == "1"
     assert column(table, "signsgd PO full")[1] == "–"
 
 
 def test_every_replicate_of_the_results_can_be_repeated(analysis: SuiteAnalysis) -> None:
-    table = tables.repeat_table(analysis)
+    table = trials.repeat_table(analysis)
     assert len(table.rows) == 42
     assert set(column(table, "command")) <= {f"mtlsweep run {key}" for key in analysis.trials["trial_key"]}
 
 
 def test_compute_is_summed_per_method(analysis: SuiteAnalysis) -> None:
     costs = pd.DataFrame({"trial_key": analysis.trials["trial_key"], "seconds": 36.0})
-    table = tables.compute_table(analysis, costs)
+    table = trials.compute_table(analysis, costs)
     assert f"{0.6 * len(analysis.trials):.1f} minutes" in table.caption
     assert column(table, "trials")[-1] == "18"
 
@@ -119,11 +120,11 @@ def all_tables(analysis: SuiteAnalysis) -> list[Table]:
     makers = [
         tables.results_table,
         tables.baselines_table,
-        tables.counts_table,
-        tables.weightings_table,
-        tables.comparisons_table,
+        pareto.counts_table,
+        pareto.weightings_table,
+        comparisons.comparisons_table,
     ]
-    makers += [tables.rankings_table, tables.methods_table, tables.outcomes_table, tables.repeat_table]
+    makers += [comparisons.rankings_table, comparisons.methods_table, trials.outcomes_table, trials.repeat_table]
     return [make(analysis) for make in makers]
 
 

@@ -11,17 +11,21 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline import paths
-from pipeline.analysis.tables import write_table
-from pipeline.data import PreparedData, open_prepared, prepare
-from pipeline.ledger import Ledger
-from pipeline.networks import NETWORKS
-from pipeline.optimizers import OPTIMIZERS
-from pipeline.params import Params, Training, parse_params
-from pipeline.registry import Choice
-from pipeline.training.trial import run_trial
-from pipeline.trials import Cell, Execution, FinishedTrial, Trial
-from pipeline.weighting import WEIGHTINGS
+from mtlsweep import paths
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import Params, parse_params
+from mtlsweep.params.suite import Training
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.tables.parquet import write_table
+from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
+from mtlsweep.training.trial import run_trial
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import Execution, FinishedTrial
+from mtlsweep.trials.trial import Trial
 
 SUITE = "digits"
 RAW = {

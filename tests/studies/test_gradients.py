@@ -5,21 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.data.store import Batch
-from pipeline.networks import MultiTaskNetwork
-from pipeline.studies.conflicts import (
-    MEASURES,
-    ConflictMeter,
-    PairSums,
-    draw,
-    measuring,
-    plan_pieces,
-    reached_by_all,
-    split_by_sign,
-)
-from pipeline.studies.gradients import describe, effect, probability_above
-from pipeline.tasks.regression import Regression
-from pipeline.testing import small_problem
+from mtlsweep.studies.gradients.effects import describe, effect, probability_above
+from mtlsweep.studies.gradients.meter import ConflictMeter, measuring, plan_pieces, reached_by_all
+from mtlsweep.studies.gradients.pairs import MEASURES, PairSums, draw, split_by_sign
+from mtlsweep.suites.networks import MultiTaskNetwork
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.suites.tasks.regression import Regression
+from mtlsweep.testing import small_problem
 
 TASKS = (Regression("one"), Regression("two"))
 

@@ -7,19 +7,23 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from pipeline.errors import UserError
-from pipeline.params import NamedCell
-from pipeline.studies.cells import ChosenTrial, FinishedSuite
-from pipeline.studies.conflicts import MEASURES
-from pipeline.studies.gradients import EFFECT_COLUMNS, EPOCH_COLUMNS, measure_training, run_gradients
-from pipeline.studies.retraining import measures_as_recorded, retrain, trained_network
+from mtlsweep import paths
+from mtlsweep.errors import UserError
+from mtlsweep.params.studies import find_section
+from mtlsweep.params.suite import NamedCell
+from mtlsweep.studies.finished_trials import ChosenTrial, FinishedSuite
+from mtlsweep.studies.gradients.pairs import MEASURES
+from mtlsweep.studies.gradients.params import Gradients
+from mtlsweep.studies.gradients.run import run
+from mtlsweep.studies.gradients.watcher import EFFECT_COLUMNS, EPOCH_COLUMNS, measure_training
+from mtlsweep.studies.retraining import measures_as_recorded, retrain, trained_network
 
 SUITE, CPU = "digits", torch.device("cpu")
 
 
 def test_training_again_is_the_trial_to_the_bit_even_while_it_is_measured(mini_suite):
     chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.result)
-    section = mini_suite.params.suites[SUITE].studies.gradients
+    section = find_section(mini_suite.params.suites[SUITE].studies, Gradients)
     seen = []
     network = retrain(chosen.trial, mini_suite.data, CPU, 2, lambda network, batch, epoch: seen.append(epoch))
     recorded = load(mini_suite.weights)
@@ -31,7 +35,8 @@ def test_training_again_is_the_trial_to_the_bit_even_while_it_is_measured(mini_s
 
 
 def test_tables_have_every_measure_of_every_epoch_and_equal_runs_give_equal_bytes(mini_suite):
-    directory = run_gradients(mini_suite.params, SUITE)
+    run(mini_suite.params, SUITE)
+    directory = paths.results(SUITE) / "gradients"
     first = {name: (directory / name).read_bytes() for name in ("epochs.parquet", "effects.parquet", "about.json")}
     epochs, effects = pd.read_parquet(directory / "epochs.parquet"), pd.read_parquet(directory / "effects.parquet")
     assert list(epochs.columns) == EPOCH_COLUMNS and list(effects.columns) == EFFECT_COLUMNS
@@ -43,12 +48,13 @@ def test_tables_have_every_measure_of_every_epoch_and_equal_runs_give_equal_byte
     assert pairs["inter-task"] <= 2 * 3 * 3 and pairs["inter-sample"] <= 2 * 3 * 3  # measured at iterations 0 and 2
     costs = json.loads((directory / "costs.json").read_text())[mini_suite.multi.trial.key]
     assert 0 < costs["measuring"] < costs["total"]
-    run_gradients(mini_suite.params, SUITE)
+    run(mini_suite.params, SUITE)
     assert first == {name: (directory / name).read_bytes() for name in first}
 
 
 def test_switched_off_it_leaves_empty_tables(mini_suite):
-    directory = run_gradients(mini_suite.params_with("gradients", enabled=False), SUITE)
+    run(mini_suite.params_with("gradients", enabled=False), SUITE)
+    directory = paths.results(SUITE) / "gradients"
     assert (
         pd.read_parquet(directory / "epochs.parquet").empty and json.loads((directory / "about.json").read_text()) == []
     )

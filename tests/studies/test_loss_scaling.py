@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from pipeline.params import LossScaling, load_params
-from pipeline.studies.loss_scaling import relative_differences, run_loss_scaling
+from mtlsweep.params.params import load_params
+from mtlsweep.studies.loss_scaling.params import LossScaling
+from mtlsweep.studies.loss_scaling.run import relative_differences, run_loss_scaling
 
 ADAM = {"adam": {"epsilon": 1e-16}}
 SGD = {"sgd": {"momentum": 0}}

@@ -8,15 +8,19 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from pipeline.errors import UserError
-from pipeline.studies import robustness
-from pipeline.studies.cells import ChosenTrial
-from pipeline.studies.corrupted_sets import ChosenRows, evenly_spaced
-from pipeline.studies.retraining import trained_network
-from pipeline.studies.robustness import choose_models, run_robustness, study_trial
-from pipeline.studies.robustness_tables import SCORE_COLUMNS, delta_t, delta_t_by_corruption
-from pipeline.tracking import Tracker
-from pipeline.training.evaluation import evaluate
+from mtlsweep import paths
+from mtlsweep.errors import UserError
+from mtlsweep.params.studies import find_section
+from mtlsweep.record.mlflow import Tracker
+from mtlsweep.studies.finished_trials import ChosenTrial
+from mtlsweep.studies.retraining import trained_network
+from mtlsweep.studies.robustness import fine_tuning, measuring
+from mtlsweep.studies.robustness.corrupted_sets import ChosenRows, evenly_spaced
+from mtlsweep.studies.robustness.delta_t import SCORE_COLUMNS, delta_t, delta_t_by_corruption
+from mtlsweep.studies.robustness.models import choose_models, study_trial
+from mtlsweep.studies.robustness.params import Robustness
+from mtlsweep.studies.robustness.run import run
+from mtlsweep.training.evaluation import evaluate
 
 pytest.importorskip("imagecorruptions")
 SUITE, CPU = "digits", torch.device("cpu")
@@ -92,7 +96,8 @@ def test_clean_metrics_before_fine_tuning_are_those_the_trial_recorded(mini_suit
 
 
 def test_the_study_from_end_to_end(mini_suite):
-    directory = run_robustness(mini_suite.params, SUITE, workers=1)
+    run(mini_suite.params, SUITE, workers=1)
+    directory = paths.results(SUITE) / "robustness"
     scores = pd.read_parquet(directory / "scores.parquet")
     assert list(scores.columns) == SCORE_COLUMNS
     assert len(scores) == (4 + 4) * (
@@ -126,21 +131,22 @@ def test_the_study_from_end_to_end(mini_suite):
 
     # Again: nothing is measured twice, and the tables have the same bytes.
     first = {name: (directory / name).read_bytes() for name in TABLES}
-    run_robustness(mini_suite.params, SUITE, workers=1)
+    run(mini_suite.params, SUITE, workers=1)
     assert first == {name: (directory / name).read_bytes() for name in TABLES}
 
 
 def section(mini_suite):
-    return mini_suite.params.suites[SUITE].studies.robustness
+    return find_section(mini_suite.params.suites[SUITE].studies, Robustness)
 
 
 def test_two_runs_from_scratch_give_equal_bytes_and_a_stopped_one_goes_on(mini_suite, monkeypatch, tmp_path):
-    directory = run_robustness(mini_suite.params, SUITE, workers=1)
+    run(mini_suite.params, SUITE, workers=1)
+    directory = paths.results(SUITE) / "robustness"
     first = {name: (directory / name).read_bytes() for name in TABLES}
     (directory / "ledger").rename(tmp_path / "ledger of the first run")
 
     tuned, measured = [], []
-    fine_tune, measure = robustness.fine_tune, robustness._Study._evaluate
+    fine_tune, measure = fine_tuning.fine_tune, measuring.RobustnessMeter._evaluate
 
     def counted_tuning(network, *arguments):
         tuned.append(network)
@@ -152,10 +158,10 @@ def test_two_runs_from_scratch_give_equal_bytes_and_a_stopped_one_goes_on(mini_s
         measured.append(corruption)
         return measure(self, network, model, rows, corruption)
 
-    monkeypatch.setattr(robustness, "fine_tune", counted_tuning)
-    monkeypatch.setattr(robustness._Study, "_evaluate", stopping)
+    monkeypatch.setattr(measuring, "fine_tune", counted_tuning)
+    monkeypatch.setattr(measuring.RobustnessMeter, "_evaluate", stopping)
     with pytest.raises(KeyboardInterrupt):
-        run_robustness(mini_suite.params, SUITE, workers=1)
+        run(mini_suite.params, SUITE, workers=1)
     assert len(tuned) == 4 and measured.count("contrast") == 8
 
     measured_later = []
@@ -164,8 +170,8 @@ def test_two_runs_from_scratch_give_equal_bytes_and_a_stopped_one_goes_on(mini_s
         measured_later.append(corruption)
         return measure(self, network, model, rows, corruption)
 
-    monkeypatch.setattr(robustness._Study, "_evaluate", counting)
-    run_robustness(mini_suite.params, SUITE, workers=1)
+    monkeypatch.setattr(measuring.RobustnessMeter, "_evaluate", counting)
+    run(mini_suite.params, SUITE, workers=1)
     assert (
         len(tuned) == 4 and set(measured_later) == {"gaussian_noise"} and len(measured_later) == 2 * 3
     )  # one model had finished it
@@ -173,13 +179,14 @@ def test_two_runs_from_scratch_give_equal_bytes_and_a_stopped_one_goes_on(mini_s
 
 
 def test_without_keeping_sets_the_disk_is_left_as_it_was_and_figures_are_the_same(mini_suite):
-    kept = run_robustness(mini_suite.params, SUITE, workers=1)
+    run(mini_suite.params, SUITE, workers=1)
+    kept = paths.results(SUITE) / "robustness"
     scores = (kept / "scores.parquet").read_bytes()
     for path in (mini_suite.data.directory.parents[1] / "corrupted").rglob("*.npy"):
         path.unlink()
     for path in (kept / "ledger").glob("*/result.json"):
         path.unlink()
-    run_robustness(mini_suite.params_with("robustness", keep_corrupted=False), SUITE, workers=1)
+    run(mini_suite.params_with("robustness", keep_corrupted=False), SUITE, workers=1)
     left = [path.name for path in (mini_suite.data.directory.parents[1] / "corrupted").rglob("test-*.npy")]
     assert left == [] and (kept / "scores.parquet").read_bytes() == scores
 
@@ -197,8 +204,9 @@ def test_a_models_key_feels_what_changes_its_result_and_nothing_else(mini_suite)
 
 def test_an_unknown_method_is_told_and_switched_off_it_leaves_empty_tables(mini_suite):
     with pytest.raises(UserError, match="names `pcgrad`"):
-        run_robustness(mini_suite.params_with("robustness", weightings=("pcgrad",)), SUITE, workers=1)
-    directory = run_robustness(mini_suite.params_with("robustness", enabled=False), SUITE, workers=1)
+        run(mini_suite.params_with("robustness", weightings=("pcgrad",)), SUITE, workers=1)
+    run(mini_suite.params_with("robustness", enabled=False), SUITE, workers=1)
+    directory = paths.results(SUITE) / "robustness"
     assert (
         pd.read_parquet(directory / "delta_t.parquet").empty
         and json.loads((directory / "about.json").read_text()) == {}

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from pipeline.errors import UserError
-from pipeline.optimizers import OPTIMIZERS
-from pipeline.params import Toy
-from pipeline.registry import Choice
-from pipeline.studies.toy import Method, recorded_iterations, run_together, run_toy
-from pipeline.studies.toy_problem import STARTS, evaluate, losses
-from pipeline.studies.toy_updates import Adam, GradientDescent, conflict_averse_weight
+from mtlsweep.errors import UserError
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.params.choice import Choice
+from mtlsweep.studies.toy.params import Toy
+from mtlsweep.studies.toy.problem import STARTS, evaluate, losses
+from mtlsweep.studies.toy.run import run_toy
+from mtlsweep.studies.toy.together import Method, recorded_iterations, run_together
+from mtlsweep.studies.toy.updates import Adam, GradientDescent, conflict_averse_weight
 
 
 def plain_gradients(positions):

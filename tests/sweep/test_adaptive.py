@@ -11,20 +11,22 @@ import numpy as np
 import optuna
 import pytest
 
-from pipeline.analysis.objectives import Objective
-from pipeline.errors import UserError
-from pipeline.optimizers import OPTIMIZERS
-from pipeline.params import Training
-from pipeline.registry import Choice
-from pipeline.sweep.reference import Reference
-from pipeline.sweep.space import Space
-from pipeline.sweep.strategies import STRATEGIES
-from pipeline.sweep.strategies.adaptive import Asha, order_by_rank
-from pipeline.sweep.strategies.base import epochs_seen
-from pipeline.sweep.study import CellStudy
-from pipeline.sweep.targets import Targets
-from pipeline.trials import Cell, EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
-from pipeline.weighting import WEIGHTINGS
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.errors import UserError
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.suite import Training
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.search.objective_values import Targets
+from mtlsweep.sweep.search.optuna_study import CellStudy
+from mtlsweep.sweep.search.space import Space
+from mtlsweep.sweep.strategies import STRATEGIES
+from mtlsweep.sweep.strategies.known import epochs_seen
+from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.trial import Trial
 
 EPOCHS = 8
 SEEDS = (0, 1)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ledger import Ledger
-from pipeline.registry import Choice
-from pipeline.sweep.forecast import forecast, observed_costs, read_past, remember, seconds_of, unobserved_examples
-from pipeline.sweep.reference import Reference
-from pipeline.sweep.strategies import STRATEGIES
-from pipeline.trials import FinishedTrial, Trial
+from mtlsweep.params.choice import Choice
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.forecast import forecast, observed_costs, read_past, remember, seconds_of, unobserved_examples
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.strategies import STRATEGIES
+from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.trial import Trial
 
 
 def test_costs_are_means_over_the_epochs_of_a_method(make_finished: Callable[..., FinishedTrial]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.simulation import Truth, simulate_sweep
-from pipeline.analysis.suite import analyse_suite
-from pipeline.sweep.importance import hyperparameter_importance
+from mtlsweep.analysis.conclusions.importance import hyperparameter_importance
+from mtlsweep.analysis.suite import analyse_suite
+from mtlsweep.testing.simulated_sweep import Truth, simulate_sweep
 
 
 def trials_of(**truth: object) -> pd.DataFrame:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.sweep.lease import Lease, read_holder
+from mtlsweep.errors import UserError
+from mtlsweep.sweep.lease import Lease, read_holder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipeline.sweep.lease import Lease
+from mtlsweep.sweep.lease import Lease
 with Lease(Path(sys.argv[1]), "digits"):
     print("held", flush=True)
     time.sleep(60)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.params import Suite
-from pipeline.sweep.plan import Stage, check_names, count_by_method, plan_cells
-from pipeline.trials import Trial
+from mtlsweep.errors import UserError
+from mtlsweep.params.suite import Suite
+from mtlsweep.sweep.plan.cells import Stage, check_names, plan_cells
+from mtlsweep.sweep.plan.counts import count_by_method
+from mtlsweep.trials.trial import Trial
 
 TASKS = ["left", "right", "mass"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from pipeline.sweep import progress as module
-from pipeline.sweep.progress import Progress
-from pipeline.trials import FinishedTrial, Outcome
+from mtlsweep.sweep import progress as module
+from mtlsweep.sweep.progress import Progress
+from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.ledger import Ledger
-from pipeline.sweep.recorder import Recorder
-from pipeline.tracking import Tracker
-from pipeline.trials import FinishedTrial
+from mtlsweep.errors import UserError
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.mlflow import Tracker
+from mtlsweep.record.mlflow.recorder import Recorder
+from mtlsweep.trials.state import FinishedTrial
 
 
 class Server:

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from pipeline.analysis.objectives import Objective
-from pipeline.sweep.reference import Reference
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.sweep.search.live_delta_m import Reference
 
 OBJECTIVES = (
     Objective("left", "accuracy", higher_is_better=True),

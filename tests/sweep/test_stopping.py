@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from pipeline.params import Budget
-from pipeline.sweep.stopping import StopRequest
+from mtlsweep.params.resources import Budget
+from mtlsweep.sweep.stopping import StopRequest
 
 
 def request(budget: Budget, *, slots: int = 1, in_trouble: bool = False) -> StopRequest:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from pipeline.analysis.objectives import Objective
-from pipeline.params import Training
-from pipeline.registry import Choice
-from pipeline.sweep.reference import Reference
-from pipeline.sweep.strategies import STRATEGIES, Strategy
-from pipeline.sweep.strategies.base import epochs_seen
-from pipeline.trials import Cell, EpochRecord, Execution, FinishedTrial, Outcome, Trial, TrialResult
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.suite import Training
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.strategies import STRATEGIES, Strategy
+from mtlsweep.sweep.strategies.known import epochs_seen
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.trial import Trial
 
 EPOCHS = 8
 RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.analysis.tables import CURVES, OUTCOMES, write_table
-from pipeline.errors import UserError
-from pipeline.sweep.tables import build_costs, build_curves, build_outcomes
-from pipeline.tracking import Tracker
-from pipeline.trials import FinishedTrial, Outcome
+from mtlsweep.errors import UserError
+from mtlsweep.record.mlflow import Tracker
+from mtlsweep.record.tables.curves import build_curves
+from mtlsweep.record.tables.outcomes import build_costs, build_outcomes
+from mtlsweep.record.tables.parquet import write_table
+from mtlsweep.record.tables.schema import CURVES, OUTCOMES
+from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ledger import Ledger
-from pipeline.sweep.weights import Policy, WeightsKeeper
-from pipeline.trials import FinishedTrial, Outcome
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.retention import Policy, WeightsKeeper
+from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
 def error(metrics: dict[str, float]) -> float:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
-from pipeline.tasks import TASKS, Task, task_from_definition
-from pipeline.tasks.classification import Classification
-from pipeline.tasks.regression import Regression
+from mtlsweep.errors import UserError
+from mtlsweep.suites.tasks import TASKS, Task, task_from_definition
+from mtlsweep.suites.tasks.classification import Classification
+from mtlsweep.suites.tasks.regression import Regression
 
 ROWS = 45
 

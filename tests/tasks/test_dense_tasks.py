@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.tasks import Task, task_from_definition
-from pipeline.tasks.attribute import Attribute
-from pipeline.tasks.depth import Depth
-from pipeline.tasks.normals import Normals, angles_in_degrees
-from pipeline.tasks.segmentation import VOID, Segmentation
+from mtlsweep.suites.tasks import Task, task_from_definition
+from mtlsweep.suites.tasks.attribute import Attribute
+from mtlsweep.suites.tasks.depth import Depth
+from mtlsweep.suites.tasks.normals import Normals, angles_in_degrees
+from mtlsweep.suites.tasks.segmentation import VOID, Segmentation
 
 IMAGES, HEIGHT, WIDTH = 15, 6, 8
 DENSE: tuple[Task, ...] = (

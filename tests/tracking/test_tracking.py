@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.errors import UserError
-from pipeline.tracking import Tracker, resolve_uri, shown_uri, view_links, views
-from pipeline.tracking.entries import dataset_of
-from pipeline.trials import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.errors import UserError
+from mtlsweep.record.mlflow import Tracker, resolve_uri, shown_uri, view_links, views
+from mtlsweep.record.mlflow.entries import dataset_of
+from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +199,8 @@ def test_reading_what_was_never_written_is_an_error(uri: str, make_finished: Cal
 def test_reading_pages_to_the_end(
     uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tracking.tracker.RUNS_PER_PAGE", 4)
-    monkeypatch.setattr("pipeline.tracking.tracker.RUNS_PER_HISTORY_CALL", 3)
+    monkeypatch.setattr("mtlsweep.record.mlflow.tracker.RUNS_PER_PAGE", 4)
+    monkeypatch.setattr("mtlsweep.record.mlflow.history.RUNS_PER_HISTORY_CALL", 3)
     tracker = Tracker(uri, "digits")
     entries = [make_finished(seed, epochs=2) for seed in range(11)]
     for entry in entries:
@@ -214,7 +214,7 @@ def test_curves_longer_than_an_answer_are_read_to_the_end(
     uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four runs of seven epochs, and no answer has more than ten rows."""
-    monkeypatch.setattr("pipeline.tracking.tracker.ROWS_PER_HISTORY_CALL", 10)
+    monkeypatch.setattr("mtlsweep.record.mlflow.history.ROWS_PER_HISTORY_CALL", 10)
     tracker = Tracker(uri, "digits")
     entries = [make_finished(seed, epochs=7) for seed in range(4)]
     for entry in entries:
@@ -376,7 +376,9 @@ def test_a_server_that_is_not_there_is_one_sentence() -> None:
     assert "\n" not in str(caught.value)
 
 
-CREATOR = "import sys; from pipeline.tracking import Tracker; print('go', flush=True); Tracker(sys.argv[1], 'digits')"
+CREATOR = (
+    "import sys; from mtlsweep.record.mlflow import Tracker; print('go', flush=True); Tracker(sys.argv[1], 'digits')"
+)
 
 
 @pytest.mark.slow

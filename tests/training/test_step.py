@@ -5,10 +5,11 @@ import io
 import pytest
 import torch
 
-from pipeline.optimizers import OPTIMIZERS
-from pipeline.registry import Choice
-from pipeline.testing import small_problem
-from pipeline.training.step import Diverged, build_updater
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.params.choice import Choice
+from mtlsweep.testing import small_problem
+from mtlsweep.training.step.divergence import Diverged
+from mtlsweep.training.step.updater import build_updater
 
 torch.set_num_threads(1)
 

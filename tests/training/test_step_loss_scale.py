@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from pipeline.registry import Choice
-from pipeline.testing import small_problem
-from pipeline.training.step import build_updater
+from mtlsweep.params.choice import Choice
+from mtlsweep.testing import small_problem
+from mtlsweep.training.step.updater import build_updater
 
 torch.set_num_threads(1)
 SCALES = (10.0, 1.0, 0.1)

@@ -9,10 +9,10 @@ PROBLEM = """
 import resource
 import torch
 from torch import nn
-from pipeline.data.store import Batch
-from pipeline.networks import MultiTaskNetwork
-from pipeline.registry import Choice
-from pipeline.tasks import task_from_definition
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.suites.networks import MultiTaskNetwork
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.tasks import task_from_definition
 
 torch.set_num_threads(1)
 tasks = [task_from_definition({"kind": "regression", "name": f"task{i}", "options": {}}) for i in range(4)]
@@ -21,7 +21,7 @@ network = MultiTaskNetwork(backbone, {task.name: nn.Linear(100, 1) for task in t
 batch = Batch(torch.randn(8, 3, 10, 100), {task.name: torch.randn(8) for task in tasks})
 """
 OURS = """
-from pipeline.training.step import build_updater
+from mtlsweep.training.step.updater import build_updater
 updater = build_updater(network, tasks, Choice(name="pcgrad"), Choice(name="sgd"), 1e-6, generator=torch.Generator())
 step = lambda: updater.step(batch)
 """

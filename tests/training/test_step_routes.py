@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.registry import Choice
-from pipeline.testing import small_problem
-from pipeline.training import routes, step
-from pipeline.training.forward import Forward, in_one_transfer, to_host
-from pipeline.training.step import build_updater, check_combination
-from pipeline.weighting import WEIGHTINGS
-from pipeline.weighting.jacobian import Jacobian
+from mtlsweep.errors import UserError
+from mtlsweep.methods.combination import check_combination
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
+from mtlsweep.testing import small_problem
+from mtlsweep.training.step import backward, task_steps, updater
+from mtlsweep.training.step.forward import Forward, in_one_transfer, to_host
+from mtlsweep.training.step.jacobian import Jacobian
+from mtlsweep.training.step.updater import build_updater
 
 torch.set_num_threads(1)
 PLAIN_SGD = Choice(name="sgd", options={"momentum": 0.0, "weight_decay": 0.0})
@@ -120,8 +121,8 @@ def test_a_step_moves_numbers_to_the_host_once(name, monkeypatch):
         moved.append(sum(part.numel() for part in (*parts[0], *parts[1:])))
         return to_host(*parts)
 
-    monkeypatch.setattr(routes, "to_host", counting)
-    monkeypatch.setattr(step, "to_host", counting)
+    for module in (backward, task_steps, updater):
+        monkeypatch.setattr(module, "to_host", counting)
     updater_for(problem, choice(name), Choice(name="adam")).step(problem.batch(0))
     assert len(moved) == (2 if name == "famo" else 1)  # FAMO also looks at the losses after the step
     assert max(moved) <= 3 + 9 + 6  # losses, Gramian, two vectors of weights: never a gradient

@@ -9,16 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load as load_safetensors
 
-from pipeline.data import PreparedData
-from pipeline.networks import NETWORKS
-from pipeline.optimizers import OPTIMIZERS
-from pipeline.params import Schedule, Training
-from pipeline.registry import Choice
-from pipeline.training.epoch import build_network, learning_rate_factor
-from pipeline.training.seeds import stream, stream_seed
-from pipeline.training.trial import EpochEnd, run_trial
-from pipeline.trials import Outcome, Trial, TrialResult
-from pipeline.weighting import WEIGHTINGS
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.suite import Schedule, Training
+from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.prepared.splits import PreparedData
+from mtlsweep.training.epoch import build_network, learning_rate_factor
+from mtlsweep.training.seeds import stream, stream_seed
+from mtlsweep.training.trial import EpochEnd, run_trial
+from mtlsweep.trials.state import Outcome, TrialResult
+from mtlsweep.trials.trial import Trial
 
 CPU = torch.device("cpu")
 

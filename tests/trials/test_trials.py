@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.params import Schedule, Training
-from pipeline.registry import Choice
-from pipeline.trials import EpochRecord, FinishedTrial, Outcome, Trial, TrialResult
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.suite import Schedule, Training
+from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.trial import Trial
 
 
 def test_keys_are_pinned(make_trial: Callable[..., Trial]) -> None:

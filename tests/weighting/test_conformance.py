@@ -1,11 +1,11 @@
-"""Every registered weighting, and one a user might write, keeps the promises of `pipeline.testing`."""
+"""Every registered weighting, and one a user might write, keeps the promises of `mtlsweep.testing`."""
 
 import pytest
 import torch
 
-from pipeline.registry import Choice
-from pipeline.testing import CHECKS, check_weighting
-from pipeline.weighting import WEIGHTINGS, Facts, LossWeighting
+from mtlsweep.methods.weighting import WEIGHTINGS, Facts, LossWeighting
+from mtlsweep.params.choice import Choice
+from mtlsweep.testing import CHECKS, check_weighting
 
 torch.set_num_threads(1)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.optimizers import OPTIMIZERS
-from pipeline.testing import check_weighting
-from pipeline.weighting import WEIGHTINGS, describe_methods
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS, describe_methods
+from mtlsweep.testing import check_weighting
 
 PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
 SECTIONS = {match[1]: match[0] for match in re.finditer(r"### `(\w+)`.*?(?=\n##|\Z)", PAGE, re.DOTALL)}

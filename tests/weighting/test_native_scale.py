@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.registry import Choice
-from pipeline.testing import matrices
-from pipeline.weighting import WEIGHTINGS, Weights, describe_methods
-from pipeline.weighting.base import Conventions, unit_factor
+from mtlsweep.methods.weighting import WEIGHTINGS, Weights, describe_methods
+from mtlsweep.methods.weighting.weighting import Conventions, unit_factor
+from mtlsweep.params.choice import Choice
+from mtlsweep.testing import matrices
 
 LOSSES = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 ORTHONORMAL = torch.eye(3, 7, dtype=torch.float64)

@@ -15,13 +15,13 @@ from torchjd.aggregation import (
     PCGradWeighting,
 )
 
-from pipeline.registry import Choice
-from pipeline.testing import matrices
-from pipeline.weighting import WEIGHTINGS
-from pipeline.weighting.gradvac import vaccinate
-from pipeline.weighting.pcgrad import project_conflicts, random_orders
-from pipeline.weighting.simplex import conflict_averse_weights, minimum_norm_weights
-from pipeline.weighting.upgrad import project_onto_dual_cone
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.methods.weighting.gradient.gradvac import vaccinate
+from mtlsweep.methods.weighting.gradient.pcgrad import project_conflicts, random_orders
+from mtlsweep.methods.weighting.gradient.upgrad import project_onto_dual_cone
+from mtlsweep.methods.weighting.solvers.simplex import conflict_averse_weights, minimum_norm_weights
+from mtlsweep.params.choice import Choice
+from mtlsweep.testing import matrices
 
 torch.set_num_threads(1)
 TASKS = (2, 3, 5, 10)

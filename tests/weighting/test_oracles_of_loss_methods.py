@@ -4,9 +4,9 @@ import pytest
 import torch
 from torchjd.scalarization import DWA, FAMO, IMTLL, STCH, UW, GeometricMean
 
-from pipeline.errors import UserError
-from pipeline.registry import Choice
-from pipeline.weighting import WEIGHTINGS
+from mtlsweep.errors import UserError
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
 
 torch.set_num_threads(1)
 LOSSES = torch.tensor([0.3, 1.7, 12.0], dtype=torch.float64)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.registry import Choice
-from pipeline.weighting import WEIGHTINGS
+from mtlsweep.errors import UserError
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
 
 
 def test_conventions_are_options_of_every_weighting():

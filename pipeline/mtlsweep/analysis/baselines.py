@@ -1,0 +1,74 @@
+"""The single-task results that multi-task results are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs
+from mtlsweep.analysis.objectives import Objective, tasks_of
+from mtlsweep.analysis.selection import eligible_cells
+from mtlsweep.errors import UserError
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The single-task reference.
+
+    Attributes:
+        table: a row per task and metric: the selected `lr`, `cell_key`, `seeds` and `val_loss` of the
+            task, and `val_mean`, `val_std`, `test_mean`, `test_std` of the metric over seeds.
+        trials: a row per STL trial, at its own epoch of lowest validation loss.
+        values: split ("val" or "test") to the baseline of every objective, by `Objective.name`.
+    """
+
+    table: pd.DataFrame
+    trials: pd.DataFrame
+    values: dict[str, dict[str, float]]
+
+
+def select_baselines(curves: pd.DataFrame, outcomes: pd.DataFrame, objectives: Sequence[Objective]) -> Baselines:
+    """Choose for each task the STL learning rate with the lowest mean validation loss over its seeds.
+
+    Raises:
+        UserError: no learning rate of a task finished with all its seeds.
+    """
+    tasks = tasks_of(objectives)
+    columns = [("val", task, "loss") for task in tasks]
+    columns += [(split, objective.task, objective.metric) for split in ("val", "test") for objective in objectives]
+    epochs = at_epochs(curves, columns)
+    own_task = outcomes.set_index("trial_key")["task"].astype(str)
+    epochs["val_loss"] = np.nan
+    for task in tasks:
+        rows = own_task.reindex(epochs.index.get_level_values("trial_key")).to_numpy() == task
+        epochs.loc[rows, "val_loss"] = epochs.loc[rows, f"val_{task}_loss"]
+    measured = best_epochs(epochs, "val_loss").drop(columns=[f"val_{task}_loss" for task in tasks])
+    trials = attach(outcomes, measured)
+    table = pd.concat([_baseline_of(task, trials, objectives) for task in tasks], ignore_index=True)
+    names = table["task"] + "_" + table["metric"]
+    values = {split: dict(zip(names, table[f"{split}_mean"], strict=True)) for split in ("val", "test")}
+    return Baselines(table, trials, values)
+
+
+def _baseline_of(task: str, trials: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
+    own = trials[trials["task"].astype(str) == task]
+    cells = eligible_cells(own, ["task"], "val_loss")
+    if cells.empty:
+        raise UserError(
+            f"task `{task}` has no baseline: of its {len(own)} single-task trials {(own['outcome'] == 'done').sum()} are "
+            f"done, and no learning rate is done with every seed; widen `baselines.learning_rates` and run `dvc repro`."
+        )
+    chosen = cells.iloc[0]
+    replicates = own[own["cell_key"] == chosen["cell_key"]]
+    rows = []
+    for objective in (objective for objective in objectives if objective.task == task):
+        row = {"task": task, "metric": objective.metric, "lr": chosen["lr"], "cell_key": chosen["cell_key"]}
+        row |= {"seeds": len(replicates), "val_loss": chosen["mean"]}
+        for split in ("val", "test"):
+            column = replicates[f"{split}_{objective.name}"]
+            row |= {f"{split}_mean": column.mean(skipna=False), f"{split}_std": column.std(ddof=1)}
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,48 @@
+"""The epoch of each trial that counts: the one with the best validation figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+MEASURED_OUTCOMES = ("done", "pruned")  # a diverged or failed trial has no result, whatever it reached before
+
+
+def at_epochs(curves: pd.DataFrame, columns: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
+    """Spread long curves into one row per (trial_key, epoch), one column per (split, task, metric).
+
+    Columns are named `val_left_accuracy`. Epochs at which none of them was recorded do not appear.
+    """
+    wanted = pd.DataFrame(columns, columns=["split", "task", "metric"]).assign(column=range(len(columns)))
+    rows = curves.merge(wanted, on=["split", "task", "metric"])
+    codes, index = pd.MultiIndex.from_arrays([rows["trial_key"].astype(str), rows["epoch"]]).factorize(sort=True)
+    grid = np.full((len(index), len(columns)), np.nan)
+    grid[codes, rows["column"]] = rows["value"]
+    index = pd.MultiIndex.from_tuples(list(index), names=["trial_key", "epoch"])
+    return pd.DataFrame(grid, index=index, columns=["_".join(column) for column in columns])
+
+
+def best_epochs(epochs: pd.DataFrame, criterion: str) -> pd.DataFrame:
+    """Return, per trial, the row of its lowest `criterion` (the earliest of several), with `best_epoch`.
+
+    Trials whose criterion is finite at no epoch do not appear.
+    """
+    finite = epochs[np.isfinite(epochs[criterion])].sort_index()
+    chosen = finite.loc[finite.groupby(level="trial_key")[criterion].idxmin()]
+    return chosen.reset_index().rename(columns={"epoch": "best_epoch"}).set_index("trial_key")
+
+
+def attach(outcomes: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Join measured rows (by trial_key) to the outcomes; diverged and failed trials keep empty figures."""
+    trials = outcomes.astype({"trial_key": str}).sort_values("trial_key", ignore_index=True)
+    has_result = trials["outcome"].isin(MEASURED_OUTCOMES)
+    figures = measured.reindex(trials["trial_key"].where(has_result)).reset_index(drop=True)
+    return pd.concat([trials, figures], axis=1)
+
+
+def columns_of_split(frame: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Return the columns of `val` or `test`, under their names without the split."""
+    prefix = f"{split}_"
+    return frame[[c for c in frame.columns if c.startswith(prefix)]].rename(columns=lambda c: c.removeprefix(prefix))

@@ -1,0 +1,1 @@
+"""What the trial table says: results, comparisons, sensitivity, cuts, importance."""

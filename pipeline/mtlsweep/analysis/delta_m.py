@@ -1,0 +1,73 @@
+"""Delta_m: how much worse than single-task learning, in percent, over all metrics of all tasks.
+
+Delta_m = (100 / K) sum over the K metrics of s_k (M_k - B_k) / B_k, with B the single-task baseline and
+s_k = -1 where higher is better, +1 otherwise (Elich et al., arXiv 2311.04698): **positive = worse**.
+It is a flat mean over metrics, so a task with five metrics weighs five times; the mean over tasks
+stands beside it as `delta_m_task_mean`.
+
+Deviation from the formula: the denominator is |B_k|, which is the same for every metric of the paper
+(all positive) and keeps the sign right for one that is negative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from mtlsweep.analysis.objectives import Objective, counted, tasks_of
+from mtlsweep.errors import UserError
+
+Values = TypeVar("Values", float, np.ndarray)
+
+
+def delta_m(values: pd.DataFrame, baseline: Mapping[str, float], objectives: Sequence[Objective]) -> pd.DataFrame:
+    """Compare every row with the baseline.
+
+    Args:
+        values: a row per run, a column per objective (`Objective.name`).
+        baseline: the single-task value of each objective.
+        objectives: those with `in_delta_m` count, the others are ignored.
+
+    Returns:
+        Percent, indexed as `values`: `delta_m`, `delta_m_task_mean` and `delta_m_<task>`. A run that
+        lacks a metric has NaN for that task and for both means.
+
+    Raises:
+        UserError: a baseline is zero or not finite, so that no relative change exists.
+    """
+    objectives = counted(objectives)
+    changes = pd.DataFrame(
+        {o.name: relative_change(values[o.name].to_numpy(dtype=float), baseline[o.name], o) for o in objectives},
+        index=values.index,
+    )
+    tasks = tasks_of(objectives)
+    per_task = {
+        task: changes[[o.name for o in objectives if o.task == task]].mean(axis=1, skipna=False) for task in tasks
+    }
+    columns = {"delta_m": changes.mean(axis=1, skipna=False)}
+    columns["delta_m_task_mean"] = pd.DataFrame(per_task).mean(axis=1, skipna=False)
+    return pd.DataFrame(columns | {f"delta_m_{task}": column for task, column in per_task.items()})
+
+
+def delta_m_columns(objectives: Sequence[Objective]) -> list[str]:
+    """Return the names of the columns that `delta_m` makes."""
+    return ["delta_m", "delta_m_task_mean", *(f"delta_m_{task}" for task in tasks_of(counted(objectives)))]
+
+
+def relative_change(values: Values, baseline: float, objective: Objective) -> Values:
+    """Return by how much one metric is worse than its baseline, in percent.
+
+    Raises:
+        UserError: the baseline is zero or not finite.
+    """
+    if not math.isfinite(baseline) or baseline == 0.0:
+        raise UserError(
+            f"the baseline of `{objective.label}` is {baseline:g}, so no change relative to it exists; "
+            f"declare the metric with `in_delta_m=False`, or train the baseline longer."
+        )
+    sign = -1.0 if objective.higher_is_better else 1.0
+    return 100.0 * sign * (values - baseline) / abs(baseline)

@@ -1,0 +1,1 @@
+"""Pareto sets, hypervolumes and attainment surfaces."""

@@ -1,0 +1,1 @@
+"""The printed results of the paper, to stand beside one's own."""

@@ -1,0 +1,146 @@
+"""The whole analysis of one suite, from raw curves to every table of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mtlsweep.analysis.baselines import select_baselines
+from mtlsweep.analysis.conclusions import comparisons, sensitivity
+from mtlsweep.analysis.conclusions.cuts import describe_cuts
+from mtlsweep.analysis.conclusions.learning_curves import learning_curves
+from mtlsweep.analysis.conclusions.results import count_outcomes, results_by_cell
+from mtlsweep.analysis.fronts import attainment, pareto_counts, seed_noise
+from mtlsweep.analysis.fronts import hypervolume as fronts
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.analysis.selection import METHOD, eligible_cells, select_learning_rates
+from mtlsweep.analysis.trial_table import measure_trials, trial_table, with_delta_m
+
+
+@dataclass(frozen=True)
+class SuiteAnalysis:
+    """Every table of a suite; Delta_m and its differences are in percent.
+
+    Attributes:
+        objectives: the metrics, with their directions.
+        trials: a row per trial (STL and MTL) at its chosen epoch; what `trials.parquet` holds.
+        results: a row per method: selected lr; mean, std and interval of each test metric and Delta_m.
+        baselines: a row per task and metric: the STL cell behind Delta_m.
+        members: a row per finished MTL run: is it Pareto-optimal, in full and against each optimizer.
+        optimizer_counts, weighting_counts: Pareto counts.
+        noise_counts: Pareto counts that forgive differences within seed noise.
+        outcomes: how many trials of each method and learning rate ended how.
+        cuts: how each learning rate that a race cut looked when it was cut.
+        comparisons: paired tests between methods. rankings: agreement between optimizers.
+        pareto_probability: bootstrap probability of each method to be Pareto-optimal.
+        sensitivity: how far each method's learning rate may stray.
+        hypervolume, reference_point: how much each optimizer and weighting covers, and of what.
+        attainment, attainment_differences: surfaces over seeds per pair of objectives.
+        learning_curves: per selected method and epoch, Delta_m, losses and task weights.
+    """
+
+    objectives: tuple[Objective, ...]
+    trials: pd.DataFrame
+    results: pd.DataFrame
+    baselines: pd.DataFrame
+    members: pd.DataFrame
+    optimizer_counts: pd.DataFrame
+    weighting_counts: pd.DataFrame
+    noise_counts: pd.DataFrame
+    outcomes: pd.DataFrame
+    cuts: pd.DataFrame
+    comparisons: pd.DataFrame
+    rankings: pd.DataFrame
+    pareto_probability: pd.DataFrame
+    sensitivity: pd.DataFrame
+    hypervolume: pd.DataFrame
+    reference_point: pd.DataFrame
+    attainment: pd.DataFrame
+    attainment_differences: pd.DataFrame
+    learning_curves: pd.DataFrame
+
+
+def analyse_suite(
+    baseline_curves: pd.DataFrame,
+    baseline_outcomes: pd.DataFrame,
+    sweep_curves: pd.DataFrame,
+    sweep_outcomes: pd.DataFrame,
+    objectives: Sequence[Objective],
+) -> SuiteAnalysis:
+    """Select late, compare with the baselines, and conclude.
+
+    Args:
+        baseline_curves, sweep_curves: a row per (trial_key, epoch, split, task, metric).
+        baseline_outcomes, sweep_outcomes: a row per trial.
+        objectives: every metric of every task.
+
+    Raises:
+        UserError: a task has no usable baseline.
+    """
+    baselines = select_baselines(baseline_curves, baseline_outcomes, objectives)
+    multi_task = with_delta_m(
+        measure_trials(sweep_curves, sweep_outcomes, baselines, objectives), baselines, objectives
+    )
+    single_task = with_delta_m(baselines.trials, baselines, objectives)
+    selected = select_learning_rates(multi_task)
+    return conclude(
+        trials=trial_table(pd.concat([single_task, multi_task], ignore_index=True), objectives),
+        selected=selected,
+        baselines=baselines.table,
+        sensitivity=sensitivity.learning_rate_sensitivity(
+            eligible_cells(multi_task, METHOD, "val_delta_m"), multi_task
+        ),
+        curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
+        cuts=describe_cuts(sweep_curves, multi_task, selected, baselines, objectives),
+        objectives=objectives,
+    )
+
+
+def conclude(
+    trials: pd.DataFrame,
+    selected: pd.DataFrame,
+    baselines: pd.DataFrame,
+    sensitivity: pd.DataFrame,
+    curves: pd.DataFrame,
+    cuts: pd.DataFrame,
+    objectives: Sequence[Objective],
+) -> SuiteAnalysis:
+    """Draw every conclusion that needs no more than trials at their chosen epochs and the cells selected among them.
+
+    Args:
+        trials: a row per trial with identity, `test_<objective>` and `test_delta_m*`.
+        selected: weighting, optimizer, lr, cell_key, seeds and `mean` (validation Delta_m) of the selected cells.
+        baselines, sensitivity, curves, cuts: passed through.
+        objectives: every metric of every task.
+    """
+    objectives = tuple(objectives)
+    multi_task = trials[trials["role"] == "mtl"]
+    finished = multi_task[multi_task["outcome"] == "done"].reset_index(drop=True)
+    chosen = finished[finished["cell_key"].isin(selected["cell_key"])]
+    unambiguous = chosen.groupby(METHOD, observed=True)["cell_key"].transform("nunique") == 1
+    rivals = chosen[unambiguous]  # one cell per method: only so can methods be compared
+    members = pareto_counts.pareto_members(finished, objectives)
+    hypervolume, reference_point = fronts.hypervolume_shares(finished, objectives)
+    return SuiteAnalysis(
+        objectives=objectives,
+        trials=trials,
+        results=results_by_cell(multi_task, selected, objectives),
+        baselines=baselines,
+        members=members,
+        optimizer_counts=pareto_counts.count_by_optimizer(members),
+        weighting_counts=pareto_counts.count_by_weighting(members),
+        noise_counts=seed_noise.count_beyond_noise(finished, seed_noise.seed_noise(chosen, objectives), objectives),
+        outcomes=count_outcomes(multi_task),
+        cuts=cuts,
+        comparisons=comparisons.compare_methods(rivals),
+        rankings=comparisons.compare_rankings(rivals),
+        pareto_probability=comparisons.pareto_probability(rivals, objectives),
+        sensitivity=sensitivity,
+        hypervolume=hypervolume,
+        reference_point=reference_point,
+        attainment=attainment.attainment_surfaces(finished, objectives),
+        attainment_differences=attainment.attainment_differences(finished, objectives),
+        learning_curves=curves,
+    )

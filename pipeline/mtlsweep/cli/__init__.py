@@ -1,0 +1,1 @@
+"""The `mtlsweep` command: one file per group of subcommands."""

@@ -1,0 +1,65 @@
+"""`mtlsweep ui` and `mtlsweep mlflow rebuild`: look at MLflow's record, and write it again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtlsweep.cli.app import Suites, app, chosen_suites, mlflow_app, user_errors
+from mtlsweep.errors import UserError
+from mtlsweep.params.params import load_params
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
+    """Open the MLflow UI on loopback, and print links to the views that show a study best."""
+    from mtlsweep.record.mlflow import resolve_uri, shown_uri, view_links
+
+    with user_errors():
+        params = load_params()
+        uri = resolve_uri(params.resources.tracking_uri)
+        if uri.startswith("http"):
+            print(f"the MLflow UI is where the server is: {shown_uri(uri)}")
+            _print_links(view_links(uri, shown_uri(uri).rstrip("/"), params.active))
+            return
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            raise UserError(f"{uri.removeprefix('sqlite:///')}: nothing is recorded yet; run `make repro` first.")
+        address = f"http://127.0.0.1:{port}"
+        print(f"MLflow UI: {address}  (Ctrl-C ends it)")
+        _print_links(view_links(uri, address, params.active))
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--workers",
+            "1",
+        ]
+        environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+        raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+@mlflow_app.command()
+def rebuild(suites: Suites = None) -> None:
+    """Write every finished trial into MLflow anew, from the ledger."""
+    from mtlsweep.sweep.control.rebuild import rebuild_tracking
+
+    with user_errors():
+        params = load_params()
+        for suite in chosen_suites(params, suites):
+            print(f"{suite}: {rebuild_tracking(params, suite)} runs written to MLflow")
+
+
+def _print_links(links: list[tuple[str, str, str]]) -> None:
+    for suite, view, link in links:
+        print(f"  {suite}, {view}: {link}")
+    sys.stdout.flush()

@@ -1,0 +1,55 @@
+"""`mtlsweep plan`: what would run, by method, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mtlsweep.cli.app import Json, Suites, app, chosen_suites, show, user_errors
+from mtlsweep.params.params import load_params
+from mtlsweep.sweep.progress import format_seconds
+
+
+@app.command("plan")
+def show_plan(suites: Suites = None, json_output: Json = False) -> None:
+    """Show what would run: trials by method, how many of them are finished, and what the rest will cost."""
+    from mtlsweep.sweep.control.plan_overview import read_plan
+
+    with user_errors():
+        params = load_params()
+        found = [read_plan(params, suite) for suite in chosen_suites(params, suites)]
+        show(found, [line for one in found for line in plan_lines(one)], json_output)
+
+
+def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `read_plan` found as lines for people."""
+    yield f"plan of {plan['suite']}"
+    for stage, content in plan["stages"].items():
+        methods = content["methods"]
+        width = max((len(method) for method in methods), default=0)
+        yield f"  {stage} (strategy {content['strategy']})"
+        for method, count in methods.items():
+            planned = "" if count["planned"] is None else f"{count['planned']:5d} planned  "
+            yield f"    {method:<{width}}  {planned}{count['finished']:5d} finished"
+        left = content["planned"] - content["finished"]
+        cost = content["forecast"]
+        if cost is not None and not cost["trials_wanted_now"]:
+            yield "    complete: nothing to run"
+        else:
+            at_most = "" if content["strategy"] == "grid" else "at most "
+            yield f"    {at_most}{left} trials to run" + (f"; {_cost(cost)}" if cost is not None else "")
+        if content["past_errors"]:
+            yield "    past forecasts were off by " + ", ".join(
+                f"{error:+.0%}" for error in content["past_errors"][-5:]
+            )
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    source = (
+        "observed costs" if cost["observed_share"] == 1 else f"{cost['observed_share']:.0%} observed, the rest timed"
+    )
+    share = f"{cost['epochs'] / cost['epochs_without_cuts']:.0%} of the epochs without cuts"
+    return (
+        f"about {format_seconds(3600 * cost['wall_clock_hours'])} at {cost['slots']} trials at once, "
+        f"{cost['device_hours']:.2f} device-hours ({share}; {source})"
+    )

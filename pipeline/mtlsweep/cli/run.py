@@ -1,0 +1,27 @@
+"""`mtlsweep run`: one trial in this process."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mtlsweep.cli.app import Json, app, show, user_errors
+from mtlsweep.params.params import load_params
+
+
+@app.command()
+def run(key: Annotated[str, typer.Argument(help="Trial key or its beginning.")], json_output: Json = False) -> None:
+    """Train one trial in this process, for a debugger; nothing is recorded."""
+    from mtlsweep.sweep.control.run_one import run_alone
+    from mtlsweep.training.trial import EpochEnd
+
+    def report(end: EpochEnd) -> None:
+        if not json_output:
+            values = ", ".join(f"{k} {v:.4g}" for k, v in end.record.metrics.items() if k.startswith("val/"))
+            print(f"epoch {end.record.epoch} ({end.record.seconds:.1f} s): {values}", flush=True)
+
+    with user_errors():
+        trial, result = run_alone(load_params(), key, report)
+        cause = f" ({result.cause}: {result.detail})" if result.cause else ""
+        show(result.to_json(), [f"{trial.key} {trial.name}: {result.outcome}{cause}"], json_output)

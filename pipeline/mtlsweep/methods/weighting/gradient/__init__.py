@@ -1,0 +1,1 @@
+"""Weightings that need task gradients: one file per method."""

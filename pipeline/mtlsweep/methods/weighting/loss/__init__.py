@@ -1,0 +1,1 @@
+"""Weightings that need task losses only: one file per method."""

@@ -1,0 +1,126 @@
+"""What a weighting is, and the conventions that hold for all of them.
+
+Losses, Gramian and weights are handed over on the host in float64: so every method works the same on
+any device, costs one transfer a step, and keeps its state in small CPU tensors that a checkpoint
+restores to the bit. Only methods that need the task gradients themselves see the device.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+Scale = Literal["native", "unit"]
+Heads = Literal["native", "one", "same"]
+Gradients = Literal["parameters", "representation"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a method is, for `mtlsweep methods` and the documentation.
+
+    Attributes:
+        paper: authors and year, and where to find it.
+        scale: the shared update as published, in terms of the task gradients g_i and losses L_i.
+        heads: what multiplies the gradient of task i's own head, as published.
+        non_conflicting: whether, by the paper's claim, <g_i, update> >= 0 for every task.
+        symmetric: whether renaming tasks renames weights and changes nothing else; random methods are
+            symmetric in distribution only.
+    """
+
+    paper: str
+    scale: str
+    heads: str
+    non_conflicting: bool = False
+    symmetric: bool = True
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Multipliers of the task gradients, both [T], float64 on the CPU.
+
+    Attributes:
+        shared: for the parameters all tasks share: their update is sum_i shared_i g_i.
+        heads: for the parameters of each task's own head.
+    """
+
+    shared: Tensor
+    heads: Tensor
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """Choices that papers leave open and that decide who wins under SGD; recorded with every result.
+
+    Attributes:
+        scale: `native` as published; `unit` scales shared and head weights so that each sum to T.
+        heads: `native` as published; `one` gives each head its own gradient; `same` the shared weight.
+        gradients: whether task gradients are taken on shared parameters or on the representation.
+    """
+
+    scale: Scale = "native"
+    heads: Heads = "native"
+    gradients: Gradients = "parameters"
+
+    def apply(self, weights: Weights) -> Weights:
+        """Return `weights` under these conventions."""
+        shared, heads = weights.shared, weights.heads
+        if self.heads == "one":
+            heads = torch.ones_like(shared)
+        elif self.heads == "same":
+            heads = shared
+        if self.scale == "unit":
+            shared, heads = shared * unit_factor(shared), heads * unit_factor(heads)
+        return Weights(shared, heads)
+
+
+def unit_factor(weights: Tensor) -> float:
+    """Return what makes `weights` [T] sum to T.
+
+    Weights of both signs can sum to nothing or less; dividing by that would blow the update up or
+    turn it round, so their absolute values are made to sum to T instead. Zero weights stay zero.
+    """
+    total, magnitude = float(weights.sum()), float(weights.abs().sum())
+    if magnitude == 0.0:
+        return 1.0
+    return len(weights) / (total if total > 1e-6 * magnitude else magnitude)
+
+
+class Weighting(nn.Module, ABC):
+    """How task losses or task gradients become one update.
+
+    A method keeps its state in buffers and parameters (CPU, float64), so `state_dict` restores it.
+    Its `nn.Parameter`s are trained beside the network by an optimizer of the same kind without weight
+    decay, on the `.grad` that the method writes; `learning_rate` None means the network's.
+
+    Args:
+        tasks: names of the T tasks, in the order of losses and gradients.
+        generator: the method's random stream (CPU).
+    """
+
+    facts: ClassVar[Facts]
+    kind: ClassVar[str]
+    cost: ClassVar[str]
+    allows: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The values of each convention that the method can follow; the first is its default."""
+
+    conventions: Conventions = Conventions()
+    learning_rate: float | None = None
+
+    def __init__(self, tasks: Sequence[str], generator: torch.Generator) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.generator = generator
+
+    @classmethod
+    def objection(cls, options: Mapping[str, Any], optimizer: str, tasks: int | Sequence[str]) -> str | None:
+        """Return why this method cannot work with the `optimizer` named so on `tasks` (names or number), or None."""
+        return None
+
+    def end_epoch(self, losses: Tensor) -> None:
+        """Take note that an epoch ended with the mean training losses `losses` [T]."""

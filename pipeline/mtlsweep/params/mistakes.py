@@ -1,0 +1,60 @@
+"""A mistake in params.yaml as one sentence: field, value, what is allowed, nearest correct name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from mtlsweep.errors import nearest
+
+
+def as_sentence(error: ValidationError, model: type[BaseModel], raw: Mapping[str, Any], source: str) -> str:
+    """Say the first mistake of `error` as one sentence."""
+    first = error.errors()[0]
+    parts = list(first["loc"])
+    path = _dotted(_blame_defaults(parts, raw))
+    if first["type"] == "extra_forbidden":
+        allowed = _fields_at(model, parts[:-1])
+        return f"{source}: `{path}` is an unknown key{nearest(str(parts[-1]), allowed)} Allowed: {', '.join(allowed)}."
+    if first["type"] == "missing":
+        return f"{source}: `{path}` is missing; add it (see the suites that come with the project)."
+    if first["type"] == "too_short":
+        return f"{source}: `{path}` is empty; allowed is a list of at least one value."
+    message = first["msg"]
+    if message.startswith("Value error, "):
+        return f"{source}: `{path}` is {first['input']!r}: {message.removeprefix('Value error, ')}."
+    return f"{source}: `{path}` is {first['input']!r}; it should be {message.removeprefix('Input should be ')}."
+
+
+def _blame_defaults(parts: list[int | str], raw: Mapping[str, Any]) -> list[int | str]:
+    """Return the path as it stands in the file: `defaults....` where the wrong value stands there."""
+    if len(parts) < 4 or parts[0] != "suites":
+        return parts
+    own = raw["suites"][parts[1]].get(parts[2])
+    if isinstance(own, Mapping) and parts[3] in own:
+        return parts
+    shared = (raw.get("defaults") or {}).get(parts[2])
+    return ["defaults", *parts[2:]] if isinstance(shared, Mapping) and parts[3] in shared else parts
+
+
+def _dotted(parts: list[int | str]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+
+
+def _fields_at(model: type[BaseModel], parts: list[int | str]) -> list[str]:
+    """Return the keys allowed in the section at `parts`; `defaults` stands beside the fields of the whole file."""
+    if not parts:
+        return [*model.model_fields, "defaults"]
+    for part in parts:
+        if str(part) not in model.model_fields:  # a name that the user chose, such as a suite's
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        inner = [kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)]
+        model = inner[0] if inner else model
+    return list(model.model_fields)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,118 @@
+"""`params.yaml`, typed: what a study is, before anything runs.
+
+Every key is known and every value has a type and a range; a mistake is answered with the dotted
+path of the field, the value found there, what is allowed and the nearest correct name. Names of
+weightings, optimizers, networks and datasets are checked against their registries when the plan
+is made (`mtlsweep.sweep.plan.cells`), since those rooms lie above this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, create_model
+
+from mtlsweep.errors import UserError, nearest
+from mtlsweep.params.mistakes import as_sentence
+from mtlsweep.params.resources import Resources
+from mtlsweep.params.section import Section, without_repeats
+from mtlsweep.params.studies import sections_model
+from mtlsweep.params.suite import Suite
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Params(Section):
+    """The whole of `params.yaml`, with the shared defaults already laid under each suite."""
+
+    active: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(without_repeats)]
+    suites: Mapping[str, Suite]
+    studies: Section = Section()
+    resources: Resources = Resources()
+
+    def suite(self, name: str) -> Suite:
+        """Return the suite called `name`.
+
+        Raises:
+            UserError: there is none.
+        """
+        if name not in self.suites:
+            allowed = ", ".join(sorted(self.suites))
+            raise UserError(
+                f"unknown suite `{name}`{nearest(name, self.suites)} Allowed: {allowed} (suites of params.yaml)."
+            )
+        return self.suites[name]
+
+
+@cache
+def params_model() -> type[Params]:
+    """Return `Params` with the sections of every study in it."""
+    suite: Any = create_model("Suite", __base__=Suite, studies=_studies_field(per_suite=True))
+    return create_model(
+        "Params", __base__=Params, suites=(Mapping[str, suite], ...), studies=_studies_field(per_suite=False)
+    )
+
+
+def _studies_field(per_suite: bool) -> Any:
+    model = sections_model(per_suite)
+    return (model, model())
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check `params.yaml`.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or a field is wrong; the message names it.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file here; run from the project's root.") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{path}: found {type(raw).__name__}, allowed is a mapping with the keys active, suites.")
+    return parse_params(raw, source=str(path))
+
+
+def parse_params(raw: Mapping[str, Any], source: str = "params.yaml") -> Params:
+    """Check the content of a `params.yaml`; see `load_params`."""
+    merged = {key: value for key, value in raw.items() if key != "defaults"}
+    defaults = _mapping(raw.get("defaults") or {}, "defaults", source)
+    suites = _mapping(raw.get("suites") or {}, "suites", source)
+    merged["suites"] = {
+        name: _with_defaults(_mapping(suite, f"suites.{name}", source), defaults) for name, suite in suites.items()
+    }
+    try:
+        params = params_model().model_validate(merged)
+    except ValidationError as error:
+        raise UserError(as_sentence(error, params_model(), raw, source)) from error
+    for position, name in enumerate(params.active):
+        if name not in params.suites:
+            allowed = ", ".join(sorted(params.suites))
+            raise UserError(
+                f"{source}: `active[{position}]` is `{name}`, an unknown suite{nearest(name, params.suites)} Allowed: {allowed}."
+            )
+    return params
+
+
+def _mapping(value: Any, path: str, source: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{source}: `{path}` is {value!r}; allowed is a mapping of names to values.")
+    return value
+
+
+def _with_defaults(suite: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `defaults` under `suite`, section by section; a field the suite names replaces the default whole."""
+    merged = dict(suite)
+    for section, fields in defaults.items():
+        own = merged.get(section, {})
+        if isinstance(fields, Mapping) and isinstance(own, Mapping) and section != "network":
+            merged[section] = {**fields, **own}
+        else:
+            merged.setdefault(section, fields)
+    return merged

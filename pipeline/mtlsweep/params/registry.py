@@ -1,0 +1,185 @@
+"""Names in `params.yaml` to the classes they mean: one decorator, one look-up, typed options.
+
+A registered class takes what the program gives it as positional parameters and what the user
+chooses as keyword-only parameters: those *are* its options, with their types, bounds
+(`Annotated[float, Field(gt=0)]`) and defaults. `package.module:Name` names a class of the user's
+own that was never registered here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from mtlsweep.errors import UserError, nearest
+from mtlsweep.params.choice import Choice
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+class Registry(Generic[T]):
+    """The classes of one kind (weightings, networks, ...), by the name users write.
+
+    Args:
+        kind: what it holds, in the singular, for error messages.
+        package: package whose modules are imported, once, to fill the registry.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._entries: dict[str, T] = {}
+        self._filled = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files a class or function under `name`."""
+
+        def file_under_name(entry: T) -> T:
+            if self._entries.setdefault(name, entry) is not entry:
+                raise ValueError(f"two {self.kind}s are called {name!r}")
+            return entry
+
+        return file_under_name
+
+    def names(self) -> list[str]:
+        """Return every registered name, sorted."""
+        self._fill()
+        return sorted(self._entries)
+
+    def get(self, name: str) -> T:
+        """Return what `name` stands for.
+
+        Raises:
+            UserError: no such name, or the module of a `package.module:Name` has none.
+        """
+        self._fill()
+        if name in self._entries:
+            return self._entries[name]
+        if ":" in name:
+            return self._import(name)
+        raise UserError(
+            f"unknown {self.kind} `{name}`{nearest(name, self._entries)} "
+            f"Allowed: {', '.join(self.names())}, or `package.module:Name` of your own."
+        )
+
+    def options_of(self, name: str) -> dict[str, inspect.Parameter]:
+        """Return the keyword-only parameters of `name`: its options, in declared order."""
+        parameters = inspect.signature(self.get(name)).parameters.values()
+        kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+        return {parameter.name: parameter for parameter in parameters if parameter.kind in kinds}
+
+    def resolve(self, choice: Choice) -> Choice:
+        """Return `choice` with every option checked, typed and present, defaults filled in.
+
+        Raises:
+            UserError: unknown name, unknown option, or an option of the wrong type or range.
+        """
+        model = self._options_model(choice.name)
+        try:
+            options = model(**choice.options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = str(first["loc"][0]) if first["loc"] else ""
+            allowed = ", ".join(model.model_fields) or "none"
+            if first["type"] == "extra_forbidden":
+                what = f"has no option `{option}`{nearest(option, model.model_fields)} Allowed: {allowed}."
+            else:
+                what = f"option `{option}` is {first['input']!r}: {first['msg']}."
+            raise UserError(f"{self.kind} `{choice.name}` {what}") from error
+        return Choice(name=choice.name, options=options.model_dump(mode="json"))
+
+    def label(self, choice: Choice) -> str:
+        """Return how people read `choice`: its name, and in brackets the options that are not default."""
+        resolved = self.resolve(choice)
+        defaults = self.resolve_defaults(choice.name)
+        changed = [f"{key}={_short(value)}" for key, value in resolved.options.items() if defaults.get(key) != value]
+        name = choice.name.rpartition(":")[2]
+        return f"{name}({','.join(changed)})" if changed else name
+
+    def resolve_defaults(self, name: str) -> dict[str, Any]:
+        """Return the default of every option of `name` that has one."""
+        model = self._options_model(name)
+        return model.model_construct().model_dump(mode="json", exclude_unset=False)
+
+    def create(self, choice: Choice, *context: Any) -> Any:
+        """Build what `choice` names from `context` (positional) and its options (keywords)."""
+        return self.get(choice.name)(*context, **self._options_model(choice.name)(**choice.options).model_dump())
+
+    def _options_model(self, name: str) -> type[BaseModel]:
+        hints = typing.get_type_hints(_signature_owner(self.get(name)), include_extras=True)
+        fields: dict[str, Any] = {}
+        config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+        for parameter in self.options_of(name).values():
+            hint = hints.get(parameter.name, Any)
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:  # options named by the user, all of one type
+                fields["__pydantic_extra__"] = (dict[str, hint], ...)  # type: ignore[valid-type]
+                config["extra"] = "allow"
+            else:
+                required = parameter.default is inspect.Parameter.empty
+                fields[parameter.name] = (hint, ... if required else parameter.default)
+        return create_model(f"{name}_options", __config__=config, **fields)
+
+    def _import(self, name: str) -> T:
+        module_name, _, attribute = name.partition(":")
+        _refuse_old_name(self.kind, name, module_name)
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except ModuleNotFoundError as error:
+            _refuse_old_name(self.kind, name, error.name or "")
+            raise UserError(
+                f"{self.kind} `{name}`: there is no module `{error.name}`; put its file beside `params.yaml` or install it."
+            ) from error
+        except AttributeError as error:
+            raise UserError(f"{self.kind} `{name}`: module `{module_name}` defines no `{attribute}`.") from error
+
+    def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.walk_packages(package.__path__, f"{self._package}."):
+            importlib.import_module(module.name)
+
+
+def _signature_owner(entry: Any) -> Any:
+    return entry.__init__ if inspect.isclass(entry) else entry
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+OLD_ROOMS = {
+    "analysis": "analysis",
+    "data": "suites",
+    "networks": "suites.networks",
+    "optimizers": "methods.optimizers",
+    "registry": "params.registry",
+    "studies": "studies",
+    "sweep": "sweep",
+    "tasks": "suites.tasks",
+    "testing": "testing",
+    "tracking": "record.mlflow",
+    "training": "training",
+    "weighting": "methods.weighting",
+}
+"""Where the rooms of the package `pipeline` are now, by their names there."""
+
+
+def _refuse_old_name(kind: str, name: str, module: str) -> None:
+    """Say the new name of a module that was called `pipeline...` until version 0.1."""
+    package, _, inner = module.partition(".")
+    if package != "pipeline":
+        return
+    room = inner.partition(".")[0]
+    new = f"mtlsweep.{OLD_ROOMS.get(room, room)}".rstrip(".")
+    raise UserError(
+        f"{kind} `{name}`: the package `pipeline` is now called `mtlsweep`, and `{module}` is in `{new}`; "
+        "change the import or the name in params.yaml."
+    )

@@ -1,0 +1,47 @@
+"""Where and how trials run: `resources` of params.yaml. Nothing here changes a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mtlsweep.params.section import Section
+
+
+class Budget(Section):
+    """When a sweep stops although more is wanted; what is missing then is trained by the next run.
+
+    Attributes:
+        trials: trials started by one run.
+        hours: wall-clock hours of one run.
+        device_hours: hours times trials at once, of one run.
+    """
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    hours: Annotated[float, Field(gt=0)] | None = None
+    device_hours: Annotated[float, Field(gt=0)] | None = None
+
+
+class Resources(Section):
+    """Where and how trials run. Nothing here changes a result, so DVC does not track it."""
+
+    cpus_per_trial: float = Field(default=1, gt=0)
+    gpus_per_trial: float = Field(default=0, ge=0)
+    concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as the cluster has room for
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    address: str = "local"
+    tracking_uri: str = "sqlite:///mlflow.db"
+    ledger_root: Path = Path("results")
+    checkpoint_seconds: float = Field(default=30, ge=0)
+    keep_weights: Literal["all", "leading", "none"] = "all"  # of the best epoch; what is not kept is trained again
+    worker_retries: int = Field(default=3, ge=0)
+    trial_hours: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is taken to hang
+    budget: Budget = Budget()
+    failed_share_limit: float = Field(default=0.2, ge=0, le=1)
+
+    @property
+    def threads(self) -> int:
+        """How many threads a trial computes with."""
+        return max(1, int(self.cpus_per_trial))

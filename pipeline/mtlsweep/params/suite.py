@@ -1,0 +1,84 @@
+"""A suite of params.yaml: data, network, training protocol, baselines and sweep."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.section import Choices, LearningRate, LearningRates, Section, Seeds, without_repeats
+
+
+class Schedule(Section):
+    """Learning rate over epochs: `step` multiplies it by `factor` after every `every` epochs."""
+
+    kind: Literal["constant", "step", "cosine"] = "constant"
+    every: int = Field(default=1, ge=1)
+    factor: float = Field(default=0.5, gt=0, le=1)
+
+
+class Data(Section):
+    """Which data a suite learns from."""
+
+    dataset: Choice
+
+
+class Training(Section):
+    """The training protocol of one trial; all of it enters the trial's identity."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    schedule: Schedule = Schedule()
+    augmentation: Literal["none", "paper", "geometric"] = "none"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    explosion_factor: float = Field(default=1e3, gt=1)
+
+
+class Baselines(Section):
+    """Single-task (STL) trials: every task x learning rate x seed."""
+
+    optimizer: Choice = Choice(name="adam")
+    learning_rates: LearningRates
+    seeds: Seeds
+
+
+class Method(Section):
+    """A weighting with the one optimizer it goes with."""
+
+    weighting: Choice
+    optimizer: Choice
+
+
+class Sweep(Section):
+    """Multi-task trials: what the strategy chooses from.
+
+    Methods are every weighting with every optimizer, and beside them the pairs under `methods`
+    (AdaTask with Adam, say, which no other optimizer can take).
+    """
+
+    strategy: Choice = Choice(name="grid")
+    weightings: Choices
+    optimizers: Choices
+    methods: Annotated[tuple[Method, ...], AfterValidator(without_repeats)] = ()
+    learning_rates: LearningRates
+    seeds: Seeds
+
+
+class NamedCell(Section):
+    """A cell of a suite's sweep by the labels people read; without a learning rate the one that validation selected."""
+
+    weighting: str
+    optimizer: str
+    learning_rate: LearningRate | None = None
+
+
+class Suite(Section):
+    """Dataset + network + training protocol: the setting inside which results are comparable."""
+
+    data: Data
+    network: Choice
+    training: Training
+    baselines: Baselines
+    sweep: Sweep
+    studies: Section = Section()

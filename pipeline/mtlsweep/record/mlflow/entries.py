@@ -1,0 +1,69 @@
+"""What a run says of its trial beside the curve: params, tags, and the data it learnt from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+from mtlsweep import paths
+from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.trial import Trial
+
+DIGEST_DIGITS = 16
+"""Of the fingerprint in MLflow's dataset column (36 at most); the whole one is the param `data_fingerprint`."""
+
+
+def params_of(trial: Trial) -> dict[str, Any]:
+    """Return a trial's semantic fields, one name each, the ones people compare first by plain names."""
+    cell = trial.cell
+    params: dict[str, Any] = {
+        "weighting": cell.weighting_label,
+        "optimizer": cell.optimizer_label,
+        "lr": cell.learning_rate,
+        "seed": trial.seed,
+        "tasks": ",".join(cell.tasks),
+        "network": cell.network.name,
+        "data_fingerprint": cell.data_fingerprint,
+    }
+    for prefix, choice in (("network", cell.network), ("weighting", cell.weighting), ("optimizer", cell.optimizer)):
+        params.update({f"{prefix}.{name}": value for name, value in choice.options.items()})
+    params.update({f"training.{name}": value for name, value in cell.training.model_dump(mode="json").items()})
+    return params
+
+
+def end_tags(finished: FinishedTrial) -> dict[str, str]:
+    """Return the tags that a trial's end brings."""
+    tags = {"outcome": finished.result.outcome.value, "host": finished.execution.host}
+    if finished.result.cause:
+        tags["cause"] = finished.result.cause
+    if finished.result.detail:
+        tags["mlflow.note.content"] = f"```\n{finished.result.detail[-4000:]}\n```"
+    if sha := finished.execution.provenance.get("git_sha"):
+        tags["mlflow.source.git.commit"] = str(sha)
+    return tags
+
+
+def dataset_of(suite: str, fingerprint: str) -> DatasetInput:
+    """Return the prepared data called `fingerprint` as MLflow knows data: name, digest, source and number of rows.
+
+    The name and the rows are those of the prepared data at hand; where there is none any more, or
+    another, the suite's name stands in and the rows are not told.
+    """
+    try:
+        summary = json.loads(paths.prepared_summary(suite).read_bytes())
+        known = bool(summary["fingerprint"] == fingerprint)
+        name = str(summary["dataset"])
+    except (OSError, ValueError, KeyError):
+        known, name = False, suite
+    rows = summary["splits"] if known else {}
+    data = Dataset(
+        name=name,
+        digest=fingerprint[:DIGEST_DIGITS],
+        source_type="local",
+        source=json.dumps({"uri": str(paths.prepared(suite)), "fingerprint": fingerprint}),
+        profile=json.dumps({"num_rows": sum(rows.values()), **rows}) if rows else None,
+    )
+    return DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])

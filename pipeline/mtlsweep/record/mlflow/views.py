@@ -1,0 +1,142 @@
+"""Saved views: what the menu "Views" of an experiment's runs in MLflow's UI offers, and links to them.
+
+A saved view is a tag of the experiment that holds columns, filter, order and charts, as the UI's own
+"Save current view" writes it (MLflow 3.17). A view of the same key is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mlflow import MlflowClient
+
+from mtlsweep.errors import UserError
+from mtlsweep.record.mlflow.server import shown_uri
+
+VIEW_TAG = "mlflow.sharedViewState."
+
+SWEEP, BASELINES = "sweep", "baselines"
+"""Keys of the views, as they stand in links."""
+
+_METHOD = ("weighting", "optimizer", "lr", "seed")
+_MOST_METRICS = 12  # columns; more are no table any more, and a tag holds 5000 characters
+_RUN_NAME, _DATASET = "attributes.`Run Name`", "attributes.`Dataset`"
+_NAME_WIDTH = 230  # in pixels: the longest names people give methods
+_SECTION = "Overview"  # sorts before the sections `test/...`, `train/...` and `val/...` that the UI makes itself
+
+
+def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
+    """Return tag and content of each view of a suite's experiment; none for a study that measures something else.
+
+    Args:
+        metrics: names of the metrics of a multi-task trial, `<split>/<task>/<metric>`.
+        created: when the experiment was made, in milliseconds; the menu shows it.
+    """
+    test = [name for name in sorted(metrics) if name.startswith("test/") and not name.endswith("/loss")]
+    if not test:
+        return {}
+    delta = ["val/delta_m", "test/delta_m"]
+    sweep = _view(
+        "Sweep: best first",
+        "tags.`role` = 'mtl'",
+        ("metrics.`val/delta_m`", True),
+        [*_named("params", _METHOD), *_named("metrics", delta + test), "tags.`outcome`", _DATASET],
+        created,
+        _charts(test),
+    )
+    baselines = _view(
+        "Single-task baselines",
+        "tags.`role` = 'stl'",
+        ("params.`tasks`", True),
+        [*_named("params", ("tasks", *_METHOD[1:])), *_named("metrics", test), "tags.`outcome`", _DATASET],
+        created,
+    )
+    return {f"{VIEW_TAG}{SWEEP}": sweep, f"{VIEW_TAG}{BASELINES}": baselines}
+
+
+def _named(kind: str, names: Sequence[str]) -> list[str]:
+    """Return the UI's names of columns, such as params.`lr`."""
+    return [f"{kind}.`{name}`" for name in names[:_MOST_METRICS]]
+
+
+def _width(column: str) -> int:
+    """Return the width in pixels at which a column's name can be read."""
+    return 260 if column == _DATASET else max(70, 8 * len(column.split("`")[1]) + 24)
+
+
+def _view(
+    name: str,
+    query: str,
+    order: tuple[str, bool],
+    columns: Sequence[str],
+    created: int,
+    charts: Sequence[dict[str, Any]] = (),
+) -> str:
+    state: dict[str, Any] = {
+        "searchFilter": query,
+        "orderByKey": order[0],
+        "orderByAsc": order[1],
+        "selectedColumns": columns,
+        "columnOrder": [_RUN_NAME, *columns],
+        "columnWidths": {_RUN_NAME: _NAME_WIDTH} | {column: _width(column) for column in columns},
+        "runsHiddenMode": "FIRST_20_RUNS",
+    }
+    if charts:
+        section = {"uuid": "overview", "name": _SECTION, "display": True, "isReordered": False}
+        state |= {"compareRunSections": [section], "compareRunCharts": charts}
+    return json.dumps({"name": name, "createdAt": created, "updatedAt": created, "state": json.dumps(state)})
+
+
+def _charts(test: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the charts that come before the ones the UI makes of each metric."""
+    parallel = {
+        "type": "PARALLEL",
+        "displayName": "Methods and validation Delta_m",
+        "selectedParams": ["weighting", "optimizer", "lr"],
+        "selectedMetrics": ["val/delta_m"],
+        "showAllRuns": True,
+    }
+    charts: list[dict[str, Any]] = [parallel]
+    tasks = {name.split("/")[1]: name for name in reversed(test)}
+    axes = [tasks[task] for task in sorted(tasks)][:2]
+    if len(axes) == 2:
+        x, y = ({"key": name, "type": "METRIC"} for name in axes)
+        charts.append({"type": "SCATTER", "displayName": "Task against task", "xaxis": x, "yaxis": y})
+    return [
+        chart | {"uuid": f"chart-{position}", "metricSectionId": "overview", "runsCountToCompare": 100,
+                 "deleted": False, "isGenerated": False}
+        for position, chart in enumerate(charts)
+    ]  # fmt: skip
+
+
+def view_links(uri: str, address: str, suites: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return (suite, name of the view, link) of every saved view of the suites that have an experiment.
+
+    Args:
+        uri: of the tracking store.
+        address: of the UI, such as `http://127.0.0.1:5000`.
+        suites: names of the experiments.
+
+    Raises:
+        UserError: the store cannot be read.
+    """
+    links = []
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        for suite in suites:
+            experiment = client.get_experiment_by_name(suite)
+            if experiment is None:
+                continue
+            for tag, content in sorted(experiment.tags.items(), reverse=True):
+                if tag in (f"{VIEW_TAG}{SWEEP}", f"{VIEW_TAG}{BASELINES}"):
+                    key = tag.removeprefix(VIEW_TAG)
+                    link = f"{address}/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={key}"
+                    links.append((suite, json.loads(content)["name"], link))
+    except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"tracking server {shown_uri(uri)} cannot be read ({reason}); start it, or set `resources.tracking_uri`."
+        ) from error
+    return links

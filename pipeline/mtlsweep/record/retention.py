@@ -1,0 +1,64 @@
+"""Which trials keep the weights of their best epoch.
+
+They are a cache (training is deterministic, so a later stage that misses them trains again), and those
+of a large network fill a disk: 690 trials of DeepLab are 200 GB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.trials.state import FinishedTrial, Outcome
+
+Policy = Literal["leading", "all", "none"]
+
+
+class WeightsKeeper:
+    """Drops weights as trials end.
+
+    With `leading` of each method and seed the trial with the lowest score so far keeps its weights: what
+    selection picks in the end, but for cells that lead in the mean over seeds and not with each.
+
+    Args:
+        ledger: where the weights are.
+        policy: `leading`, `all` or `none`.
+        score: of an epoch's metrics, lower is better.
+        finished: trials that ended before.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        score: Callable[[Mapping[str, float]], float],
+        finished: Iterable[FinishedTrial],
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._score = score
+        self._leading: dict[tuple[object, ...], tuple[float, str]] = {}
+        for one in finished:
+            if ledger.has_best(one.trial.key):
+                self.take(one)
+
+    def take(self, finished: FinishedTrial) -> None:
+        """Hear of a trial that ended, and drop its weights or those of the one it surpasses."""
+        if self._policy == "all":
+            return
+        key, cell = finished.trial.key, finished.trial.cell
+        if self._policy == "none" or finished.result.outcome is not Outcome.DONE:
+            self._ledger.drop_best(key)
+            return
+        scores = [self._score(record.metrics) for record in finished.result.curve]
+        score = min((value for value in scores if math.isfinite(value)), default=math.inf)
+        group = (cell.role, cell.tasks, cell.method, finished.trial.seed)
+        leading = self._leading.get(group)
+        if leading is None or score < leading[0]:
+            self._leading[group] = (score, key)
+            if leading is not None and leading[1] != key:
+                self._ledger.drop_best(leading[1])
+        elif leading[1] != key:
+            self._ledger.drop_best(key)

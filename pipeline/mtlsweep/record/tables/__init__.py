@@ -1,0 +1,1 @@
+"""The raw tables of a stage: curves, outcomes and costs."""

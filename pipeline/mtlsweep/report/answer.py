@@ -1,0 +1,185 @@
+"""The answer in sentences, generated from the numbers, with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pandas as pd
+
+from mtlsweep.analysis.conclusions.statistics import FEWEST_SEEDS
+from mtlsweep.analysis.objectives import counted, tasks_of
+from mtlsweep.analysis.suite import SuiteAnalysis
+from mtlsweep.report.style import optimizer_order
+from mtlsweep.report.tables.table import p_value
+
+
+def answer(analysis: SuiteAnalysis) -> list[str]:
+    """Return what a reader should know first about a suite, most important first."""
+    return [
+        *_best_method(analysis),
+        *_fronts(analysis),
+        *_optimizers_overall(analysis),
+        *_tested_methods(analysis),
+        *_rankings(analysis),
+        *_lost_trials(analysis),
+        *_cuts(analysis),
+        *_edges(analysis),
+    ]
+
+
+def _best_method(analysis: SuiteAnalysis) -> Iterator[str]:
+    results = analysis.results.dropna(subset="test_delta_m_mean")
+    if results.empty:
+        yield "No method has a learning rate at which every seed finished, so there is nothing to compare."
+        return
+    best = results.iloc[0]
+    selected = pd.notna(best["val_delta_m_mean"])
+    chosen = "Best on validation" if selected else "Lowest Delta_m in the table"
+    delta = best["test_delta_m_mean"]
+    verdict = "worse than" if delta > 0 else "better than"
+    yield (
+        f"{chosen}: {best['weighting']} with {best['optimizer']} at learning rate {best['lr']:g}; "
+        f"{'on test ' if selected else ''}it is {abs(delta):.2f} % {verdict} single-task learning{_uncertainty(best)}."
+    )
+    tasks = tasks_of(counted(analysis.objectives))
+    if len(tasks) > 1:
+        costs = sorted(((float(best[f"test_delta_m_{task}_mean"]), task) for task in tasks), reverse=True)
+        worst, least = costs[0], costs[-1]
+        yield f"It costs {worst[1]} most ({worst[0]:+.1f} %) and {least[1]} least ({least[0]:+.1f} %; positive is worse)."
+
+
+def _uncertainty(row: pd.Series) -> str:
+    if pd.isna(row["test_delta_m_std"]):
+        return " (one seed: no uncertainty is known)"
+    interval = f"95 % interval {row['test_delta_m_low']:.2f} to {row['test_delta_m_high']:.2f} % worse, {int(row['seeds'])} seeds"
+    return f" ({interval}{', wide since they are few' if row['seeds'] < FEWEST_SEEDS else ''})"
+
+
+def _fronts(analysis: SuiteAnalysis) -> Iterator[str]:
+    counts = analysis.optimizer_counts.set_index("optimizer")
+    optimizers = optimizer_order(counts.index)
+    if not optimizers:
+        return
+    total = int(counts["pareto_full"].sum())
+    shares = ", ".join(f"{name} {int(counts.loc[name, 'pareto_full'])} times" for name in optimizers)
+    runs = int(counts["runs"].sum())
+    yield f"{_times(total, 'run')} of {runs} {'is' if total == 1 else 'are'} Pareto-optimal over all {len(analysis.objectives)} metrics: {shares}."
+    for a, b in combinations(optimizers, 2):
+        yield _head_to_head(a, b, counts)
+    noise = analysis.noise_counts
+    forgiving = noise[noise["tolerance"] == 1.0].set_index("optimizer")["pareto_full"]
+    if len(forgiving):
+        words = ", ".join(f"{name} {int(forgiving[name])}" for name in optimizers)
+        yield f"Forgiving one standard deviation of seed noise in every metric, the counts become {words}."
+    missing = int(counts["not_comparable"].sum())
+    if missing:
+        yield f"{_times(missing, 'run')} with a missing metric {'was' if missing == 1 else 'were'} left out of the fronts."
+
+
+def _head_to_head(a: str, b: str, counts: pd.DataFrame) -> str:
+    """Say who dominates whom; none at all is the strongest statement there is."""
+    runs = {name: int(counts.loc[name, "runs"] - counts.loc[name, "not_comparable"]) for name in (a, b)}
+    free = {a: int(counts.loc[a, f"pareto_wrt_{b}"]), b: int(counts.loc[b, f"pareto_wrt_{a}"])}
+    if free[a] == runs[a] and free[b] == runs[b]:
+        return f"No {a} run dominates a {b} run, nor the other way round."
+    for winner, loser in ((a, b), (b, a)):
+        if free[winner] == runs[winner]:
+            return f"No {loser} run dominates any {winner} run; {winner} dominates {runs[loser] - free[loser]} of {runs[loser]} {loser} runs."
+        if free[loser] == 0:
+            return f"Every {loser} run is dominated by some {winner} run; {free[winner]} of {runs[winner]} {winner} runs are dominated by no {loser} run."
+    return (
+        f"{free[a]} of {runs[a]} {a} runs are dominated by no {b} run, and {free[b]} of {runs[b]} {b} runs by no {a} run."
+    )  # fmt: skip
+
+
+def _optimizers_overall(analysis: SuiteAnalysis) -> Iterator[str]:
+    overall = analysis.comparisons[analysis.comparisons["question"] == "optimizer overall"]
+    for row in overall.itertuples():
+        better, worse = (row.a, row.b) if row.difference < 0 else (row.b, row.a)
+        if pd.isna(row.p_holm):
+            yield f"Whether {row.a} or {row.b} is better over weightings cannot be tested: {row.note}."
+        elif row.p_holm < 0.05:
+            low, high = sorted((abs(row.low), abs(row.high)))
+            yield (
+                f"Over {row.pairs} weightings {better} is better than {worse} by {abs(row.difference):.1f} points of Delta_m on average "
+                f"(95 % interval {low:.1f} to {high:.1f}; exact sign-flip test, {_p(row.p_holm)} after Holm)."
+            )
+        else:
+            yield (
+                f"Over {row.pairs} weightings no difference between {row.a} and {row.b} is established "
+                f"({better} ahead by {abs(row.difference):.1f} points of Delta_m, {_p(row.p_holm)} after Holm)."
+            )
+
+
+def _tested_methods(analysis: SuiteAnalysis) -> Iterator[str]:
+    paired = analysis.comparisons[analysis.comparisons["question"] != "optimizer overall"]
+    if paired.empty:
+        return
+    if paired["p"].isna().all():
+        most = int(paired["pairs"].max())
+        if most < FEWEST_SEEDS:
+            yield f"With {_times(most, 'seed')} no single pair of methods can be tested; {FEWEST_SEEDS} are needed."
+        return
+    for question, words in (("optimizer", "within one weighting"), ("weighting", "against ew within one optimizer")):
+        tested = paired[(paired["question"] == question) & paired["p"].notna()]
+        if len(tested):
+            found = int((tested["p_holm"] < 0.05).sum())
+            yield f"{found} of {len(tested)} comparisons {words} are significant at 5 % after Holm's correction."
+
+
+def _rankings(analysis: SuiteAnalysis) -> Iterator[str]:
+    known = analysis.rankings.dropna(subset="p")
+    if len(known):
+        words = "; ".join(
+            f"{row.optimizer_a} and {row.optimizer_b} τ = {row.tau:.2f} ({_p(row.p)})" for row in known.itertuples()
+        )
+        yield f"How alike optimizers rank the weightings (Kendall's τ, 1 = the same): {words}."
+
+
+def _lost_trials(analysis: SuiteAnalysis) -> Iterator[str]:
+    by_optimizer = analysis.outcomes.groupby("optimizer")[["done", "diverged", "pruned", "failed"]].sum()
+    total = int(by_optimizer.to_numpy().sum())
+    for outcome in ("diverged", "failed"):
+        lost = by_optimizer[by_optimizer[outcome] > 0]
+        if len(lost):
+            shares = ", ".join(f"{name} {int(row[outcome])} of {int(row.sum())}" for name, row in lost.iterrows())
+            yield f"{int(lost[outcome].sum())} of {total} trials {outcome}: {shares}."
+
+
+def _cuts(analysis: SuiteAnalysis) -> Iterator[str]:
+    """Say what a race risked."""
+    cuts = analysis.cuts
+    if cuts.empty:
+        return
+    risky = cuts[cuts["may_have_won"]]
+    sentence = f"{_times(len(cuts), 'learning rate')} {'was' if len(cuts) == 1 else 'were'} cut before the last epoch"
+    if risky.empty:
+        yield f"{sentence}; none of them was catching up fast enough to win."
+        return
+    by_optimizer = ", ".join(f"{name} {count}" for name, count in risky["optimizer"].value_counts(sort=False).items())
+    yield (
+        f"{sentence}; {len(risky)} of them ({by_optimizer}) might have won at the pace of their last epoch, so for their methods "
+        "the selected learning rate is less sure (table of cuts; strategy grid trains them to the end)."
+    )
+
+
+def _edges(analysis: SuiteAnalysis) -> Iterator[str]:
+    """Warn where the best learning rate is the last one tried: a better one may lie beyond."""
+    rows = analysis.sensitivity
+    edge = rows[(rows["best_lr"] == rows["low_lr"]) & rows["open_end"].isin(["low", "both"])
+                | (rows["best_lr"] == rows["high_lr"]) & rows["open_end"].isin(["high", "both"])]  # fmt: skip
+    if len(edge):
+        yield (
+            f"For {len(edge)} of {len(rows)} methods the best learning rate is the lowest or highest that was tried, "
+            "so a better one may lie beyond: extend sweep.learning_rates in params.yaml."
+        )
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _p(p: float) -> str:
+    words = p_value(p)
+    return f"p {words}" if words.startswith("<") else f"p = {words}"

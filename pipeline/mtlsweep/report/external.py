@@ -1,0 +1,52 @@
+"""`mtlsweep analyse TABLE`: the same analysis and the same report for results made elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtlsweep.analysis.external import analyse_runs, read_runs
+from mtlsweep.files import write_atomically
+from mtlsweep.report.answer import answer
+from mtlsweep.report.report import write_report
+from mtlsweep.report.suite import SuiteReport
+
+
+def analyse_table(path: Path, higher: Sequence[str], baseline: str, out: Path | None) -> str:
+    """Compare every row of a CSV or Parquet table with its single-task baseline.
+
+    Args:
+        path: the table: columns weighting, optimizer, lr, optionally seed, and one per metric
+            named `<task>_<metric>`; `delta_m` and `delta_m_std` are taken for printed results.
+        higher: metrics for which higher is better; for all others lower is.
+        baseline: the weighting whose rows are the baseline.
+        out: directory for `rows.csv` (Delta_m per row) and the whole report; None writes nothing.
+
+    Returns:
+        What to print: Delta_m per row, best first, then the conclusions.
+
+    Raises:
+        UserError: the table cannot be read or lacks something; the message says what.
+    """
+    runs = read_runs(path)
+    analysis = analyse_runs(runs, higher, baseline, path.name)
+    figures = [column for column in analysis.trials if column.startswith("test_delta_m")]
+    rows = analysis.trials[["weighting", "optimizer", "lr", "seed", *figures]].rename(
+        columns=lambda c: c.removeprefix("test_")
+    )
+    printed = [column for column in ("delta_m", "delta_m_std") if column in runs]
+    if printed:
+        given = runs.loc[runs["weighting"] != baseline, printed].reset_index(drop=True)
+        rows = rows.join(given.add_prefix("given_"))
+    rows = rows.sort_values("delta_m", ignore_index=True)
+    directions = ", ".join(f"{o.name} {'higher' if o.higher_is_better else 'lower'}" for o in analysis.objectives)
+    lines = [f"Better is: {directions}.", "Delta_m in percent against the baseline, positive = worse:", ""]
+    lines += [rows.to_string(index=False, float_format=lambda value: f"{value:.4g}"), "", *answer(analysis)]
+    if out is not None:
+        write_atomically(out / "rows.csv", rows.to_csv(index=False, lineterminator="\n").encode())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        provenance = {"source": path.name, "sha256": digest, "rows": len(runs), "baseline": baseline}
+        page = write_report([SuiteReport(path.stem, analysis, provenance)], out)
+        lines += ["", f"Report: {page}"]
+    return "\n".join(lines)

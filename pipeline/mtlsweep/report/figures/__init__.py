@@ -1,0 +1,1 @@
+"""Figures: each is a pure function from tables to a chart."""

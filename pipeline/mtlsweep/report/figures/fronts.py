@@ -1,0 +1,164 @@
+"""Figures about runs: parallel coordinates, pairwise fronts with attainment surfaces, and their differences."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from mtlsweep.analysis.fronts.attainment import LEVELS, axis_pairs
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.analysis.suite import SuiteAnalysis
+from mtlsweep.report.figures.figure import Figure, optimizer_colour
+from mtlsweep.report.style import optimizer_order
+
+_MOST_DOMINATED = 1500  # more dominated runs than this are a grey sea and a slow page
+PANEL_HEIGHT = 260
+
+
+def finished_runs(analysis: SuiteAnalysis) -> tuple[pd.DataFrame, str]:
+    """Return the done multi-task runs with their Pareto marks, thinned where too many are dominated, and a note on that."""
+    done = analysis.trials.merge(analysis.members[["trial_key", "full"]], on="trial_key", how="inner")
+    dominated, members = done[~done["full"]], done[done["full"]]
+    step = -(-len(dominated) // _MOST_DOMINATED)
+    if step <= 1:
+        return done, ""
+    return pd.concat([dominated.iloc[::step], members]), f" Of {len(dominated)} dominated runs one in {step} is drawn."
+
+
+def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:
+    """Draw a line per finished run over all metrics, best on top; Pareto-optimal runs saturated."""
+    runs, note = finished_runs(analysis)
+    if runs.empty:
+        return None
+    long = pd.concat([_positions(runs, objective) for objective in analysis.objectives], ignore_index=True)
+    optimizers = optimizer_order(runs["optimizer"])
+    order = [objective.label for objective in analysis.objectives]
+    single_out = alt.selection_point(fields=["optimizer"], bind="legend")
+    base = alt.Chart(long).encode(
+        x=alt.X("metric:N", sort=order, title=None, axis=alt.Axis(labelAngle=-25, grid=True, domain=False)),
+        y=alt.Y(
+            "position:Q", title="worst to best", axis=alt.Axis(labels=False, ticks=False, grid=False, domain=False)
+        ),
+        detail="trial_key:N",
+        color=optimizer_colour(optimizers),
+        tooltip=["weighting", "optimizer", "lr", "seed", "metric", alt.Tooltip("value:Q", format=".4g")],
+    )
+    faint = base.transform_filter("!datum.full").mark_line(strokeWidth=1)
+    faint = faint.encode(opacity=alt.condition(single_out, alt.value(0.2), alt.value(0.02)))
+    strong = base.transform_filter("datum.full").mark_line(strokeWidth=2.2)
+    strong = strong.encode(opacity=alt.condition(single_out, alt.value(0.95), alt.value(0.05))).add_params(single_out)
+    caption = (
+        f"Every finished run over every test metric, each axis from its worst to its best value; saturated: Pareto-optimal over all "
+        f"{len(order)} metrics. Press a name in the legend to single it out.{note}"
+    )
+    return Figure("parallel_coordinates", caption, ((faint + strong).properties(height=340),))
+
+
+def _positions(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    value = runs[f"test_{objective.name}"].to_numpy(dtype=float)
+    finite = value[np.isfinite(value)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    position = (value - low) / (high - low if high > low else 1.0)
+    table = runs[["trial_key", "weighting", "optimizer", "lr", "seed", "full"]].assign(
+        metric=objective.label, value=value
+    )
+    return table.assign(position=position if objective.higher_is_better else 1.0 - position)
+
+
+def pairwise_fronts(analysis: SuiteAnalysis) -> Figure | None:
+    """Draw runs on two metrics at a time, with the surfaces that any, half and all seeds of an optimizer attain."""
+    runs, note = finished_runs(analysis)
+    optimizers = optimizer_order(runs["optimizer"])
+    panels = []
+    for x, y in axis_pairs(analysis.objectives):
+        surfaces = analysis.attainment
+        surfaces = surfaces[(surfaces["x"] == x.name) & (surfaces["y"] == y.name)]
+        if len(surfaces):
+            panels.append(_front_panel(runs, surfaces, x, y, optimizers))
+    if not panels:
+        return None
+    caption = (
+        "Finished runs on two test metrics at a time, up and right is better; full points are Pareto-optimal over all metrics. "
+        f"Lines: what any seed (solid), half of the seeds (dashed) and every seed (dotted) attains.{note}"
+    )
+    return Figure("fronts", caption, tuple(panels), tuple(optimizers))
+
+
+def _front_panel(
+    runs: pd.DataFrame, surfaces: pd.DataFrame, x: Objective, y: Objective, optimizers: list[str]
+) -> alt.LayerChart:
+    """Show the region of the fronts; runs far below all of them lie outside the panel."""
+    bounds = {axis: _bounds(surfaces[f"{axis}_value"], objective) for axis, objective in (("x", x), ("y", y))}
+    stairs = pd.concat(
+        [_staircase(own, bounds["x"][0], bounds["y"][0]).assign(optimizer=name, level=level)
+         for (name, level), own in surfaces.groupby(["optimizer", "level"])]
+    )  # fmt: skip
+    axes = {
+        "x": alt.X("x:Q", title=_axis_title(x), scale=_scale(bounds["x"], x), axis=alt.Axis(grid=False, tickCount=5)),
+        "y": alt.Y("y:Q", title=_axis_title(y), scale=_scale(bounds["y"], y), axis=alt.Axis(grid=False, tickCount=5)),
+    }
+    colour = optimizer_colour(optimizers)
+    data = runs[["weighting", "optimizer", "lr", "seed", "test_delta_m", "full"]].assign(
+        x=runs[f"test_{x.name}"], y=runs[f"test_{y.name}"]
+    )
+    points = alt.Chart(data[np.isfinite(data["x"]) & np.isfinite(data["y"])]).mark_point(clip=True, filled=True, size=45).encode(
+        **axes, color=colour,
+        opacity=alt.condition("datum.full", alt.value(1.0), alt.value(0.3)),
+        tooltip=["weighting", "optimizer", "lr", "seed", alt.Tooltip("test_delta_m:Q", format=".2f", title="Delta_m %"), "x", "y"],
+    )  # fmt: skip
+    lines = alt.Chart(stairs).mark_line(interpolate="step-after", clip=True, strokeWidth=1.6).encode(
+        **axes, color=colour, order="step:Q",
+        strokeDash=alt.StrokeDash("level:N", scale=alt.Scale(domain=list(LEVELS), range=[[1, 0], [6, 3], [2, 3]]), legend=None),
+    )  # fmt: skip
+    return (points + lines).properties(height=PANEL_HEIGHT)
+
+
+def _bounds(values: pd.Series, objective: Objective) -> tuple[float, float]:
+    """Return the worst and the best value to show: the attainment surfaces with a margin."""
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min()), float(finite.max())
+    margin = 0.12 * (high - low) if high > low else 0.05 * max(abs(high), 1e-6)
+    return (low - margin, high + margin) if objective.higher_is_better else (high + margin, low - margin)
+
+
+def _staircase(surface: pd.DataFrame, worst_x: float, worst_y: float) -> pd.DataFrame:
+    """Return the corners of an attainment surface, best x first, from and to the worst edges of the panel."""
+    x, y = surface["x_value"].to_numpy(), surface["y_value"].to_numpy()
+    x, y = np.concatenate([[x[0]], x, [worst_x]]), np.concatenate([[worst_y], y, [y[-1]]])
+    return pd.DataFrame({"x": x, "y": y, "step": np.arange(len(x))})
+
+
+def attainment_differences(analysis: SuiteAnalysis) -> Figure | None:
+    """Draw where one optimizer attains goals in more of its seeds than another."""
+    table = analysis.attainment_differences
+    optimizers = optimizer_order(analysis.members["optimizer"])
+    panels = []
+    for x, y in axis_pairs(analysis.objectives):
+        surfaces = analysis.attainment
+        surfaces = surfaces[(surfaces["x"] == x.name) & (surfaces["y"] == y.name)]
+        own = table[(table["x"] == x.name) & (table["y"] == y.name)]
+        scales = [_scale(_bounds(surfaces[f"{axis}_value"], o), o) for axis, o in (("x", x), ("y", y)) if len(own)]
+        for (a, b), rectangles in own.groupby(["optimizer_a", "optimizer_b"]):
+            ahead = rectangles.assign(
+                optimizer=np.where(rectangles["difference"] > 0, a, b), share=rectangles["difference"].abs()
+            )
+            panel = alt.Chart(ahead, title=f"{a} against {b}").mark_rect(clip=True).encode(
+                x=alt.X("x_from:Q", scale=scales[0], title=_axis_title(x), axis=alt.Axis(grid=False, tickCount=5)), x2="x_to:Q",
+                y=alt.Y("y_from:Q", scale=scales[1], title=_axis_title(y), axis=alt.Axis(grid=False, tickCount=5)), y2="y_to:Q",
+                color=optimizer_colour(optimizers), opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
+                tooltip=["optimizer", alt.Tooltip("share:Q", format=".0%", title="in more of its seeds")],
+            )  # fmt: skip
+            panels.append(panel.properties(height=PANEL_HEIGHT))
+    if not panels:
+        return None
+    caption = "Goals (pairs of values to reach) that one optimizer attains in more of its seeds than the other; full colour: in all seeds against none."
+    return Figure("attainment_differences", caption, tuple(panels), tuple(optimizers))
+
+
+def _scale(bounds: tuple[float, float], objective: Objective) -> alt.Scale:
+    return alt.Scale(domain=sorted(bounds), zero=False, nice=False, reverse=not objective.higher_is_better)
+
+
+def _axis_title(objective: Objective) -> str:
+    return f"{objective.label} ({'higher' if objective.higher_is_better else 'lower'} is better)"

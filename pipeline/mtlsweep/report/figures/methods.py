@@ -1,0 +1,67 @@
+"""Figures about methods: Delta_m between optimizers, over learning rates and epochs, weights, importance, compute.
+
+Axes are turned so that up is better; colour is the optimizer unless the caption says otherwise.
+"""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from mtlsweep.analysis.suite import SuiteAnalysis
+from mtlsweep.report.figures.figure import BETTER_UP, PANEL_HEIGHT, SINGLE_HEIGHT, Figure, two_digits
+from mtlsweep.report.style import optimizer_order
+
+
+def slope(analysis: SuiteAnalysis) -> Figure | None:
+    """Draw the selected Delta_m of each weighting from optimizer to optimizer."""
+    data = analysis.results.dropna(subset="test_delta_m_mean")
+    data = data[~data.duplicated(["weighting", "optimizer"], keep=False)]
+    optimizers = optimizer_order(data["optimizer"])
+    if len(optimizers) < 2:
+        return None
+    columns = ["weighting", "optimizer", "lr", "test_delta_m_mean", "test_delta_m_std", "seeds"]
+    data = data[columns].astype({"seeds": float})
+    highlight = alt.selection_point(fields=["weighting"], bind="legend")
+    base = alt.Chart(data).encode(
+        x=alt.X("optimizer:N", sort=optimizers, title=None, axis=alt.Axis(labelAngle=0), scale=alt.Scale(padding=0.25)),
+        y=alt.Y("test_delta_m_mean:Q", title=BETTER_UP, scale=alt.Scale(reverse=True, zero=False)),
+        color=alt.Color("weighting:N", title="weighting"),
+        opacity=alt.condition(highlight, alt.value(1.0), alt.value(0.15)),
+        tooltip=["weighting", "optimizer", "lr", "seeds", *two_digits("test_delta_m_mean", "test_delta_m_std")],
+    )
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="zero:Q")
+    lines = base.mark_line(strokeWidth=2).encode(detail="weighting:N", order=alt.Order("order:Q"))
+    lines = lines.transform_calculate(order=f"indexof({optimizers!r}, datum.optimizer)")
+    points = (
+        base.mark_point(filled=True, size=70).encode(shape=alt.Shape("weighting:N", legend=None)).add_params(highlight)
+    )
+    chart = (zero + lines + points).properties(height=SINGLE_HEIGHT)
+    caption = "Test Delta_m of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
+    return Figure(
+        "slope", f"{caption} Dashed: single-task learning. Press a name in the legend to single it out.", (chart,)
+    )
+
+
+def differences(analysis: SuiteAnalysis) -> Figure | None:
+    """Draw paired differences between optimizers with their intervals, a panel per pair of optimizers."""
+    table = analysis.comparisons
+    table = table[table["question"].isin(["optimizer", "optimizer overall"]) & table["difference"].notna()]
+    if table.empty:
+        return None
+    panels = []
+    for (a, b), own in table.groupby(["a", "b"]):
+        order = [*sorted(set(own["within"]) - {"all weightings"}), "all weightings"]
+        y = alt.Y("within:N", sort=order, title=None)
+        base = alt.Chart(own, title=f"{a} minus {b}").encode(y=y)
+        rule = base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", title=f"Delta_m points (left: {a} better)"), x2="high:Q"
+        )
+        point = base.mark_point(filled=True, size=70, opacity=1).encode(
+            x="difference:Q",
+            tooltip=["within", "pairs", *two_digits("difference", "low", "high", "effect_size"), "p_holm", "note"],
+        )
+        zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(x="zero:Q")
+        panels.append((zero + rule + point).properties(height=PANEL_HEIGHT))
+    caption = "Difference in test Delta_m between optimizers, paired by seed, with 95 % intervals; the last row pairs by weighting."
+    return Figure("differences", caption, tuple(panels))

@@ -1,0 +1,129 @@
+"""The page: one HTML file with its data, figures, styles and scripts inside; it asks no network for anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from mtlsweep.report.answer import answer
+from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.sections import Section
+from mtlsweep.report.style import palette, vega_config
+from mtlsweep.report.suite import SuiteReport
+from mtlsweep.report.tables.suites import suites_table
+from mtlsweep.report.tables.table import Table
+from mtlsweep.report.tables.trials import repeat_table
+
+_ASSETS = files("mtlsweep.report.page") / "assets"
+_FIRST_TABLES = 3  # shown at once; the others open on demand
+_FIRST_FIGURES = 4
+
+
+def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ()) -> str:
+    """Return the report on `suites`, and on studies of no suite, as one self-contained HTML document."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string((_ASSETS / "page.html").read_text())
+    specs: dict[str, Any] = {}
+    shown = [_suite(suite, specs) for suite in suites]
+    studies = [_section(section, section.name, specs) for section in sections]
+    drawing = {"specs": specs, "light": vega_config(), "dark": vega_config(dark=True)}
+    return template.render(
+        suites=shown,
+        studies=studies,
+        side_by_side=suites_table((suite.name, suite.analysis) for suite in suites),
+        css=Markup(_colours() + (_ASSETS / "page.css").read_text()),
+        js=Markup((_ASSETS / "page.js").read_text()),
+        vega=Markup(_vega()),
+        figures_json=Markup(json.dumps(drawing, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")),
+    )
+
+
+@cache
+def _vega() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script; putting them together takes seconds."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
+
+
+def _suite(suite: SuiteReport, specs: dict[str, Any]) -> dict[str, Any]:
+    figures = [_figure(figure, suite.name, specs) for figure in suite.figures]
+    tables = [_table(table, suite.name) for table in suite.tables]
+    return {
+        "name": suite.name,
+        "answer": answer(suite.analysis),
+        "tables": tables[:_FIRST_TABLES],
+        "more_tables": tables[_FIRST_TABLES:],
+        "figures": figures[:_FIRST_FIGURES],
+        "more_figures": figures[_FIRST_FIGURES:],
+        "sections": [_section(section, f"{suite.name}/{section.name}", specs) for section in suite.sections],
+        "repeat": repeat_table(suite.analysis) if (suite.analysis.trials["role"] == "stl").any() else None,
+        "outcomes": suite.analysis.outcomes[["done", "diverged", "pruned", "failed"]].sum().to_dict(),
+        "provenance": list(_flat(suite.provenance)),
+    }
+
+
+def _section(section: Section, folder: str, specs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": folder.replace("/", "-"),
+        "title": section.title,
+        "sentences": section.sentences,
+        "tables": [_table(table, folder) for table in section.tables],
+        "figures": [_figure(figure, folder, specs) for figure in section.figures],
+    }
+
+
+def _figure(figure: Figure, folder: str, specs: dict[str, Any]) -> dict[str, Any]:
+    panels = []
+    for position, specification in enumerate(figure.specifications):
+        identifier = f"{folder}-{figure.name}-{position}".replace("/", "-")
+        specs[identifier] = specification | {"width": "container"}
+        panels.append({"id": identifier, "height": specification.get("height", 300)})
+    return {
+        "panels": panels,
+        "caption": figure.caption,
+        "legend": figure.legend,
+        "files": {suffix.upper(): f"figures/{folder}/{figure.name}.{suffix}" for suffix in ("png", "svg", "pdf")},
+    }
+
+
+def _table(table: Table, folder: str) -> dict[str, Any]:
+    names = {"CSV": "csv", "Parquet": "parquet", "LaTeX": "tex"}
+    return {
+        "table": table,
+        "folder": folder,
+        "files": {word: f"tables/{folder}/{table.name}.{suffix}" for word, suffix in names.items()},
+    }
+
+
+def _colours() -> str:
+    """Return the palette as CSS variables, for the legends that panels share."""
+    light, dark = (
+        "".join(f"--colour-{position}:{colour};" for position, colour in enumerate(palette(is_dark)))
+        for is_dark in (False, True)
+    )
+    return f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
+
+
+def _flat(provenance: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in provenance.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key} ")
+        else:
+            yield f"{prefix}{key}".replace("_", " "), _worded(key, value)
+
+
+def _worded(key: str, value: Any) -> Any:
+    if key == "dirty":
+        return f"yes, changes {value}" if value else "no"
+    if key in ("started", "finished") and isinstance(value, float):
+        return datetime.fromtimestamp(value, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "not recorded" if value is None else value

@@ -1,0 +1,98 @@
+"""Sections of the page that a study of one's own adds by leaving files: it describes, this room shows.
+
+Such a study leaves a directory with `section.json`:
+
+    {"title": "...", "sentences": ["..."],
+     "tables": [{"name": "...", "caption": "...", "file": "x.csv"}],
+     "figures": [{"name": "...", "caption": "...", "file": "y.json"}]}
+
+Tables are CSV files; figures are Vega-Lite specifications with their data inside. A study that has
+not run has no such file and no section.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from mtlsweep.errors import UserError
+from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.tables.table import Table, from_frame
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one study has to say."""
+
+    name: str
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+
+
+def read_sections(directory: Path) -> tuple[Section, ...]:
+    """Read the sections that `*/section.json` under `directory` describe, by name.
+
+    Raises:
+        UserError: a section is there but damaged, or names a file that is not.
+    """
+    return tuple(_read_section(path.parent, path.parent.name) for path in sorted(directory.glob("*/section.json")))
+
+
+def _read_section(directory: Path, name: str) -> Section:
+    path = directory / "section.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        return Section(
+            name=name,
+            title=content["title"],
+            sentences=tuple(content["sentences"]),
+            tables=tuple(
+                from_frame(entry["name"], entry["caption"], pd.read_csv(directory / entry["file"]))
+                for entry in content["tables"]
+            ),
+            figures=tuple(
+                Figure(entry["name"], entry["caption"], (alt.Chart.from_json((directory / entry["file"]).read_text()),))
+                for entry in content["figures"]
+            ),
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"`{path}` names `{error.filename}`, which is missing; run `dvc repro` to make it.") from error
+    except (ValueError, KeyError, TypeError, pd.errors.ParserError) as error:
+        raise UserError(
+            f"`{path}` is damaged ({' '.join(str(error).split())[:200]}); delete it and run `dvc repro`."
+        ) from error
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table of a study.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise UserError(f"`{path}` is missing; run `dvc repro` to make it.") from error
+    except pd.errors.ParserError as error:
+        raise UserError(f"`{path}` is damaged ({error}); delete it and run `dvc repro`.") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a file that says how a study was run.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"`{path}` is missing; run `dvc repro` to make it.") from error
+    except ValueError as error:
+        raise UserError(f"`{path}` is damaged ({error}); delete it and run `dvc repro`.") from error

@@ -1,0 +1,87 @@
+"""One look for every figure: colours that colour-blind readers can tell apart, on paper and on a dark screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+# Okabe and Ito's palette, then Tol's muted one; the dark variant is lightened where blue and grey would sink into the ground.
+_LIGHT = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#8A6D00",
+    "#56B4E9",
+    "#5B4BB5",
+    "#444444",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#AA4499",
+]
+
+_DARK = [
+    "#56B4E9",
+    "#FF9B57",
+    "#2BD3A3",
+    "#E8A5CB",
+    "#F0E442",
+    "#9AD5FF",
+    "#B9AEFF",
+    "#CCCCCC",
+    "#D27BA0",
+    "#7FD6C8",
+    "#CFCF6B",
+    "#D98CCB",
+]
+
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+FIRST_OPTIMIZERS = ("adam", "sgd", "signsgd")  # these keep their colour in every suite and every report
+
+
+def optimizer_order(optimizers: Iterable[str]) -> list[str]:
+    """Return the optimizers in the order of their colours: the paper's three first, others by name."""
+    present = set(optimizers)
+    known = [name for name in FIRST_OPTIMIZERS if name in present]
+    return known + sorted(present - set(known))
+
+
+def palette(dark: bool = False) -> list[str]:
+    """Return the colours of categories, in order."""
+    return _DARK if dark else _LIGHT
+
+
+def vega_config(dark: bool = False) -> dict[str, Any]:
+    """Return the Vega-Lite configuration of all figures; the ground is transparent so that the page shows."""
+    ink, faint = ("#e8e8e8", "#4a4f57") if dark else ("#1b1f24", "#dfe3e8")
+    text = {"labelFont": _FONT, "titleFont": _FONT, "labelColor": ink, "titleColor": ink, "labelFontSize": 12}
+    return {
+        "background": "transparent" if dark else "white",
+        "font": _FONT,
+        "axis": text
+        | {"gridColor": faint, "domainColor": ink, "tickColor": ink, "titleFontSize": 12, "titleFontWeight": 500},
+        "legend": text
+        | {
+            "orient": "top",
+            "titleFontSize": 12,
+            "titleFontWeight": 500,
+            "symbolSize": 120,
+            "symbolOpacity": 1,
+            "symbolStrokeWidth": 3,
+            "labelLimit": 260,
+        },
+        "header": text,
+        "title": {"font": _FONT, "color": ink, "fontSize": 14, "anchor": "start", "fontWeight": 600},
+        "text": {"color": ink, "font": _FONT},
+        "rule": {"color": ink},
+        "view": {
+            "stroke": None,
+            "continuousWidth": 520,
+            "continuousHeight": 320,
+            "discreteWidth": 520,
+            "discreteHeight": 320,
+        },
+        "mark": {"color": palette(dark)[0]},
+        "range": {"category": palette(dark), "diverging": {"scheme": "blueorange"}},
+    }

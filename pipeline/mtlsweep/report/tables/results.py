@@ -1,0 +1,52 @@
+"""The tables of a suite: what each shows, and the sentence above it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from mtlsweep.analysis.objectives import counted, tasks_of
+from mtlsweep.analysis.suite import SuiteAnalysis
+from mtlsweep.report.tables.table import Column, Table, digits_of, means, names, numbers, with_spread
+
+
+def results_table(analysis: SuiteAnalysis) -> Table:
+    """Return a row per method, best validation Delta_m first."""
+    results = analysis.results
+    columns = names(results, "weighting", "optimizer")
+    columns.append(means(results, "test_delta_m", "Delta_m %", False, 2))  # so far left that a phone shows it
+    columns.append(numbers(results, "lr", "learning rate", "~"))
+    columns.append(numbers(results.astype({"seeds": float}), "seeds", "seeds", ".0f"))
+    for task in tasks_of(counted(analysis.objectives)):
+        columns.append(means(results, f"test_delta_m_{task}", f"Delta_m {task} %", False, 2))
+    for objective in analysis.objectives:
+        arrow = "↑" if objective.higher_is_better else "↓"
+        digits = digits_of(results[f"test_{objective.name}_mean"])
+        columns.append(
+            means(results, f"test_{objective.name}", f"{objective.label} {arrow}", objective.higher_is_better, digits)
+        )
+    selected = (
+        "at the learning rate and epochs selected on validation, the best there first"
+        if results["val_delta_m_mean"].notna().any()
+        else "as given"
+    )
+    caption = (
+        f"Test metrics per method {selected}: mean ± standard deviation over seeds. Bold: the best "
+        "of a column, and what ties with it (95 % interval of the difference, noise pooled over methods). Delta_m is relative to single-task learning, positive = worse."
+    )
+    return Table("results", caption, tuple(columns), results)
+
+
+def baselines_table(analysis: SuiteAnalysis) -> Table:
+    """Return the single-task cells that Delta_m compares with."""
+    baselines = analysis.baselines
+    cells = []
+    for mean, deviation in zip(baselines["test_mean"], baselines["test_std"], strict=True):
+        cells.append(with_spread(mean, deviation, digits_of(pd.Series([mean]))))
+    columns = (
+        *names(baselines, "task", "metric"),
+        numbers(baselines, "lr", "learning rate", "~"),
+        numbers(baselines, "seeds", "seeds", ".0f"),
+        Column("test", tuple(cells)),
+    )
+    caption = "Single-task baselines (STL): the learning rate with the lowest mean validation loss, mean ± standard deviation over seeds."
+    return Table("baselines", caption, columns, baselines)

@@ -1,0 +1,1 @@
+"""What multiplying the losses changes, for each weighting and optimizer."""

@@ -1,0 +1,107 @@
+"""The experiment `loss_scaling`: what multiplying the losses of two tasks changes, shown rather than assumed.
+
+Two networks start from the same weights; one sees the losses as they are, the other multiplied by
+`scales`. Both are trained by the project's own trainer. Where a method is invariant their updates
+coincide; the verdict is the largest relative difference between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from mtlsweep import paths
+from mtlsweep.files import write_atomically
+from mtlsweep.methods.combination import check_combination
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.params import Params
+from mtlsweep.params.studies import find_section
+from mtlsweep.record.tables.parquet import write_table
+from mtlsweep.studies.loss_scaling.course import PARTS, TARGETS, Course, train_course
+from mtlsweep.studies.loss_scaling.params import LossScaling
+
+CURVES, VERDICTS = "curves.parquet", "verdicts.csv"
+
+
+@dataclass(frozen=True)
+class LossScalingTables:
+    """What the experiment found.
+
+    Attributes:
+        curves: weighting, optimizer, backbone (free, frozen), losses (unscaled, scaled), epoch, quantity
+            (loss, scaled loss, gradient norm, update norm), part, value.
+        verdicts: a row per weighting, optimizer, state of the backbone and part that moves: relative
+            difference between scaled and unscaled update (`first`, `median` and `largest` over steps),
+            `first_norm_ratio` of the two updates' lengths, and whether the first and all are `invariant`.
+    """
+
+    curves: pd.DataFrame
+    verdicts: pd.DataFrame
+
+    def write(self, directory: Path) -> None:
+        """Write `curves.parquet` and `verdicts.csv`."""
+        write_table(directory / CURVES, self.curves)
+        write_atomically(directory / VERDICTS, self.verdicts.to_csv(index=False, lineterminator="\n").encode())
+
+
+def run(params: Params, suite: str | None = None) -> str:
+    """Run the experiment and write its tables under `results/loss_scaling/`; return what came out."""
+    directory = paths.RESULTS / "loss_scaling"
+    tables = run_loss_scaling(find_section(params.studies, LossScaling))
+    tables.write(directory)
+    return f"{int(tables.verdicts['invariant'].sum())} of {len(tables.verdicts)} parts invariant -> {directory}"
+
+
+def run_loss_scaling(section: LossScaling) -> LossScalingTables:
+    """Train every method with scaled and unscaled losses, backbone free and frozen, and compare.
+
+    Raises:
+        UserError: an unknown name, a wrong option, or a pair that does not exist.
+    """
+    for method in section.methods:
+        check_combination(method.weighting, method.optimizer, list(TARGETS))
+    curves, verdicts = [], []
+    for method in section.methods:
+        names = {"weighting": WEIGHTINGS.label(method.weighting), "optimizer": OPTIMIZERS.label(method.optimizer)}
+        for state in ("free", "frozen"):
+            unscaled, scaled = (
+                train_course(section, method, scales, state == "frozen") for scales in ((1.0, 1.0), section.scales)
+            )
+            for losses, course in (("unscaled", unscaled), ("scaled", scaled)):
+                frame = pd.DataFrame(course.rows, columns=["epoch", "quantity", "part", "value"])
+                curves.append(frame.assign(**names, backbone=state, losses=losses))
+            moving = PARTS if state == "free" else PARTS[1:]
+            verdicts += [
+                {**names, "backbone": state, **_verdict(part, unscaled, scaled, section.tolerance)} for part in moving
+            ]
+    order = ["weighting", "optimizer", "backbone", "losses", "epoch", "quantity", "part", "value"]
+    return LossScalingTables(pd.concat(curves, ignore_index=True)[order], pd.DataFrame(verdicts))
+
+
+def relative_differences(one: Tensor, other: Tensor) -> np.ndarray:
+    """Return |other - one| / |one| of each row; 0 where neither moves."""
+    difference, length = (other - one).norm(dim=1).numpy(), one.norm(dim=1).numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = difference / length
+    return np.where(difference == 0, 0.0, ratio)
+
+
+def _verdict(part: str, unscaled: Course, scaled: Course, tolerance: float) -> dict[str, object]:
+    one, other = unscaled.updates[part], scaled.updates[part]
+    steps = min(len(one), len(other))  # a run that diverged is shorter
+    differences = relative_differences(one[:steps], other[:steps])
+    whole = len(one) == len(other)
+    return {
+        "part": part,
+        "first": differences[0],
+        "median": float(np.median(differences)),
+        "largest": differences.max() if whole else np.inf,
+        "first_norm_ratio": float(other[0].norm() / one[0].norm()),
+        "first_invariant": bool(differences[0] < tolerance),
+        "invariant": whole and bool(differences.max() < tolerance),
+    }

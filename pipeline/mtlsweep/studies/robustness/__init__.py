@@ -1,0 +1,1 @@
+"""How a suite's selected cells and its baselines perform on corrupted images."""

@@ -1,0 +1,63 @@
+"""Which trained models the robustness study measures."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from mtlsweep import paths
+from mtlsweep.files import content_hash
+from mtlsweep.params.params import Params
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.studies.finished_trials import ChosenTrial, FinishedSuite
+from mtlsweep.studies.robustness.corruptions import library_version, resolve_corruptions
+from mtlsweep.studies.robustness.params import Robustness
+from mtlsweep.suites.prepared.splits import PreparedData
+from mtlsweep.trials.trial import Trial
+
+STUDY_VERSION = 1
+"""Bumped by hand when fine-tuning or measuring comes to mean something else."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A finished trial whose heads are trained anew.
+
+    Attributes:
+        source: the trial. trial: what the study makes of it, named by its own key.
+    """
+
+    source: ChosenTrial
+    trial: Trial
+
+
+def choose_models(params: Params, suite: str, section: Robustness, data: PreparedData) -> list[Model]:
+    """Return the replicates of each method's selected cell and of each task's baseline.
+
+    Raises:
+        UserError: the suite is not analysed, an unknown name, or a trial that the ledger has lost.
+    """
+    finished, ledger = FinishedSuite.read(paths.results(suite)), Ledger(params.resources.ledger_root, suite)
+    keys = [
+        *finished.baselines["cell_key"],
+        *finished.selected_methods(section.weightings, section.optimizers)["cell_key"],
+    ]
+    chosen = [one for key in keys for one in finished.replicates(str(key), section.seeds, ledger)]
+    return [Model(one, study_trial(one, suite, section, data.fingerprint)) for one in chosen]
+
+
+def study_trial(source: ChosenTrial, suite: str, section: Robustness, fingerprint: str) -> Trial:
+    """Return the trial that the study makes of `source`: its key changes with all that changes its result."""
+    meaning = section.model_dump(
+        mode="json", exclude={"enabled", "weightings", "optimizers", "seeds", "keep_corrupted"}
+    )
+    identity = {
+        "study": STUDY_VERSION,
+        "library": library_version(),
+        "source": source.trial.key,
+        "epoch": source.best_epoch,
+        "data": fingerprint,
+        "section": {**meaning, "corruptions": list(resolve_corruptions(section.corruptions))},
+    }
+    cell = dataclasses.replace(source.trial.cell, suite=f"{suite}-robustness", data_fingerprint=content_hash(identity))
+    return Trial(cell, source.trial.seed)

@@ -1,0 +1,1 @@
+"""The toy problem: which settings reach its global minimum."""

@@ -1,0 +1,59 @@
+"""What a dataset must say so that `prepare` can store it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtlsweep.params.registry import Registry
+from mtlsweep.suites.tasks import Task
+
+DATASETS: Registry[type[Dataset]] = Registry("dataset", "mtlsweep.suites.datasets")
+
+IMAGE = "image"
+"""Name of the column of inputs; a target's column bears its task's name."""
+
+SPLITS = ("train", "val", "test")
+
+Columns = dict[str, np.ndarray]
+"""Rows of a split: for each column an array whose first dimension counts the rows."""
+
+
+class Dataset(ABC):
+    """Images and targets of every split, in rows that can be asked for in any order.
+
+    Columns are stored as they are given. On the way into a batch an integer column becomes int64, a
+    float column float32, and a column named in `scales` float32 times its scale. Images are
+    [rows, C, H, W]; targets [rows] or, if dense, [rows, H, W] or [rows, C, H, W]. A subclass's
+    keyword-only parameters are its options; making one looks for the raw files, and raises UserError
+    when they are not there.
+    """
+
+    tasks: Sequence[Task]
+    scales: Mapping[str, float] = {IMAGE: 1 / 255}
+
+    @abstractmethod
+    def sizes(self) -> Mapping[str, int]:
+        """Return the number of rows of `train`, `val` and `test`."""
+
+    @abstractmethod
+    def rows(self, split: str, start: int, stop: int) -> Columns:
+        """Return rows `start` to `stop` (not included) of a split; may be called from several threads.
+
+        Raises:
+            UserError: a raw file is missing or damaged; the message names it.
+        """
+
+    def notes(self) -> Mapping[str, Any]:
+        """Return what a reader of `summary.json` should know (JSON), such as statistics and warnings."""
+        return {}
+
+    def begin(self, workspace: Path) -> None:  # noqa: B027 - nothing to begin with is the usual case
+        """Do, once and before any row is read, what needs time or room: make raw files in `workspace`, or check them.
+
+        `workspace` is empty at first; it is kept, with what is in it, until preparation has succeeded.
+        """

@@ -1,0 +1,1 @@
+"""Reading raw files of the formats that datasets come in."""

@@ -1,0 +1,1 @@
+"""Generated scenes: a small ray caster and what is drawn with it."""

@@ -1,0 +1,92 @@
+"""Backbone weights from a file that the user has on disk; nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
+
+OPTION = "pretrained"
+
+WRAPPERS = ("module.", "backbone.")
+"""Prefixes that data parallelism and segmentation networks put before a backbone's names."""
+
+
+def load_pretrained(backbone: nn.Module, path: Path, prefix: str = "") -> None:
+    """Load a state dict with torchvision's names (.pth, .pt, .safetensors) into `backbone`.
+
+    Args:
+        backbone: takes every one of its tensors from the file; what else is there is left alone.
+        path: the file.
+        prefix: what stands before the names of `backbone`'s tensors in the file, such as `features.`.
+
+    Raises:
+        UserError: the file is missing or unreadable, or a tensor is missing or of another shape.
+    """
+    found = {_without_wrappers(name): tensor for name, tensor in _read(path).items()}
+    wanted = backbone.state_dict()
+    chosen = {}
+    for name, tensor in wanted.items():
+        other = found.get(prefix + name)
+        if other is None and name.endswith("num_batches_tracked"):  # files of old versions have none
+            other = tensor
+        if other is None:
+            raise UserError(f"pretrained weights {path} have no `{prefix}{name}`: they are of another architecture.")
+        if other.shape != tensor.shape:
+            raise UserError(
+                f"pretrained weights {path}: `{prefix}{name}` is {tuple(other.shape)}, the network needs {tuple(tensor.shape)}."
+            )
+        chosen[name] = other
+    backbone.load_state_dict(chosen)
+
+
+def without_paths(network: Choice) -> Choice:
+    """Return `network` with the path of its pretrained weights replaced by a hash of the file's content.
+
+    This, not the path, is what identifies a trial: equal weights are equal wherever they lie.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    path = network.options.get(OPTION)
+    if path is None:
+        return network
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(
+            f"pretrained weights {path} cannot be read ({error.strerror}): give the path of a local file."
+        ) from error
+    return Choice(name=network.name, options={**network.options, OPTION: f"sha256:{digest}"})
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"pretrained weights {path} are not there: give the path of a local state dict.") from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise UserError(f"pretrained weights {path} cannot be read: {' '.join(str(error).split())[:200]}.") from error
+    content = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(
+            f"pretrained weights {path} hold a {type(content).__name__}; needed is a state dict of tensors."
+        )
+    return content
+
+
+def _without_wrappers(name: str) -> str:
+    for wrapper in WRAPPERS:
+        name = name.removeprefix(wrapper)
+    return name

@@ -1,0 +1,107 @@
+"""Shards into the Arrow files of a prepared suite, with statistics and fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mtlsweep.files import canonical_json
+from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS, Dataset
+from mtlsweep.suites.prepared.contact_sheet import contact_sheet
+from mtlsweep.suites.prepared.layout import CONTACT_SHEET, FINGERPRINT_KEY, SCALES_KEY, SUMMARY, split_file
+from mtlsweep.suites.prepared.shards import BATCH_BYTES, BATCH_ROWS, load_examples, regroup, row_bytes
+
+EXAMPLES = 24
+
+
+def write_store(dataset: Dataset, name: str, files: Mapping[str, list[Path]], directory: Path) -> None:
+    """Write the Arrow file of every split, and the summary that names their fingerprint."""
+    definitions = [task.definition() for task in dataset.tasks]
+    fingerprint, statistics = _fingerprint(files, definitions, dataset.scales)
+    for split in SPLITS:
+        _write_arrow(files[split], split_file(directory, split), fingerprint, dataset.scales)
+    first = load_examples(files["train"][0])
+    summary = {
+        "dataset": name,
+        "fingerprint": fingerprint,
+        "input_shape": list(first[IMAGE].shape[1:]),
+        "splits": {split: dataset.sizes()[split] for split in SPLITS},
+        "tasks": definitions,
+        "notes": {**dataset.notes(), "statistics": statistics},
+    }
+    (directory / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    contact_sheet({name: column[:EXAMPLES] for name, column in first.items()}).save(directory / CONTACT_SHEET)
+
+
+def _fingerprint(
+    files: Mapping[str, list[Path]], definitions: list[dict[str, Any]], scales: Mapping[str, float]
+) -> tuple[str, dict[str, Any]]:
+    """Hash the bytes of every column with dtypes, shapes, scales and tasks; gather statistics on the way."""
+    hashes: dict[str, Any] = {}
+    layout: dict[str, Any] = {}
+    statistics: dict[str, _Statistics] = {}
+    for split in SPLITS:
+        for columns in map(load_examples, files[split]):
+            for name, column in columns.items():
+                key = f"{split}/{name}"
+                hashes.setdefault(key, hashlib.sha256()).update(np.ascontiguousarray(column))
+                layout[key] = [column.dtype.str, list(column.shape[1:])]
+                if name != IMAGE:
+                    statistics.setdefault(key, _Statistics()).update(column)
+    content = {
+        "columns": {key: [*layout[key], value.hexdigest()] for key, value in hashes.items()},
+        "scales": {name: float(scale) for name, scale in scales.items()},
+        "tasks": definitions,
+    }
+    fingerprint = hashlib.sha256(canonical_json(content)).hexdigest()
+    return fingerprint, {key: value.summary() for key, value in statistics.items()}
+
+
+class _Statistics:
+    """Counts of each value of an 8-bit column; range and mean of any other, as stored."""
+
+    def __init__(self) -> None:
+        self._counts: np.ndarray = np.zeros(256, np.int64)
+        self._minimum, self._maximum, self._sum, self._size = np.inf, -np.inf, 0.0, 0
+
+    def update(self, column: np.ndarray) -> None:
+        if column.dtype == np.uint8:
+            self._counts += np.bincount(column.ravel(), minlength=256)
+        else:
+            self._minimum = min(self._minimum, float(column.min()))
+            self._maximum = max(self._maximum, float(column.max()))
+            self._sum += float(column.sum(dtype=np.float64))
+            self._size += column.size
+
+    def summary(self) -> dict[str, Any]:
+        if self._size == 0:
+            return {"counts": {str(value): int(count) for value, count in enumerate(self._counts) if count}}
+        return {"minimum": self._minimum, "maximum": self._maximum, "mean": self._sum / self._size}
+
+
+def _write_arrow(shards: list[Path], path: Path, fingerprint: str, scales: Mapping[str, float]) -> None:
+    first = load_examples(shards[0])
+    low, high = BATCH_ROWS
+    rows = int(np.clip(BATCH_BYTES // row_bytes(first), low, high))
+    schema = pa.schema(
+        [pa.field(name, _arrow_column(column).type) for name, column in first.items()],
+        metadata={FINGERPRINT_KEY: fingerprint.encode(), SCALES_KEY: canonical_json(dict(scales))},
+    )
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for columns in regroup(map(load_examples, shards), rows):
+            writer.write_batch(pa.record_batch([_arrow_column(columns[name]) for name in schema.names], schema=schema))
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _arrow_column(column: np.ndarray) -> pa.Array:
+    if column.ndim == 1:
+        return pa.array(column)
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(column))

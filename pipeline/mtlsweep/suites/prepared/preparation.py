@@ -1,0 +1,55 @@
+"""`prepare`: rows of a dataset -> one Arrow file per split, whole or absent.
+
+Rows are gathered in shards, several at once; a shard that was finished is kept when preparation is
+stopped, and taken up by the next attempt. The shards become one file per split, and the directory
+gets its name only when everything is in it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from mtlsweep.errors import UserError
+from mtlsweep.files import content_hash
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Dataset
+from mtlsweep.suites.prepared.arrow_files import write_store
+from mtlsweep.suites.prepared.shards import write_shards
+
+
+def prepare(choice: Choice, directory: Path) -> None:
+    """Write the dataset that `choice` names into `directory`, replacing what is there.
+
+    Writes train.arrow, val.arrow, test.arrow, summary.json and contact_sheet.png.
+
+    Raises:
+        UserError: an unknown dataset or option; raw data that is missing or damaged.
+    """
+    resolved = DATASETS.resolve(choice)
+    dataset: Dataset = DATASETS.create(resolved)
+    partial = directory.parent / f".{directory.name}.partial-{content_hash(resolved.model_dump(mode='json'))}"
+    raw, shards, finished = (partial / name for name in ("raw", "shards", "finished"))
+    shutil.rmtree(finished, ignore_errors=True)
+    for folder in (raw, shards, finished):
+        folder.mkdir(parents=True, exist_ok=True)
+    dataset.begin(raw)
+    _check_declaration(dataset)
+    files = {split: write_shards(dataset, split, shards) for split in SPLITS}
+    write_store(dataset, choice.name, files, finished)
+    shutil.rmtree(directory, ignore_errors=True)
+    finished.replace(directory)
+    shutil.rmtree(partial)
+
+
+def _check_declaration(dataset: Dataset) -> None:
+    names = [task.name for task in dataset.tasks]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"dataset tasks are {names}: give at least one task, each with a name of its own.")
+    for name in names:
+        if not re.fullmatch(r"\w[\w-]*", name, re.ASCII) or name == IMAGE:
+            raise UserError(f"task name {name!r}: use letters, digits, `_` and `-`, and not `{IMAGE}`.")
+    sizes = dataset.sizes()
+    if set(sizes) != set(SPLITS) or min(sizes.values()) < 1:
+        raise UserError(f"dataset splits are {dict(sizes)}: `train`, `val` and `test` must each have a row or more.")

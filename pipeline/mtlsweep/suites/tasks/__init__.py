@@ -1,0 +1,10 @@
+"""What there is to learn: a loss, its metrics, and for each metric which way is better.
+
+One file per kind of task. Nothing about datasets, networks, weightings or training may enter.
+"""
+
+from __future__ import annotations
+
+from mtlsweep.suites.tasks.task import TASKS, Evaluator, Metric, Task, task_from_definition
+
+__all__ = ["TASKS", "Evaluator", "Metric", "Task", "task_from_definition"]

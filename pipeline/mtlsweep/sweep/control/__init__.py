@@ -1,0 +1,1 @@
+"""What the commands do to a sweep: show, stop, retry, repeat, rebuild."""

@@ -1,0 +1,86 @@
+"""Trials that failed, and another try for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtlsweep.errors import UserError
+from mtlsweep.params.params import Params
+from mtlsweep.record.mlflow import Tracker
+from mtlsweep.sweep.control.clean_up import open_ledger
+from mtlsweep.sweep.lease import Lease
+from mtlsweep.trials.state import Outcome
+from mtlsweep.trials.trial import Trial
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that ended without a result.
+
+    Attributes:
+        key, name: of the trial.
+        outcome: `failed` or `diverged`.
+        cause: one word, by which failures are grouped.
+        detail: where and how, with the traceback of an exception.
+        repeat: the command that runs the trial alone.
+    """
+
+    key: str
+    name: str
+    outcome: str
+    cause: str
+    detail: str
+    repeat: str
+
+
+def list_failures(params: Params, suite: str) -> list[Failure]:
+    """Return the failed and diverged trials of a suite, by cause."""
+    ended = (
+        one for one in open_ledger(params, suite).read_all() if one.result.outcome in (Outcome.FAILED, Outcome.DIVERGED)
+    )
+    failures = [
+        Failure(
+            key=one.trial.key,
+            name=one.trial.name,
+            outcome=one.result.outcome.value,
+            cause=one.result.cause or "",
+            detail=one.result.detail or "",
+            repeat=f"mtlsweep run {one.trial.key}",
+        )
+        for one in ended
+    ]
+    return sorted(failures, key=lambda failure: (failure.outcome, failure.cause, failure.name))
+
+
+def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) -> list[Trial]:
+    """Forget failed trials, so that the next run trains them again; return them.
+
+    Args:
+        params: of the study.
+        suite: whose trials.
+        keys: the trials, by key or its beginning; empty means all that failed.
+        cause: only those of this cause.
+
+    Raises:
+        UserError: a key names no failed trial, or a sweep of the suite is running.
+    """
+    ledger = open_ledger(params, suite)
+    failed = [one for one in ledger.read_all() if one.result.outcome is Outcome.FAILED]
+    for key in keys:
+        if not any(one.trial.key.startswith(key) for one in failed):
+            raise UserError(
+                f"no failed trial of `{suite}` begins with `{key}`; `mtlsweep failures {suite}` lists them."
+            )
+    chosen = [
+        one.trial
+        for one in failed
+        if (cause is None or one.result.cause == cause)
+        and (not keys or any(one.trial.key.startswith(key) for key in keys))
+    ]
+    with Lease(ledger.directory, suite):
+        tracker = Tracker(params.resources.tracking_uri, suite)
+        for trial in chosen:
+            tracker.forget(trial.key)
+            ledger.forget(trial.key)
+    return chosen

@@ -1,0 +1,65 @@
+"""What `mtlsweep plan` says: what would run, by method, and what it will cost."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from mtlsweep import paths
+from mtlsweep.params.params import Params
+from mtlsweep.sweep.forecast import forecast, read_past, timed_costs, unobserved_examples
+from mtlsweep.sweep.plan.cells import Stage, check_names
+from mtlsweep.sweep.plan.counts import count_by_method
+from mtlsweep.sweep.plan.plan import open_plan
+from mtlsweep.sweep.plan.stage_inputs import open_stage
+from mtlsweep.training.device import choose_device
+
+STAGES: tuple[Stage, ...] = ("baselines", "sweep")
+
+
+def read_plan(params: Params, suite: str) -> dict[str, Any]:
+    """Return the plan of a suite as plain data.
+
+    Raises:
+        UserError: unknown suite, wrong params, or raw data that is missing.
+    """
+    check_names(suite, params.suite(suite))
+    return {"suite": suite, "stages": {stage: _read_stage(params, suite, stage) for stage in STAGES}}
+
+
+def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
+    plan = open_plan(params, suite, stage)
+    held = plan.read()
+    finished, known = held.finished, held.known
+    planned = plan.count_planned(len(finished))
+    listed = not plan.chosen_as_it_goes
+    rows = count_by_method(plan.trials if listed else [], [one.trial for one in finished])
+    content: dict[str, Any] = {
+        "methods": {row.method: {"planned": row.planned if listed else None, "finished": row.finished} for row in rows},
+        "strategy": plan.strategy.name,
+        "planned": planned,
+        "finished": len(finished),
+        "forecast": None,
+        "past_errors": [past.error for past in read_past(plan.ledger, stage)],
+    }
+    baselines = paths.stage_tables(suite, "baselines") / "curves.parquet"
+    if paths.prepared(suite).exists() and (stage == "baselines" or baselines.exists()):
+        context = open_stage(params, suite, stage)
+        strategy = context.make_strategy(known)
+        device = torch.device(choose_device(params.resources.device))
+        unobserved = unobserved_examples(strategy, known, plan.trials)
+        timed = timed_costs(unobserved, context.data, device, params.resources.threads)
+        cost = forecast(strategy, known, timed)
+        slots = params.resources.concurrency or max(1, int((os.cpu_count() or 1) / params.resources.cpus_per_trial))
+        content["forecast"] = {
+            "trials_wanted_now": cost.trials,
+            "epochs": cost.epochs,
+            "epochs_without_cuts": planned * plan.cells[0].training.epochs,
+            "device_hours": cost.device_seconds / 3600,
+            "wall_clock_hours": cost.device_seconds / 3600 / slots,
+            "slots": slots,
+            "observed_share": cost.observed_share,
+        }
+    return content

@@ -1,0 +1,40 @@
+"""Ask a running sweep to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+from mtlsweep.errors import UserError
+from mtlsweep.params.params import Params
+from mtlsweep.sweep.control.clean_up import open_ledger
+from mtlsweep.sweep.lease import read_holder
+
+SECONDS_TO_STOP = 120.0
+
+
+def stop(params: Params, suite: str) -> str:
+    """Ask the sweep of a suite to end, wait until it has, and say what happened.
+
+    Raises:
+        UserError: it runs on another host, or does not end.
+    """
+    directory = open_ledger(params, suite).directory
+    holder = read_holder(directory)
+    if holder is None:
+        return f"{suite}: no sweep is running"
+    if holder["host"] != socket.gethostname():
+        raise UserError(
+            f"{suite}: the sweep runs as process {holder['pid']} on {holder['host']}; call `mtlsweep stop` there."
+        )
+    os.kill(holder["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + SECONDS_TO_STOP
+    while time.monotonic() < deadline:
+        if (read_holder(directory) or {}).get("pid") != holder["pid"]:
+            return f"{suite}: the sweep has ended; `dvc repro` goes on where it stopped"
+        time.sleep(0.2)
+    raise UserError(
+        f"{suite}: process {holder['pid']} did not end within {SECONDS_TO_STOP:.0f} s; `kill -9 {holder['pid']}` loses nothing."
+    )

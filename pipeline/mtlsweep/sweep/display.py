@@ -1,0 +1,81 @@
+"""A sweep's progress for people: a live display on a terminal, plain lines in a log, a file for `mtlsweep status`."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from mtlsweep.files import write_atomically
+from mtlsweep.sweep.progress import Progress
+
+SECONDS_BETWEEN_LINES = 30.0
+SECONDS_BETWEEN_FILES = 2.0
+
+
+class ProgressDisplay:
+    """Shows a `Progress` while a `with` block runs, and writes it to a file for other processes.
+
+    Args:
+        progress: what to show; it may change at any time.
+        path: file for `mtlsweep status`.
+    """
+
+    def __init__(self, progress: Progress, path: Path) -> None:
+        self._progress = progress
+        self._path = path
+        self._console = Console()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> ProgressDisplay:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._write_file()
+
+    def _run(self) -> None:
+        if self._console.is_terminal:
+            with Live(self._progress.table(), console=self._console, refresh_per_second=2) as live:
+                while not self._ended.wait(SECONDS_BETWEEN_FILES):
+                    live.update(self._progress.table())
+                    self._write_file()
+                live.update(self._progress.table())
+            return
+        printed_at = -math.inf
+        while True:
+            ended = self._ended.wait(SECONDS_BETWEEN_FILES)
+            self._write_file()
+            if ended or time.monotonic() - printed_at >= SECONDS_BETWEEN_LINES:
+                print(self._progress.line(), flush=True)
+                printed_at = time.monotonic()
+            if ended:
+                return
+
+    def _write_file(self) -> None:
+        try:
+            write_atomically(self._path, json.dumps(self._progress.to_json()).encode())
+        except OSError as error:  # a full disk stops the sweep where results are written, not here
+            self._progress.note = f"{self._path}: {error.strerror}"
+
+
+def read_progress(path: Path) -> Mapping[str, Any] | None:
+    """Return what a sweep last wrote about itself, or None."""
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_bytes())
+        return content
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Where assignments run: in this process, on Ray, or replayed from records."""

@@ -1,0 +1,71 @@
+"""Attaching to a Ray cluster, or starting one on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError, RuntimeEnvSetupError
+
+import mtlsweep
+from mtlsweep.errors import UserError
+from mtlsweep.params.resources import Resources
+
+OBJECT_STORE_BYTES = 200_000_000
+"""Checkpoints in flight; data is memory-mapped from disk and never enters the object store."""
+
+
+def largest_node() -> Mapping[str, float]:
+    """Return the resources of the host with the most CPUs."""
+    found: Mapping[str, float] = max(
+        (node["Resources"] for node in ray.nodes() if node["Alive"]), key=lambda r: r.get("CPU", 0)
+    )
+    return found
+
+
+def connect(resources: Resources) -> None:
+    """Attach to the cluster of `RAY_ADDRESS` or `resources.address`, or start one on loopback."""
+    address = os.environ.get("RAY_ADDRESS") or resources.address
+    variables = {name: str(resources.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    options: dict[str, Any]
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.update(variables)  # inherited: workers with an environment of their own start a second later
+        options = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    else:
+        sent_by_a_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # with its files
+        own_code = {"py_modules": [str(Path(mtlsweep.__file__).parent)]}  # wins over a copy installed on a host
+        files = {} if sent_by_a_job else {"working_dir": os.getcwd(), **own_code}
+        options = {"runtime_env": {"env_vars": variables, **files}}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except AuthenticationError as error:
+        raise UserError(
+            f"the Ray cluster at `{address}` asks for its token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it."
+        ) from error
+    except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
+        raise UserError(
+            f"cannot attach to a Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {str(error).splitlines()[0]}; "
+            "start it, or set `resources.address: local`."
+        ) from error
+    where = "a local Ray on this machine" if address == "local" else f"the Ray cluster at {address}"
+    print(f"running on {where}", flush=True)
+
+
+def count_slots(resources: Resources) -> int:
+    """Return how many trials run at once: as many as fit, or fewer where the user says so."""
+    total = ray.cluster_resources()
+    room = int(total.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
+    if resources.gpus_per_trial > 0:
+        room = min(room, int(total.get("GPU", 0) / resources.gpus_per_trial + 1e-9))
+    if room == 0:
+        raise UserError(
+            f"no trial fits: `resources` asks for {resources.cpus_per_trial:g} CPUs and {resources.gpus_per_trial:g} GPUs a trial, "
+            f"the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs; ask for less in params.yaml."
+        )
+    return room if resources.concurrency is None else min(room, resources.concurrency)

@@ -1,0 +1,65 @@
+"""Training one assignment in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from mtlsweep.errors import UserError
+from mtlsweep.suites.prepared import open_prepared
+from mtlsweep.sweep.executors.checkpoints import CheckpointStore, TrialCheckpoints
+from mtlsweep.sweep.executors.setup import Setup
+from mtlsweep.training.device import choose_device
+from mtlsweep.training.trial import EpochEnd, run_trial
+from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.state import EpochRecord, TrialResult
+
+
+def run_assignment(
+    assignment: Assignment,
+    setup: Setup,
+    data: Path,
+    checkpoints: CheckpointStore,
+    report: Callable[[EpochRecord], None],
+) -> TrialResult:
+    """Train one assignment in this process and return how it ended.
+
+    Args:
+        assignment: what to train.
+        setup: of the sweep.
+        data: directory of the prepared data on this host.
+        checkpoints: where resume points and best weights go.
+        report: called after each epoch.
+    """
+    if setup.import_path not in sys.path:
+        sys.path.insert(0, setup.import_path)
+    trial = assignment.trial
+    saved = TrialCheckpoints(checkpoints, trial.key, assignment.until, setup.checkpoint_seconds)
+
+    def end_epoch(end: EpochEnd) -> None:
+        saved.epoch(end)
+        report(end.record)
+
+    result = run_trial(
+        trial,
+        open_prepared(data),
+        end_epoch,
+        score=setup.score,
+        device=torch.device(choose_device(setup.device)),
+        resume=saved.load(),
+        until=assignment.until,
+    )
+    saved.end()
+    return result
+
+
+def name_cause(error: Exception) -> str:
+    """Name the kind of a failure in one word."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "oom"
+    if isinstance(error, UserError):
+        return "data"
+    return "code"

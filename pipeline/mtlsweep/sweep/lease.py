@@ -1,0 +1,86 @@
+"""The lease: one sweep per suite at a time.
+
+The holder keeps an exclusive lock on `<ledger>/lease.json` for as long as it lives. The operating
+system lets go of the lock when the holder dies, however it dies, so there is no stale lease and no
+clock to trust. The content says who holds it, for people.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mtlsweep.errors import UserError
+
+
+class Lease:
+    """Context manager that holds a suite's lease.
+
+    Args:
+        directory: the suite's ledger directory.
+        suite: its name, for the message.
+    """
+
+    def __init__(self, directory: Path, suite: str) -> None:
+        self._path = directory / "lease.json"
+        self._suite = suite
+        self._descriptor = -1
+
+    def __enter__(self) -> Lease:
+        """Take the lease.
+
+        Raises:
+            UserError: another process holds it; the message says which.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        if not self._lock():
+            os.close(self._descriptor)
+            holder = read_holder(self._path.parent) or {}
+            raise UserError(
+                f"suite `{self._suite}` is being swept already, by process {holder.get('pid', '?')} on {holder.get('host', '?')} "
+                f"since {holder.get('since', '?')}; wait for it, or stop it with `kill {holder.get('pid', '?')}` (nothing is lost)."
+            )
+        content = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(content).encode(), 0)
+        return self
+
+    def _lock(self) -> bool:
+        """Try for a moment: `read_holder` of another process looks at the lock by taking it for an instant."""
+        for _ in range(10):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                time.sleep(0.05)
+        return False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+
+def read_holder(directory: Path) -> dict[str, Any] | None:
+    """Return pid, host and start time of the process that sweeps now, or None when none does."""
+    path = directory / "lease.json"
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        content = os.pread(descriptor, 4096, 0)
+        return dict(json.loads(content)) if content else {}
+    finally:
+        os.close(descriptor)
+    return None

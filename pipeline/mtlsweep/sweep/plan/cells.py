@@ -1,0 +1,141 @@
+"""The plan: the finite list of trials a suite wants, and how much of it the ledger already holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from mtlsweep.errors import UserError
+from mtlsweep.methods.combination import check_combination
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.registry import Registry
+from mtlsweep.params.suite import Method, Suite
+from mtlsweep.suites.datasets.dataset import DATASETS
+from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.trials.cell import Cell
+
+Stage = Literal["baselines", "sweep"]
+T = TypeVar("T")
+
+EQUAL_WEIGHTS = Choice(name="ew")
+"""What a single-task trial is trained with: one task, weight 1."""
+
+
+def plan_cells(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fingerprint: str) -> tuple[Cell, ...]:
+    """Return the cells of one stage of a suite.
+
+    Args:
+        name: of the suite.
+        suite: its params.
+        stage: `baselines` or `sweep`.
+        tasks: names of the dataset's tasks.
+        fingerprint: of the prepared data.
+
+    Raises:
+        UserError: an unknown weighting, optimizer or network, a wrong option, or a combination
+            that does not exist; the message names the field of params.yaml.
+    """
+    make_cells = _baseline_cells if stage == "baselines" else _grid_cells
+    return tuple(make_cells(name, suite, tuple(tasks), fingerprint))
+
+
+def check_names(name: str, suite: Suite) -> None:
+    """Check every name and option of a suite against the registries, without any data.
+
+    Raises:
+        UserError: as `plan_trials`.
+    """
+    path = f"suites.{name}"
+    _resolve(DATASETS, suite.data.dataset, f"{path}.data.dataset")
+    _resolve(NETWORKS, suite.network, f"{path}.network")
+    _resolve(OPTIMIZERS, suite.baselines.optimizer, f"{path}.baselines.optimizer")
+    list(_methods(path, suite))
+
+
+def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
+    path = f"suites.{name}"
+    network = _resolve(NETWORKS, suite.network, f"{path}.network")
+    optimizer = _resolve(OPTIMIZERS, suite.baselines.optimizer, f"{path}.baselines.optimizer")
+    return [
+        Cell(
+            suite=name,
+            role="stl",
+            tasks=(task,),
+            network=network,
+            weighting=WEIGHTINGS.resolve(EQUAL_WEIGHTS),
+            optimizer=optimizer,
+            learning_rate=rate,
+            training=suite.training,
+            data_fingerprint=fingerprint,
+            weighting_label="stl",
+            optimizer_label=OPTIMIZERS.label(optimizer),
+        )
+        for task in tasks
+        for rate in suite.baselines.learning_rates
+    ]
+
+
+def _grid_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
+    path = f"suites.{name}"
+    network = _resolve(NETWORKS, suite.network, f"{path}.network")
+    methods = list(_methods(path, suite))
+    for field, method in methods:
+        _in_field(field, partial(check_combination, method.weighting, method.optimizer, len(tasks)))
+    return [
+        Cell(
+            suite=name,
+            role="mtl",
+            tasks=tasks,
+            network=network,
+            weighting=method.weighting,
+            optimizer=method.optimizer,
+            learning_rate=rate,
+            training=suite.training,
+            data_fingerprint=fingerprint,
+            weighting_label=WEIGHTINGS.label(method.weighting),
+            optimizer_label=OPTIMIZERS.label(method.optimizer),
+        )
+        for _, method in methods
+        for rate in suite.sweep.learning_rates
+    ]
+
+
+def _methods(path: str, suite: Suite) -> Iterator[tuple[str, Method]]:
+    """Yield (field of params.yaml, method with resolved choices)."""
+    sweep = suite.sweep
+    weightings = [
+        (field, _resolve(WEIGHTINGS, choice, field))
+        for position, choice in enumerate(sweep.weightings)
+        for field in [f"{path}.sweep.weightings[{position}]"]
+    ]
+    optimizers = [
+        _resolve(OPTIMIZERS, choice, f"{path}.sweep.optimizers[{position}]")
+        for position, choice in enumerate(sweep.optimizers)
+    ]
+    for field, weighting in weightings:
+        for optimizer in optimizers:
+            yield field, Method(weighting=weighting, optimizer=optimizer)
+    for position, method in enumerate(sweep.methods):
+        field = f"{path}.sweep.methods[{position}]"
+        yield (
+            field,
+            Method(
+                weighting=_resolve(WEIGHTINGS, method.weighting, f"{field}.weighting"),
+                optimizer=_resolve(OPTIMIZERS, method.optimizer, f"{field}.optimizer"),
+            ),
+        )
+
+
+def _resolve(registry: Registry[Any], choice: Choice, field: str) -> Choice:
+    return _in_field(field, lambda: registry.resolve(choice))
+
+
+def _in_field(field: str, check: Callable[[], T]) -> T:
+    """Run `check`; a mistake it finds is said with the field of params.yaml in front."""
+    try:
+        return check()
+    except UserError as error:
+        raise UserError(f"params.yaml: `{field}`: {error}") from error

@@ -1,0 +1,90 @@
+"""What a stage of a suite is about, read before anything runs: data, cells, ledger, reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mtlsweep import paths
+from mtlsweep.analysis.baselines import select_baselines
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.params.params import Params
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.tables.parquet import read_table
+from mtlsweep.record.tables.schema import CURVES, OUTCOMES
+from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
+from mtlsweep.suites.tasks.metric_definitions import metric_definitions
+from mtlsweep.sweep.plan.cells import Stage
+from mtlsweep.sweep.plan.plan import Plan, open_plan
+from mtlsweep.sweep.search.live_delta_m import Reference, seed_noise
+from mtlsweep.sweep.strategies import STRATEGIES, Known, Strategy
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """All that running a stage needs.
+
+    Attributes:
+        suite: its name.
+        stage: `baselines` or `sweep`.
+        data: the prepared data.
+        plan: cells, seeds and ledger.
+        reference: what Delta_m compares with; without values for baselines.
+    """
+
+    suite: str
+    stage: Stage
+    data: PreparedData
+    plan: Plan
+    reference: Reference
+
+    @property
+    def ledger(self) -> Ledger:
+        """The suite's ledger."""
+        return self.plan.ledger
+
+    @property
+    def progress_path(self) -> Path:
+        """File in which the running stage says how far it is."""
+        return progress_path(self.ledger, self.stage)
+
+    def make_strategy(self, known: Known) -> Strategy:
+        """Return the stage's strategy, which knows `known` already."""
+        made: Strategy = STRATEGIES.create(self.plan.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
+        return made
+
+
+def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
+    """Read data, plan and baselines of a stage.
+
+    Raises:
+        UserError: unknown suite, wrong params, data not prepared, or baselines missing.
+    """
+    data = open_prepared(paths.prepared(suite))
+    objectives = tuple(Objective(**definition) for definition in metric_definitions(data.tasks))
+    reference = read_reference(suite, objectives) if stage == "sweep" else Reference(objectives, {})
+    return StageContext(suite, stage, data, open_plan(params, suite, stage), reference)
+
+
+def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
+    """Return the single-task values that the tables of the stage `baselines` give.
+
+    Raises:
+        UserError: the stage has not run, none of a task's learning rates finished, or a baseline is
+            zero, so that no change relative to it exists.
+    """
+    directory = paths.stage_tables(suite, "baselines")
+    curves = read_table(directory / "curves.parquet", CURVES.names, ["split", "task", "metric"])
+    outcomes = read_table(directory / "outcomes.parquet", OUTCOMES.names)
+    baselines = select_baselines(curves, outcomes, objectives)
+    reference = Reference(objectives, baselines.values)
+    for split in reference.values:
+        reference.compare([], split)
+    selected = outcomes[outcomes["cell_key"].isin(baselines.table["cell_key"])]
+    replicates = {str(task): list(keys) for task, keys in selected.groupby("task")["trial_key"]}
+    return replace(reference, noise=seed_noise(curves, replicates, reference))
+
+
+def progress_path(ledger: Ledger, stage: Stage) -> Path:
+    """File in which a running stage says how far it is."""
+    return ledger.directory / f"progress-{stage}.json"

@@ -1,0 +1,145 @@
+"""How far a sweep is: a live display on a terminal, a plain line every 30 s in a log."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.table import Table
+
+from mtlsweep.trials.state import EpochRecord, Outcome
+from mtlsweep.trials.trial import Trial
+
+
+@dataclass
+class Running:
+    """A trial that trains now: its epochs, those of earlier runs included, and those trained since it was started."""
+
+    trial: Trial
+    epoch: int = 0
+    trained: int = 0
+    delta_m: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data, for `mtlsweep status`."""
+        epochs = self.trial.cell.training.epochs
+        return {"name": self.trial.name, "epoch": self.epoch, "epochs": epochs, "delta_m": self.delta_m}
+
+
+@dataclass
+class Progress:
+    """Counts of one sweep. Its driver's thread alone changes them; others read.
+
+    Attributes:
+        title: suite and stage.
+        planned: how many trials the sweep has as far as is known now.
+        epochs_left: by method, see `Strategy.epochs_left`.
+        outcomes: finished trials by outcome, those of earlier sweeps included.
+        running: by trial key.
+        best: lowest validation Delta_m so far, and the trial that has it.
+        note: what people should know beside.
+    """
+
+    title: str
+    planned: int
+    epochs_left: Mapping[str, int]
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    running: dict[str, Running] = field(default_factory=dict)
+    best: tuple[float, str] = (math.inf, "")
+    note: str | None = None
+    _finished: int = 0
+    _epochs: Counter[str] = field(default_factory=Counter)
+    _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _begun_at: float = field(default_factory=time.time)
+
+    def start(self, trial: Trial) -> None:
+        """Take in a trial that starts; the clock starts with the first one."""
+        if not self.running and not self._epochs:
+            self._begun_at = time.time()
+        self.running[trial.key] = Running(trial)
+
+    def epoch(self, trial: Trial, record: EpochRecord, delta_m: float | None) -> None:
+        """Take in one epoch of a running trial."""
+        running = self.running[trial.key]
+        running.epoch, running.trained = record.epoch, running.trained + 1
+        running.delta_m = delta_m if delta_m is not None and math.isfinite(delta_m) else None
+        self._epochs[trial.cell.method] += 1
+        self._seconds[trial.cell.method] += record.seconds
+        if delta_m is not None and delta_m < self.best[0]:
+            self.best = (delta_m, trial.name)
+
+    def stop(self, trial: Trial) -> None:
+        """Take in a trial that does not run any more, for now or for good."""
+        self.running.pop(trial.key, None)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Take in the end of a trial."""
+        self.outcomes[outcome] += 1
+        self._finished += 1
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Forecast of the time left: epochs left at the cost seen of their methods, at the pace kept so far."""
+        busy, epochs = sum(self._seconds.values()), self._epochs.total()
+        if not busy:
+            return None
+
+        def cost(method: str) -> float:
+            seen = self._epochs[method]
+            return self._seconds[method] / seen if seen else busy / epochs
+
+        left = sum(count * cost(method) for method, count in self.epochs_left.items())
+        begun = sum(one.trained * cost(one.trial.cell.method) for one in list(self.running.values()))
+        return max(left - begun, 0.0) * (time.time() - self._begun_at) / busy
+
+    def line(self) -> str:
+        """Return the state as one line."""
+        parts = [f"{self.title}: {self.outcomes.total()}/{self.planned} finished"]
+        parts += [
+            f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()) if outcome is not Outcome.DONE
+        ]
+        parts.append(f"{len(self.running)} running")
+        if self.eta_seconds is not None:
+            parts.append(f"ETA {format_seconds(self.eta_seconds)}")
+        if math.isfinite(self.best[0]):
+            parts.append(f"best validation Delta_m {self.best[0]:+.2f} % ({self.best[1]})")
+        return ", ".join(parts) + (f" [{self.note}]" if self.note else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as plain data, for `mtlsweep status`."""
+        return {
+            "title": self.title,
+            "planned": self.planned,
+            "outcomes": {outcome.value: count for outcome, count in sorted(self.outcomes.items())},
+            "running": [one.to_json() for one in list(self.running.values())],
+            "eta_seconds": self.eta_seconds,
+            "trials_per_hour": 3600 * self._finished / (time.time() - self._begun_at),
+            "best": {"delta_m": self.best[0], "trial": self.best[1]} if math.isfinite(self.best[0]) else None,
+            "written_at": time.time(),
+        }
+
+    def table(self) -> Table:
+        """Return the state as a table for a terminal."""
+        table = Table(title=self.title, title_justify="left", box=None, pad_edge=False)
+        cells = {"planned": str(self.planned), "running": str(len(self.running))}
+        cells |= {outcome.value: str(self.outcomes[outcome]) for outcome in Outcome}
+        cells["ETA"] = format_seconds(self.eta_seconds) if self.eta_seconds is not None else "?"
+        for column in cells:
+            table.add_column(column, justify="right")
+        table.add_column("best validation Delta_m")
+        table.add_row(*cells.values(), f"{self.best[0]:+.2f} %  {self.best[1]}" if math.isfinite(self.best[0]) else "-")
+        if self.note:
+            table.caption = self.note
+        return table
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as people say it: `42 s`, `3 min`, `2 h 05 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

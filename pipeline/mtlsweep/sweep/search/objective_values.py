@@ -1,0 +1,72 @@
+"""What a search tries to improve: of one trial, at the epoch where its validation Delta_m is lowest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mtlsweep.analysis.objectives import counted, tasks_of
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.trials.state import FinishedTrial, Outcome
+
+Kind = Literal["delta_m", "metrics"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """One value per task (`delta_m`: its validation Delta_m) or per metric that counts (`metrics`: its validation value).
+
+    Attributes:
+        reference: what Delta_m compares with; it chooses the epoch of either kind.
+        kind: `delta_m` or `metrics`.
+    """
+
+    reference: Reference
+    kind: Kind = "delta_m"
+
+    @property
+    def names(self) -> list[str]:
+        """Return how people read each value."""
+        objectives = counted(self.reference.objectives)
+        if self.kind == "delta_m":
+            return [f"val delta_m {task}" for task in tasks_of(objectives)]
+        return [f"val {objective.label}" for objective in objectives]
+
+    @property
+    def directions(self) -> list[Literal["minimize", "maximize"]]:
+        """Return `minimize` or `maximize` for each value."""
+        if self.kind == "delta_m":
+            return ["minimize"] * len(self.names)
+        return ["maximize" if o.higher_is_better else "minimize" for o in counted(self.reference.objectives)]
+
+    def of(self, epochs: Sequence[Mapping[str, float]]) -> list[float] | None:
+        """Return the values after these epochs, or None when one of them is not finite."""
+        best = self.reference.best_epoch(epochs)
+        if best is None:
+            return None
+        objectives = counted(self.reference.objectives)
+        if self.kind == "delta_m":
+            values = [float(best[f"delta_m_{task}"]) for task in tasks_of(objectives)]
+        else:
+            chosen = epochs[int(str(best.name))]
+            values = [chosen.get(f"val/{o.task}/{o.metric}", math.nan) for o in objectives]
+        return values if all(map(math.isfinite, values)) else None
+
+    def costs(self, epochs: Sequence[Mapping[str, float]]) -> list[float] | None:
+        """Return the values turned so that lower is better, or None."""
+        values = self.of(epochs)
+        if values is None:
+            return None
+        return [-v if d == "maximize" else v for v, d in zip(values, self.directions, strict=True)]
+
+    def mean(self, replicates: Sequence[FinishedTrial]) -> list[float] | None:
+        """Return the mean over the replicates of a cell, or None unless all of them are done and finite."""
+        rows = []
+        for one in replicates:
+            values = self.of([record.metrics for record in one.result.curve])
+            if one.result.outcome is not Outcome.DONE or values is None:
+                return None
+            rows.append(values)
+        return [sum(column) / len(rows) for column in zip(*rows, strict=True)]

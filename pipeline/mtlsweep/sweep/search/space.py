@@ -1,0 +1,190 @@
+"""The cells a sweep may choose from: those that params.yaml lists, and ranges that an adaptive search varies around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import BaseTrial, FixedTrial
+from pydantic import TypeAdapter
+
+from mtlsweep.errors import UserError, nearest
+from mtlsweep.files import content_hash
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.registry import Registry
+from mtlsweep.sweep.search.ranges import LEARNING_RATE, Range, Ranges, Values, allows, propose
+from mtlsweep.trials.cell import Cell
+
+
+class Space:
+    """Cells by what distinguishes them, as Optuna names it: `weighting`, `optimizer`, `lr` and ranged options.
+
+    A method is a weighting with an optimizer that goes with it, so the space is conditional: an option
+    belongs to it only where its weighting or optimizer was chosen. Without a range of its own the
+    learning rate is the listed one nearest, on a logarithmic scale, to what a search proposes.
+
+    Args:
+        cells: listed cells; at least one.
+        ranges: see `Ranges`; what the listed cells say of a ranged option does not count.
+
+    Raises:
+        UserError: a range names nothing in the cells, no option, or a value the option does not allow.
+    """
+
+    def __init__(self, cells: Sequence[Cell], ranges: Mapping[str, Any] = {}) -> None:
+        self._ranges: Ranges = TypeAdapter(dict[str, Range | Values]).validate_python(dict(ranges))
+        self._rates = sorted({cell.learning_rate for cell in cells})
+        self._check(cells)
+        unique = {(self._frame(cell), self._plain_rate(cell)): cell for cell in reversed(cells)}
+        self.cells: tuple[Cell, ...] = tuple(self._named_without_ranged(cell) for cell in reversed(unique.values()))
+        """The listed cells, those that differ in ranged options alone once, labelled without these options."""
+        self._by_frame = {self._frame(cell): cell for cell in self.cells}
+        methods = {(cell.weighting_label, cell.optimizer_label): cell for cell in self.cells}
+        self._methods = methods
+        self._weightings = sorted({weighting for weighting, _ in methods})
+        self._optimizers = _optimizer_parameters(methods)
+        chosen = self._ranges.get(LEARNING_RATE)
+        self._rate_ends = (chosen.low, chosen.high) if isinstance(chosen, Range) else (self._rates[0], self._rates[-1])
+
+    @property
+    def key(self) -> str:
+        """Content hash: equal spaces have equal keys."""
+        ranges = TypeAdapter(dict[str, Range | Values]).dump_python(dict(self._ranges), mode="json")
+        return content_hash([[cell.key for cell in self.cells], ranges])
+
+    def __contains__(self, cell: Cell) -> bool:
+        """Whether a cell differs from a listed one in nothing but what is ranged, and there lies within."""
+        if self._frame(cell) not in self._by_frame:
+            return False
+        if LEARNING_RATE not in self._ranges and cell.learning_rate not in self._rates:
+            return False
+        low, high = self._rate_ends
+        return low <= cell.learning_rate <= high and all(
+            allows(self._ranges[key], value) for key, value in self._ranged_options(cell).items()
+        )
+
+    def relabel(self, cell: Cell) -> Cell:
+        """Return a cell of the space under the names that the space gives it."""
+        listed = self._by_frame[self._frame(cell)]
+        return replace(cell, weighting_label=listed.weighting_label, optimizer_label=listed.optimizer_label)
+
+    def describe(self, cell: Cell) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """Return the values of a cell as Optuna's parameters, and the distributions they are from."""
+        cell = self.relabel(cell)
+        name, _ = self._optimizers[cell.weighting_label]
+        values = {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
+        trial = FixedTrial(values | self._ranged_options(cell))
+        self.suggest(trial)
+        return trial.params, trial.distributions
+
+    def suggest(self, trial: BaseTrial) -> Cell:
+        """Return the cell that Optuna's sampler proposes for `trial`."""
+        weighting = str(trial.suggest_categorical("weighting", self._weightings))
+        cell = self._methods[weighting, str(trial.suggest_categorical(*self._optimizers[weighting]))]
+        rate = trial.suggest_float("lr", *self._rate_ends, log=True)
+        if LEARNING_RATE not in self._ranges:
+            rate = min(self._rates, key=lambda listed: abs(math.log(listed) - math.log(rate)))
+        proposed = {key: propose(trial, key, self._ranges[key]) for key in self._keys_of(cell)}
+        return replace(
+            cell,
+            learning_rate=rate,
+            weighting=_with_options(cell.weighting, proposed, WEIGHTINGS),
+            optimizer=_with_options(cell.optimizer, proposed, OPTIMIZERS),
+        )
+
+    def _keys_of(self, cell: Cell) -> list[str]:
+        """Return the ranged options of a cell's weighting and optimizer."""
+        names = (cell.weighting.name, cell.optimizer.name)
+        return [key for key in self._ranges if key != LEARNING_RATE and key.rpartition(".")[0] in names]
+
+    def _ranged_options(self, cell: Cell) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key in self._keys_of(cell):
+            name, _, option = key.rpartition(".")
+            values[key] = (cell.weighting if cell.weighting.name == name else cell.optimizer).options[option]
+        return values
+
+    def _plain_rate(self, cell: Cell) -> float:
+        return 0.0 if LEARNING_RATE in self._ranges else cell.learning_rate
+
+    def _frame(self, cell: Cell) -> str:
+        """Return what names a cell but for its learning rate and its ranged options."""
+        identity = {name: value for name, value in cell.identity.items() if name != LEARNING_RATE}
+        for kind in ("weighting", "optimizer"):
+            fixed = self._without_ranged(identity[kind]["name"], identity[kind]["options"])
+            identity[kind] = {"name": identity[kind]["name"], "options": fixed}
+        return content_hash(identity)
+
+    def _without_ranged(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {option: value for option, value in options.items() if f"{name}.{option}" not in self._ranges}
+
+    def _named_without_ranged(self, cell: Cell) -> Cell:
+        """Return a listed cell labelled without its ranged options."""
+
+        def label(registry: Registry[Any], choice: Choice, listed: str) -> str:
+            fixed = self._without_ranged(choice.name, choice.options)
+            return listed if fixed == choice.options else registry.label(Choice(name=choice.name, options=fixed))
+
+        return replace(
+            cell,
+            weighting_label=label(WEIGHTINGS, cell.weighting, cell.weighting_label),
+            optimizer_label=label(OPTIMIZERS, cell.optimizer, cell.optimizer_label),
+        )
+
+    def _check(self, cells: Sequence[Cell]) -> None:
+        names: dict[str, tuple[Registry[Any], Choice]] = {
+            cell.weighting.name: (WEIGHTINGS, cell.weighting) for cell in cells
+        }
+        names |= {cell.optimizer.name: (OPTIMIZERS, cell.optimizer) for cell in cells}
+        for key, chosen in self._ranges.items():
+            ends = (chosen.low, chosen.high) if isinstance(chosen, Range) else chosen
+            if key == LEARNING_RATE:
+                if not isinstance(chosen, Range) or chosen.low <= 0:
+                    raise UserError(
+                        "`space.learning_rate` must be {low: ..., high: ...} with positive ends; single rates stand in `learning_rates`."
+                    )
+                continue
+            name, _, option = key.rpartition(".")
+            if name not in names:
+                known = [*names, LEARNING_RATE]
+                raise UserError(
+                    f"`space.{key}` names neither a weighting nor an optimizer of the sweep{nearest(name, known)} "
+                    f"Allowed: {LEARNING_RATE}, or an option of {', '.join(names)} (such as `cagrad.c`)."
+                )
+            registry, choice = names[name]
+            for value in ends:
+                try:
+                    registry.resolve(Choice(name=name, options={**choice.options, option: value}))
+                except UserError as error:
+                    raise UserError(f"`space.{key}`: {error}") from error
+
+
+def _with_options(choice: Choice, proposed: Mapping[str, Any], registry: Registry[Any]) -> Choice:
+    own = {
+        option: value
+        for key, value in proposed.items()
+        for name, _, option in [key.rpartition(".")]
+        if name == choice.name
+    }
+    resolved: Choice = registry.resolve(Choice(name=choice.name, options={**choice.options, **own})) if own else choice
+    return resolved
+
+
+def _optimizer_parameters(methods: Iterable[tuple[str, str]]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return, by weighting, the name and the choices of the parameter that picks the optimizer.
+
+    Optuna knows one set of choices for a name, so a weighting with choices of its own has a name of its own.
+    """
+    choices: dict[str, tuple[str, ...]] = {}
+    for weighting, optimizer in sorted(methods):
+        choices[weighting] = (*choices.get(weighting, ()), optimizer)
+    shared = max(choices.values(), key=lambda own: (len(own), own))
+    return {
+        weighting: ("optimizer" if own == shared else f"optimizer of {weighting}", own)
+        for weighting, own in choices.items()
+    }

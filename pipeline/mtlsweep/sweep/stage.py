@@ -1,0 +1,155 @@
+"""One stage of a suite from plan to tables: lease, plan minus ledger, Ray Tune, ledger, MLflow, tables."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mtlsweep import paths
+from mtlsweep.errors import UserError
+from mtlsweep.files import content_hash, write_atomically
+from mtlsweep.params.params import Params
+from mtlsweep.record.mlflow import Tracker
+from mtlsweep.record.mlflow.recorder import Recorder
+from mtlsweep.record.provenance import read_provenance
+from mtlsweep.record.retention import WeightsKeeper
+from mtlsweep.record.tables import curves as tables
+from mtlsweep.record.tables import outcomes, schema
+from mtlsweep.record.tables.parquet import write_table
+from mtlsweep.record.tables.schema import CURVES, OUTCOMES
+from mtlsweep.suites.tasks import metric_definitions
+from mtlsweep.sweep.display import ProgressDisplay
+from mtlsweep.sweep.driver import Driver
+from mtlsweep.sweep.executors.ray.executor import execute
+from mtlsweep.sweep.forecast import forecast, remember, seconds_of, unobserved_examples
+from mtlsweep.sweep.lease import Lease
+from mtlsweep.sweep.plan.cells import Stage
+from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
+from mtlsweep.sweep.progress import Progress
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.search.objective_values import Targets
+from mtlsweep.sweep.search.optuna_study import CellStudy
+from mtlsweep.sweep.strategies import Strategy
+from mtlsweep.trials.state import FinishedTrial, Outcome
+
+
+def run_stage(params: Params, suite: str, stage: Stage) -> None:
+    """Run what the ledger lacks of a stage, record it, and write the stage's tables.
+
+    Raises:
+        UserError: a mistake of the user's, another sweep of the suite, an outage, too many
+            failures, or a stop before the end. What was computed until then is in the ledger.
+    """
+    context = open_stage(params, suite, stage)
+    context.ledger.prepare()
+    with Lease(context.ledger.directory, suite):
+        provenance = read_provenance()
+        tracker = open_tracker(params, suite, context.reference)
+        tracker.drop_unfinished()
+        recorder = Recorder(context.ledger, tracker, {"sweep_id": _sweep_id(context)})
+        held = context.plan.read()
+        finished, known = held.finished, held.known
+        for one in finished:
+            if not tracker.has(one):
+                recorder.finish(one)
+        strategy = context.make_strategy(known)
+        outcomes = Counter(one.result.outcome for one in finished)
+        progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), outcomes)
+        stopped_by = None
+        if strategy.left():
+            with ProgressDisplay(progress, context.progress_path):
+                study = _study(context, strategy, finished)
+                weights = WeightsKeeper(
+                    context.ledger, params.resources.keep_weights, context.reference.score, finished
+                )
+                driver = Driver(
+                    context.ledger,
+                    recorder,
+                    progress,
+                    strategy,
+                    study,
+                    context.reference,
+                    weights,
+                    held.paused,
+                    provenance,
+                )
+                driver.cut(strategy.cut_now())
+                # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
+                foreseen = not unobserved_examples(strategy, known, context.plan.trials) and forecast(
+                    strategy, known, {}
+                )
+                stopped_by = execute(driver, params.resources, context.data.directory, context.reference.score)
+                if study is not None and not strategy.left():
+                    study.close()
+                held = context.plan.read()
+                if foreseen and not strategy.left():
+                    actual = seconds_of(held.known.values(), known)
+                    remember(context.ledger, stage, foreseen.device_seconds, actual)
+        else:
+            print(f"{progress.line()}; nothing to run")
+        recorder.close()
+        _check_complete(context, strategy, held.finished, params.resources.failed_share_limit, stopped_by)
+        _write_tables(context, tracker, held.finished, provenance)
+
+
+def open_tracker(params: Params, suite: str, reference: Reference) -> Tracker:
+    """Return the writer of a suite's runs; Delta_m is computed against `reference`."""
+    return Tracker(params.resources.tracking_uri, suite, reference.derive, reference.key if reference.values else "")
+
+
+def _sweep_id(context: StageContext) -> str:
+    plan = context.plan
+    return content_hash([plan.space.key, plan.seeds, plan.strategy.model_dump(mode="json")])
+
+
+def _study(context: StageContext, strategy: Strategy, finished: Iterable[FinishedTrial]) -> CellStudy | None:
+    if context.stage == "baselines":
+        return None
+    path = paths.results(context.suite) / "optuna.journal"
+    targets = Targets(context.reference, strategy.target)
+    return CellStudy(path, context.plan.space, len(context.plan.seeds), targets, strategy.sampler, finished)
+
+
+def _check_complete(
+    context: StageContext,
+    strategy: Strategy,
+    finished: Sequence[FinishedTrial],
+    failed_share_limit: float,
+    stopped_by: str | None,
+) -> None:
+    if strategy.left():
+        raise UserError(
+            f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished"
+            f"{f', since {stopped_by}' if stopped_by else ''}; "
+            "run `dvc repro` again to go on, nothing is trained twice."
+        )
+    failed = [one for one in finished if one.result.outcome is Outcome.FAILED]
+    if len(failed) > failed_share_limit * len(finished):
+        causes = Counter(one.result.cause for one in failed)
+        raise UserError(
+            f"{len(failed)} of {len(finished)} trials failed ({', '.join(f'{count} {cause}' for cause, count in causes.items())}), "
+            f"more than `resources.failed_share_limit` allows; see `mtlsweep failures {context.suite}`."
+        )
+
+
+def _write_tables(
+    context: StageContext, tracker: Tracker, finished: Sequence[FinishedTrial], provenance: dict[str, object]
+) -> None:
+    directory = paths.stage_tables(context.suite, context.stage)
+    write_table(directory / "curves.parquet", tables.build_curves(tracker, finished), CURVES)
+    write_table(directory / "outcomes.parquet", outcomes.build_outcomes(finished), OUTCOMES)
+    definitions = metric_definitions.metric_definitions(context.data.tasks)
+    write_atomically(directory / "metrics.json", json.dumps(definitions, indent=1).encode())
+    # Beside the outs, not among them: what differs between two equal studies.
+    costs = outcomes.build_costs(context.ledger.read_all())
+    write_table(paths.results(context.suite) / "costs.parquet", costs, schema.COSTS)
+    content = {
+        **provenance,
+        "suite": context.suite,
+        "stage": context.stage,
+        "data_fingerprint": context.data.fingerprint,
+        "started": min((one.execution.started_at for one in finished), default=None),
+        "finished": max((one.execution.finished_at for one in finished), default=None),
+    }
+    write_atomically(directory / "provenance.json", json.dumps(content, indent=1).encode())

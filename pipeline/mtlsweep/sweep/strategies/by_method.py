@@ -1,0 +1,103 @@
+"""What the grid and the race share: each method is decided by its own trials alone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.strategies.known import Known, epochs_seen
+from mtlsweep.sweep.strategies.strategy import Strategy, Suggest
+from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.trial import Trial
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a strategy wants of one method.
+
+    Attributes:
+        wanted: trials to train now, the most urgent first.
+        total: trials of the method, finished ones included, as far as is known now.
+        cut: trials that will not be trained further.
+    """
+
+    wanted: tuple[Assignment, ...]
+    total: int
+    cut: tuple[Trial, ...] = ()
+
+
+class MethodByMethod(Strategy):
+    """A strategy whose decision about a method depends on that method's trials alone.
+
+    Args:
+        cells: all cells of the sweep.
+        seeds: replicates of each cell.
+        reference: what Delta_m compares with.
+        known: what the ledger holds already.
+    """
+
+    def __init__(self, cells: Sequence[Cell], seeds: Sequence[int], reference: Reference, known: Known) -> None:
+        self._seeds = tuple(seeds)
+        self._reference = reference
+        self._known = dict(known)
+        self._cells: dict[str, list[Cell]] = defaultdict(list)
+        for cell in cells:
+            self._cells[cell.method].append(cell)
+        self._running: set[str] = set()
+        self._decisions: dict[str, Decision] = {}
+        self._epochs_left: dict[str, int] = {}
+        for method in self._cells:
+            self._decide(method)
+
+    @abstractmethod
+    def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
+        """Return what is wanted of one method; a pure function of what is known."""
+
+    def least_epochs_left(self, cells: Sequence[Cell], known: Known) -> int:
+        """Return how many epochs a method has left at least, wanted now or later; 0 where nothing comes later."""
+        return 0
+
+    def epochs_left(self) -> Mapping[str, int]:
+        """Return for each method what it wants now, or more where later rungs are sure to want more."""
+        return dict(self._epochs_left)
+
+    def next(self, suggest: Suggest) -> Assignment | None:
+        """Return the most urgent trial of the first method that wants one."""
+        for decision in self._decisions.values():
+            for assignment in decision.wanted:
+                if assignment.trial.key not in self._running:
+                    self._running.add(assignment.trial.key)
+                    return assignment
+        return None
+
+    def take(self, finished: FinishedTrial) -> Sequence[Trial]:
+        """Decide the trial's method anew."""
+        self._running.discard(finished.trial.key)
+        self._known[finished.trial.key] = finished
+        method = finished.trial.cell.method
+        before = {trial.key for trial in self._decisions[method].cut}
+        self._decide(method)
+        return [trial for trial in self._decisions[method].cut if trial.key not in before]
+
+    def cut_now(self) -> Sequence[Trial]:
+        """Return the cuts of every method."""
+        return [trial for decision in self._decisions.values() for trial in decision.cut]
+
+    def left(self) -> int:
+        """Return how many trials the methods want now; a race wants more once it knows who goes on."""
+        return sum(len(decision.wanted) for decision in self._decisions.values())
+
+    def total(self) -> int:
+        """Return the sum over methods."""
+        return sum(decision.total for decision in self._decisions.values())
+
+    def _decide(self, method: str) -> None:
+        cells = self._cells[method]
+        self._decisions[method] = decision = self.decide(cells, self._known)
+        now = sum(assignment.until - epochs_seen(assignment.trial, self._known) for assignment in decision.wanted)
+        self._epochs_left[method] = max(now, self.least_epochs_left(cells, self._known)) if decision.wanted else 0

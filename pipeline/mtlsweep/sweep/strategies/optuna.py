@@ -1,0 +1,206 @@
+"""Adaptive search: Optuna suggests cells, each is trained with all its seeds, and Optuna is told their mean.
+
+With `asha` a cell first runs with one seed and stops at rungs, where only the best part of all cells
+goes on: by non-dominated rank, equal ranks by hypervolume contribution (asynchronous successive
+halving, Li et al. 2020, arXiv 1810.05934; for several objectives as in Schmucker et al. 2021,
+arXiv 2106.12639). An adaptive search is no fair comparison of methods: it spends most where it
+hopes most. With more than one trial at once its choices depend on the order in which trials end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+import optuna
+from pydantic import Field
+
+from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.search.objective_values import Kind, Targets
+from mtlsweep.sweep.search.ranges import Ranges
+from mtlsweep.sweep.search.space import Space
+from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_ended
+from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
+from mtlsweep.sweep.strategies.strategy import STRATEGIES, Strategy, Suggest
+from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.trial import Trial
+
+Sampler = Literal["nsga2", "nsga3", "tpe", "gp", "random", "qmc"]
+
+_SAMPLERS: Mapping[Sampler, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(population_size=20, seed=seed),
+    "nsga3": lambda seed: optuna.samplers.NSGAIIISampler(population_size=20, seed=seed),
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "qmc": lambda seed: optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
+}
+"""Populations are smaller than Optuna's 50: a sweep has tens of cells, and a first generation is drawn at random."""
+
+
+@STRATEGIES.register("optuna")
+class AdaptiveSearch(Strategy):
+    """Cells that Optuna suggests from the sweep's methods, learning rates and ranges.
+
+    Args:
+        cells: all cells of the sweep's lists.
+        seeds: replicates of each cell.
+        reference: what Delta_m compares with.
+        known: what the ledger holds already of the space; it counts as tried.
+        sampler: `nsga2`, `nsga3`, `tpe`, `gp`, `random` or `qmc`.
+        cells_tried: how many cells the sweep has in all.
+        space: ranges of the learning rate and of options, see `mtlsweep.sweep.search.ranges.Ranges`.
+        target: `delta_m` of each task, or the validation `metrics` themselves.
+        asha: rungs; None trains every cell to its end.
+        seed: of the sampler.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        seeds: Sequence[int],
+        reference: Reference,
+        known: Known,
+        *,
+        sampler: Sampler = "tpe",
+        cells_tried: Annotated[int, Field(ge=1)] = 60,
+        space: Ranges = {},  # noqa: B006  (never changed)
+        target: Kind = "delta_m",
+        asha: Asha | None = None,
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        self.target = target
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.sampler = _SAMPLERS[sampler](seed)
+        self._space = Space(cells, space)
+        self._seeds = tuple(seeds)
+        self._targets = Targets(reference, target)
+        self._known = dict(known)
+        self._tried = {one.trial.cell.key: one.trial.cell for _, one in sorted(known.items())}
+        self._most = cells_tried
+        self._exhausted = False
+        self._epochs = cells[0].training.epochs
+        self._asha = None if asha is None else Asha.model_validate(asha)
+        self._rungs = [] if self._asha is None else self._asha.rungs(self._epochs)
+        self._running: set[str] = set()
+        self._costs: dict[tuple[str, int], list[float] | None] = {}
+
+    def next(self, suggest: Suggest) -> Assignment | None:
+        """Return a trial of a cell tried already, or else the first trial of one that is suggested now."""
+        for assignment in self._open():
+            if assignment.trial.key not in self._running:
+                return self._start(assignment)
+        while not self._exhausted and len(self._tried) < self._most:
+            cell = suggest()
+            self._exhausted = cell is None
+            if cell is not None and cell.key not in self._tried:
+                self._tried[cell.key] = cell
+                return self._start(Assignment(Trial(cell, self._seeds[0]), [*self._rungs, self._epochs][0]))
+        return None
+
+    def take(self, finished: FinishedTrial) -> Sequence[Trial]:
+        """Hear how far a trial has got; cells that no rung lets pass are cut when nothing else is left to run."""
+        self._running.discard(finished.trial.key)
+        self._known[finished.trial.key] = finished
+        return [] if self._running else self.cut_now()
+
+    def cut_now(self) -> Sequence[Trial]:
+        """Return the trials that wait at a rung while the search is complete."""
+        if self.left():
+            return []
+        runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
+        return [runner for runner in runners if not has_ended(runner, self._known)]
+
+    def left(self) -> int:
+        """Return the trials that could go on now and those of cells not suggested yet; cells that are cut later count fully."""
+        return len(self._open()) + self._untried() * len(self._seeds)
+
+    def total(self) -> int:
+        """Return the trials begun and those that are left."""
+        begun = {one.trial.key for one in self._known.values()}
+        return len(begun | {assignment.trial.key for assignment in self._open()}) + self._untried() * len(self._seeds)
+
+    def epochs_left(self) -> Mapping[str, int]:
+        """Return the epochs of what is open, and of what is not suggested yet as if methods took turns."""
+        left: Counter[str] = Counter()
+        for assignment in self._open():
+            left[assignment.trial.cell.method] += assignment.until - epochs_seen(assignment.trial, self._known)
+        methods = sorted({cell.method for cell in self._space.cells})
+        for turn in range(self._untried()):
+            left[methods[turn % len(methods)]] += self._epochs_of_a_cell()
+        return left
+
+    def _epochs_of_a_cell(self) -> int:
+        """Return what a cell costs on average: all seeds to the end, or with rungs only the part that passes each."""
+        if self._asha is None:
+            return self._epochs * len(self._seeds)
+        share, behind, epochs = 1.0, 0, 0.0
+        for rung in [*self._rungs, self._epochs]:
+            epochs += share * (rung - behind)
+            share, behind = share / self._asha.eta, rung
+        return math.ceil(epochs + share * self._asha.eta * self._epochs * (len(self._seeds) - 1))
+
+    def _start(self, assignment: Assignment) -> Assignment:
+        self._running.add(assignment.trial.key)
+        return assignment
+
+    def _untried(self) -> int:
+        return 0 if self._exhausted else max(0, self._most - len(self._tried))
+
+    def _open(self) -> list[Assignment]:
+        """Return what the cells tried so far want, running trials included."""
+        if self._asha is None:
+            trials = [Trial(cell, seed) for cell in self._tried.values() for seed in self._seeds]
+            return [Assignment(trial, self._epochs) for trial in trials if not has_ended(trial, self._known)]
+        return [*self._replicates(), *self._promotions()]
+
+    def _replicates(self) -> list[Assignment]:
+        """Want the other seeds of every cell whose first one is done."""
+        wanted = []
+        for cell in self._tried.values():
+            first = self._known.get(Trial(cell, self._seeds[0]).key)
+            if first is not None and first.result.outcome is Outcome.DONE:
+                others = (Trial(cell, seed) for seed in self._seeds[1:])
+                wanted += [Assignment(trial, self._epochs) for trial in others if not has_ended(trial, self._known)]
+        return wanted
+
+    def _promotions(self) -> list[Assignment]:
+        """Want what passes a rung, the highest rung first, and the way to the first rung of what has not reached it."""
+        assert self._asha is not None
+        runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
+        wanted: list[Assignment] = []
+        stops = [*self._rungs, self._epochs]
+        for rung, following in reversed(list(itertools.pairwise(stops))):
+            there = [r for r in runners if has_ended(r, self._known) or epochs_seen(r, self._known) >= rung]
+            passing = len(there) // self._asha.eta
+            if not self._untried() and len(there) == len(runners):
+                passing = max(1, passing)  # a short search still has a winner
+            for runner in self._ranked(there, rung)[:passing]:
+                if not has_ended(runner, self._known) and epochs_seen(runner, self._known) < following:
+                    wanted.append(Assignment(runner, following))
+        before = [r for r in runners if not has_ended(r, self._known) and epochs_seen(r, self._known) < stops[0]]
+        return [*wanted, *(Assignment(runner, stops[0]) for runner in before)]
+
+    def _ranked(self, runners: Sequence[Trial], rung: int) -> list[Trial]:
+        """Return the runners that have values at the rung, the best first."""
+        alive = [
+            runner
+            for runner in runners
+            if self._known[runner.key].result.outcome not in (Outcome.DIVERGED, Outcome.FAILED)
+        ]
+        measured = [(runner, costs) for runner in alive if (costs := self._costs_at(runner, rung)) is not None]
+        return [measured[position][0] for position in order_by_rank(np.array([costs for _, costs in measured]))]
+
+    def _costs_at(self, runner: Trial, rung: int) -> list[float] | None:
+        if (runner.key, rung) not in self._costs:  # a curve grows, but never changes
+            curve = self._known[runner.key].result.curve[:rung]
+            self._costs[runner.key, rung] = self._targets.costs([record.metrics for record in curve])
+        return self._costs[runner.key, rung]

@@ -1,0 +1,86 @@
+"""How a trial begins and trains an epoch: the same to the bit for the sweep and for a study that looks on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from mtlsweep.params.suite import Schedule
+from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.networks.multitask import MultiTaskNetwork
+from mtlsweep.suites.prepared.splits import Batch, PreparedData
+from mtlsweep.training.augmentation import augment
+from mtlsweep.training.seeds import stream, stream_seed
+from mtlsweep.training.step.updater import Updater, build_updater
+from mtlsweep.trials.trial import Trial
+
+Watcher = Callable[[MultiTaskNetwork, Batch, int], None]
+"""Sees (network, batch, epoch) before each step; it must leave network and random state as they are."""
+
+
+def begin_training(trial: Trial, data: PreparedData, device: torch.device) -> tuple[MultiTaskNetwork, Updater]:
+    """Return the trial's network before its first step, and what updates it."""
+    cell = trial.cell
+    network = build_network(trial, data, device)
+    updater = build_updater(
+        network,
+        data.tasks_of(cell.tasks),
+        cell.weighting,
+        cell.optimizer,
+        cell.learning_rate,
+        generator=stream(trial.seed, "weighting"),
+        precision=cell.training.precision,
+        explosion_factor=cell.training.explosion_factor,
+    )
+    return network, updater
+
+
+def build_network(trial: Trial, data: PreparedData, device: torch.device) -> MultiTaskNetwork:
+    """Return the trial's network with the initial weights its seed decides."""
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(trial.seed, "init"))
+        network: MultiTaskNetwork = NETWORKS.create(
+            trial.cell.network, data.tasks_of(trial.cell.tasks), data.input_shape
+        )
+    return network.to(device)
+
+
+def train_epoch(
+    trial: Trial,
+    data: PreparedData,
+    network: MultiTaskNetwork,
+    updater: Updater,
+    epoch: int,
+    device: torch.device,
+    watcher: Watcher | None = None,
+) -> dict[str, float]:
+    """Train `epoch` (1-based) of a trial and return the mean losses, weights and the like that the updater saw in it.
+
+    Raises:
+        Diverged: a loss stopped being finite or exploded.
+    """
+    training, split = trial.cell.training, data.splits["train"]
+    tasks = data.tasks_of(trial.cell.tasks)
+    torch.manual_seed(stream_seed(trial.seed, "forward", epoch))  # dropout and the like
+    updater.set_learning_rate(learning_rate_factor(training.schedule, epoch, training.epochs))
+    order = torch.randperm(len(split), generator=stream(trial.seed, "order", epoch))
+    augmentation = stream(trial.seed, "augmentation", epoch)
+    network.train()
+    for batch in split.batches(order, training.batch_size, device):
+        if training.augmentation != "none":
+            batch = augment(batch, tasks, training.augmentation, augmentation)
+        if watcher is not None:
+            watcher(network, batch, epoch)
+        updater.step(batch)
+    return dict(updater.end_epoch())
+
+
+def learning_rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:
+    """Return what the initial learning rate is multiplied by in `epoch` (1-based) of `epochs`."""
+    if schedule.kind == "step":
+        return schedule.factor ** ((epoch - 1) // schedule.every)
+    if schedule.kind == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
+    return 1.0

@@ -1,0 +1,44 @@
+"""Metrics of a network on one split, each reduced over the whole split (never averaged over batches)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from mtlsweep.suites.networks.multitask import MultiTaskNetwork
+from mtlsweep.suites.prepared.splits import Split
+from mtlsweep.suites.tasks import Task
+
+
+@torch.no_grad()
+def evaluate(
+    network: MultiTaskNetwork, split: Split, tasks: Sequence[Task], batch_size: int, device: torch.device
+) -> dict[str, float]:
+    """Return `<task>/<metric>` and `<task>/loss` of every task over the whole of `split`.
+
+    The loss is the mean over batches weighted by their number of samples.
+
+    Raises:
+        ValueError: an evaluator left out a metric that its task declares.
+    """
+    network.eval()
+    evaluators = {task.name: task.evaluator() for task in tasks}
+    loss_sums = torch.zeros(len(tasks), dtype=torch.float64, device=device)
+    for batch in split.batches(None, batch_size, device):
+        outputs = network(batch.inputs)
+        for position, task in enumerate(tasks):
+            output, target = outputs[task.name].float(), batch.targets[task.name]
+            loss_sums[position] += task.loss(output, target).double() * len(batch.inputs)
+            evaluators[task.name].update(output, target)
+    values: dict[str, float] = {}
+    for task, loss_sum in zip(tasks, loss_sums.tolist(), strict=True):
+        values[f"{task.name}/loss"] = loss_sum / len(split)
+        computed = evaluators[task.name].compute()
+        for metric in task.metrics:
+            if metric.name not in computed:
+                raise ValueError(
+                    f"the evaluator of task `{task.name}` gives no `{metric.name}`, which the task declares"
+                )
+            values[f"{task.name}/{metric.name}"] = computed[metric.name]
+    return values

@@ -1,0 +1,1 @@
+"""One training step: task losses, their gradients by one of several routes, and the update."""

@@ -1,0 +1,146 @@
+"""The ways from a batch to moved parameters, one for each kind of weighting.
+
+`OneBackward` differentiates the weighted sum of the losses once. `TaskBackwards` differentiates each
+loss for itself, so that task gradients can be compared. `RepresentationBackward` does that only down
+to the shared representation, and runs back through the backbone once. `TaskSteps` gives each task
+its own optimizer. Each sends what the host must see there in one transfer per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from mtlsweep.methods.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weights
+from mtlsweep.methods.weighting.kinds import GradientWeighting
+from mtlsweep.methods.weighting.weighting import unit_factor
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.training.step.divergence import DivergenceCheck
+from mtlsweep.training.step.forward import Forward, to_host
+from mtlsweep.training.step.jacobian import Jacobian
+from mtlsweep.training.step.route import Measured, Route
+
+
+class OneBackward(Route):
+    """For weights from losses alone that hold for shared parameters and heads."""
+
+    def __init__(
+        self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: LossWeighting
+    ) -> None:
+        super().__init__(forward, check, optimizers)
+        self.weighting = weighting
+
+    def step(self, batch: Batch) -> Measured:
+        losses = self.forward.losses(batch)
+        (on_host,) = to_host(losses)
+        self.check.losses(on_host)
+        weights = loss_weights(self.weighting, on_host)
+        self.check.weights(weights)
+        self._forget_gradients()
+        torch.autograd.backward(losses, list(weights.shared.to(losses[0]).unbind()))
+        self.optimizers[0].step()
+        return Measured(on_host, weights, None)
+
+
+class TaskBackwards(Route):
+    """One backward per task; gradients are those on the shared parameters."""
+
+    def __init__(
+        self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: GradientWeighting
+    ) -> None:
+        super().__init__(forward, check, optimizers)
+        self.weighting = weighting
+        self.jacobian = Jacobian(len(forward.tasks), self.shared)
+
+    def step(self, batch: Batch) -> Measured:
+        losses = self.forward.losses(batch)
+        self._forget_gradients()
+        self.jacobian.differentiate(losses, retain_graph=True)
+        on_host, gramian, weights = combine(self.weighting, losses, self.jacobian, None, self.check)
+        self._set_shared_gradients(self.jacobian.shaped_update)
+        self._weigh_heads(weights.heads)
+        self.optimizers[0].step()
+        return Measured(on_host, weights, gramian)
+
+
+class RepresentationBackward(Route):
+    """One backward per head down to the representation, and one through the backbone.
+
+    Also for loss weightings whose heads do not follow the shared weights.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        check: DivergenceCheck,
+        optimizers: Sequence[Optimizer],
+        weighting: GradientWeighting | LossWeighting,
+    ) -> None:
+        super().__init__(forward, check, optimizers)
+        self.weighting = weighting
+
+    def step(self, batch: Batch) -> Measured:
+        representation = self.forward.representation(batch)
+        parts = representation if isinstance(representation, tuple) else (representation,)
+        leaves = tuple(part.detach().float().requires_grad_() for part in parts)  # whatever the parts' precision
+        seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
+        losses = self.forward.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
+        jacobian = Jacobian(len(losses), leaves)
+        self._forget_gradients()
+        jacobian.differentiate(losses, retain_graph=False)
+        gramian = None
+        if isinstance(self.weighting, LossWeighting):
+            (on_host,) = to_host(losses)
+            self.check.losses(on_host)
+            weights = loss_weights(self.weighting, on_host)
+            self.check.weights(weights)
+            jacobian.combine(weights.shared)
+        else:
+            on_host, gramian, weights = combine(self.weighting, losses, jacobian, seen, self.check)
+        update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=True)]
+        torch.autograd.backward(parts, update)
+        self._weigh_heads(weights.heads)
+        self.optimizers[0].step()
+        return Measured(on_host, weights, gramian)
+
+
+def loss_weights(weighting: LossWeighting, losses: Tensor) -> Weights:
+    """Return what `weighting` gives `losses` [T] under its conventions."""
+    weights = weighting.weigh(losses)
+    return weighting.conventions.apply(Weights(weights, weights))
+
+
+def combine(
+    weighting: GradientWeighting,
+    losses: Sequence[Tensor],
+    jacobian: Jacobian,
+    values: Sequence[Tensor] | None,
+    check: DivergenceCheck,
+) -> tuple[Tensor, Tensor, Weights]:
+    """Write the update into `jacobian.update`; return losses, Gramian and effective weights on the host."""
+    if isinstance(weighting, GramianWeighting):
+        on_host, gramian = to_host(losses, jacobian.gramian())
+        check.losses(on_host)
+        check.gramian(gramian)
+        weights = weighting.conventions.apply(weighting.weigh(on_host, gramian))
+        check.weights(weights)
+        jacobian.combine(weights.shared)
+        return on_host, gramian, weights
+    assert isinstance(weighting, JacobianWeighting)
+    on_device = torch.stack([loss.detach() for loss in losses])
+    gradients = [jacobian.rows] if values is None else jacobian.shaped(jacobian.rows)
+    parts, effective = weighting.combine(
+        on_device, gradients, None if values is None else [part.detach() for part in values]
+    )
+    on_host, gramian, shared, heads = to_host(losses, jacobian.gramian(), effective.shared, effective.heads)
+    check.losses(on_host)
+    check.gramian(gramian)
+    weights = weighting.conventions.apply(Weights(shared, heads))
+    check.weights(weights)
+    torch.cat([part.reshape(-1) for part in parts], out=jacobian.update)
+    if weighting.conventions.scale == "unit":
+        jacobian.update.mul_(unit_factor(shared))
+    return on_host, gramian, weights

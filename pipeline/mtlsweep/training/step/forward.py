@@ -1,0 +1,81 @@
+"""Batches to task losses, in the wanted precision, and from the device to the host."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from mtlsweep.suites.networks.multitask import MultiTaskNetwork, Representation
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.suites.tasks import Task
+
+
+class Forward:
+    """A network, its tasks and a precision.
+
+    Args:
+        network: on its device.
+        tasks: the T tasks, in the order in which losses are given.
+        precision: `float32`, or `bfloat16` for autocast; losses are float32 in both.
+    """
+
+    def __init__(self, network: MultiTaskNetwork, tasks: Sequence[Task], precision: str) -> None:
+        self.network, self.tasks = network, tuple(tasks)
+        self._device_type = next(network.parameters()).device.type
+        self._reduced = precision == "bfloat16"
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device_type, torch.bfloat16, enabled=self._reduced)
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        """Return the loss of each task; a list, so that each graph is walked through its own head only."""
+        with self._autocast():
+            outputs = self.network(batch.inputs)
+            return [self._loss(task, outputs[task.name], batch) for task in self.tasks]
+
+    def loss(self, task: Task, batch: Batch) -> Tensor:
+        """Return the loss of one of the tasks, with no other head run."""
+        with self._autocast():
+            return self._loss(task, self.network.heads[task.name](self.network.representation(batch.inputs)), batch)
+
+    def representation(self, batch: Batch) -> Representation:
+        """Return what all heads see."""
+        with self._autocast():
+            return self.network.representation(batch.inputs)
+
+    def losses_from(self, representation: Representation, batch: Batch) -> list[Tensor]:
+        """Return the loss of each task, given what the backbone made of the batch."""
+        heads = self.network.heads
+        with self._autocast():
+            return [self._loss(task, heads[task.name](representation), batch) for task in self.tasks]
+
+    @torch.no_grad()
+    def losses_unnoticed(self, batch: Batch) -> list[Tensor]:
+        """Return the loss of each task without gradients, and without batch statistics taking note."""
+        copies = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        with self._autocast():
+            outputs = functional_call(self.network, copies, (batch.inputs,))
+            return [self._loss(task, outputs[task.name], batch) for task in self.tasks]
+
+    def _loss(self, task: Task, output: Tensor, batch: Batch) -> Tensor:
+        return task.loss(output, batch.targets[task.name]).float()
+
+
+def to_host(losses: Sequence[Tensor], *others: Tensor) -> list[Tensor]:
+    """Return the losses as one vector [T], and `others`, on the CPU in float64, moved in a single transfer."""
+    parts = (torch.stack([loss.detach() for loss in losses]), *others)
+    if parts[0].device.type == "cpu":
+        return [part.double() for part in parts]
+    return in_one_transfer(parts)
+
+
+def in_one_transfer(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Return `parts`, which share a device, on the CPU in float64; the device is waited for once."""
+    widest = functools.reduce(torch.promote_types, (part.dtype for part in parts))
+    together = torch.cat([part.reshape(-1).to(widest) for part in parts]).cpu().double()
+    pieces = together.split([part.numel() for part in parts])
+    return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]

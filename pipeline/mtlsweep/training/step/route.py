@@ -1,0 +1,71 @@
+"""The interface of a route: from task losses to gradients on the parameters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from mtlsweep.methods.weighting import Weights
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.training.step.divergence import DivergenceCheck
+from mtlsweep.training.step.forward import Forward
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one step looked like, on the host in float64; None where the method has none.
+
+    Attributes:
+        losses: [T].
+        weights: effective multipliers of the task gradients.
+        gramian: [T, T], of the task gradients.
+    """
+
+    losses: Tensor
+    weights: Weights | None
+    gramian: Tensor | None
+
+
+class Route(ABC):
+    """One step; see the module's docstring.
+
+    Args:
+        forward: the network and its tasks.
+        check: ends the trial if what a step sees is not finite.
+        optimizers: one of all parameters, or one per task.
+    """
+
+    def __init__(self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer]) -> None:
+        self.forward, self.check, self.optimizers = forward, check, tuple(optimizers)
+        network = forward.network
+        self.shared: list[Parameter] = network.shared_parameters()
+        self.heads: list[list[Parameter]] = [network.head_parameters(task.name) for task in forward.tasks]
+
+    @abstractmethod
+    def step(self, batch: Batch) -> Measured:
+        """Move the parameters once.
+
+        Raises:
+            Diverged: by `check`.
+        """
+
+    def _forget_gradients(self) -> None:
+        for parameter in self.forward.network.parameters():
+            parameter.grad = None
+
+    def _set_shared_gradients(self, gradients: Sequence[Tensor]) -> None:
+        for parameter, gradient in zip(self.shared, gradients, strict=True):
+            parameter.grad = gradient
+
+    def _weigh_heads(self, weights: Tensor) -> None:
+        """Multiply each head's gradients, its task's so far, by its weight."""
+        for parameters, weight in zip(self.heads, weights.tolist(), strict=True):
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if weight != 1.0 and gradients:
+                torch._foreach_mul_(gradients, weight)

@@ -1,0 +1,164 @@
+"""One optimizer step after another: what trains a network with one weighting and one optimizer.
+
+Data loading, epochs, evaluation and checkpoint files may not enter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.optim import Optimizer
+
+from mtlsweep.methods.combination import check_combination
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS, LossWeighting, TaskOptimizers, Weighting
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.networks.multitask import MultiTaskNetwork
+from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.suites.tasks import Task
+from mtlsweep.training.step.backward import OneBackward, RepresentationBackward, TaskBackwards
+from mtlsweep.training.step.divergence import Diverged, DivergenceCheck
+from mtlsweep.training.step.forward import Forward, to_host
+from mtlsweep.training.step.meter import Meter
+from mtlsweep.training.step.route import Route
+from mtlsweep.training.step.task_steps import TaskSteps
+
+__all__ = ["Diverged", "Updater", "build_updater", "check_combination"]
+
+
+class Updater:
+    """Trains a network step by step; made by `build_updater`.
+
+    Args:
+        route: moves the network's parameters.
+        weighting: what the route asks for weights.
+        own_optimizer: of the weighting's own parameters, if it has any.
+    """
+
+    def __init__(self, route: Route, weighting: Weighting, own_optimizer: Optimizer | None) -> None:
+        self._route, self._weighting, self._own_optimizer = route, weighting, own_optimizer
+        self._optimizers = [*route.optimizers, *([own_optimizer] if own_optimizer else [])]
+        self._initial_rates = [group["lr"] for group in self._groups()]
+        self._meter = Meter(weighting.tasks)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+    def step(self, batch: Batch) -> None:
+        """Take one optimizer step on `batch`.
+
+        Raises:
+            Diverged: parameters are then as they were, but for methods that step task by task.
+        """
+        try:
+            measured = self._route.step(batch)
+        except (np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
+            raise Diverged("nan", f"the weighting's solver failed: {error}") from error
+        if self._own_optimizer is not None:
+            self._own_optimizer.step()
+        if isinstance(self._weighting, LossWeighting) and self._weighting.reevaluates:
+            (after,) = to_host(self._route.forward.losses_unnoticed(batch))
+            self._weighting.observe(after)
+        self._meter.add(measured.losses, measured.weights, measured.gramian)
+
+    def set_learning_rate(self, factor: float) -> None:
+        """Set every learning rate, that of a weighting's own parameters included, to `factor` times its first value."""
+        for group, rate in zip(self._groups(), self._initial_rates, strict=True):
+            group["lr"] = factor * rate
+
+    def end_epoch(self) -> dict[str, float]:
+        """Tell the weighting that an epoch has ended, and return the epoch's means.
+
+        Returns:
+            `train/<task>/loss`; `.../weight` and `.../head_weight` (effective multipliers of the task's
+            gradient) unless each task has its optimizer; and where task gradients are compared
+            `.../gradient_norm`, `train/cosine/mean`, `train/cosine/least`, `train/cosine/<task>-<task>`.
+        """
+        self._weighting.end_epoch(self._meter.mean_losses())
+        return self._meter.read()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that changes while training, but for the network; tensors and plain values only."""
+        return {
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "weighting": self._weighting.state_dict(),
+            "generator": self._weighting.generator.get_state(),
+            "first_losses": self._route.check.first_losses,
+            "meter": self._meter.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken, to the bit."""
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self._weighting.load_state_dict(state["weighting"])
+        self._weighting.generator.set_state(state["generator"])
+        self._route.check.first_losses = state["first_losses"]
+        self._meter.load_state_dict(state["meter"])
+
+
+def build_updater(
+    network: MultiTaskNetwork,
+    tasks: Sequence[Task],
+    weighting: Choice,
+    optimizer: Choice,
+    learning_rate: float,
+    *,
+    generator: torch.Generator,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    explosion_factor: float = 1e3,
+) -> Updater:
+    """Return what trains `network` on `tasks`.
+
+    Args:
+        network: on its device already.
+        tasks: in the order in which weights, losses and statistics are given.
+        weighting: of WEIGHTINGS.
+        optimizer: of OPTIMIZERS; also trains the weighting's own parameters, without weight decay.
+        learning_rate: initial rate.
+        generator: the weighting's random stream, a CPU generator.
+        precision: of the forward pass; `bfloat16` means autocast, parameters stay float32.
+        explosion_factor: a loss above this many times max(its first value, 1) ends the trial.
+
+    Raises:
+        UserError: unknown names or options, or a combination that makes no sense.
+    """
+    names = [task.name for task in tasks]
+    check_combination(weighting, optimizer, names)
+    method: Weighting = WEIGHTINGS.create(weighting, names, generator)
+    make: Callable[..., Optimizer] = OPTIMIZERS.create
+    if isinstance(method, TaskOptimizers):
+        optimizers = [make(optimizer, network.shared_parameters(), learning_rate) for _ in tasks]
+        for task, each in zip(tasks, optimizers, strict=True):
+            each.add_param_group({"params": network.head_parameters(task.name)})
+    else:
+        optimizers = [make(optimizer, list(network.parameters()), learning_rate)]
+    route = _route_of(method)(
+        Forward(network, tasks, precision),
+        DivergenceCheck(names, explosion_factor),
+        optimizers,
+        method,
+    )
+    own = list(method.parameters())
+    own_rate = learning_rate if method.learning_rate is None else method.learning_rate
+    return Updater(route, method, make(_without_weight_decay(optimizer), own, own_rate) if own else None)
+
+
+def _route_of(method: Weighting) -> Any:
+    """Return the cheapest route that gives `method` what it needs under its conventions."""
+    if isinstance(method, TaskOptimizers):
+        return TaskSteps
+    if isinstance(method, LossWeighting):
+        return RepresentationBackward if method.conventions.heads == "one" else OneBackward
+    return RepresentationBackward if method.conventions.gradients == "representation" else TaskBackwards
+
+
+def _without_weight_decay(optimizer: Choice) -> Choice:
+    """Return `optimizer` with its weight decay, if it has one, at 0."""
+    options = dict(optimizer.options)
+    if "weight_decay" in OPTIMIZERS.options_of(optimizer.name):
+        options["weight_decay"] = 0.0
+    return Choice(name=optimizer.name, options=options)

@@ -1,0 +1,63 @@
+"""Cells and trials: what one training run is, and the content hash that names it.
+
+A `Cell` is everything that decides a result but the seed; a `Trial` is a cell with a seed. Their
+keys are hashes over an allow-list of semantic fields, all defaults resolved. No path, host, address,
+resource, package version or git state enters: those are recorded beside a result, not in its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mtlsweep.files import content_hash
+from mtlsweep.params.choice import Choice
+from mtlsweep.params.suite import Training
+from mtlsweep.trials.cell import Cell
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run: a cell and a seed."""
+
+    cell: Cell
+    seed: int
+
+    @cached_property
+    def key(self) -> str:
+        """`trial_key`: 16 hexadecimal digits."""
+        return content_hash({**self.cell.identity, "seed": self.seed})
+
+    @property
+    def name(self) -> str:
+        """How people read the trial, such as `cagrad adam lr=1e-3 seed=0` or `stl left adam lr=1e-3 seed=0`."""
+        what = f"stl {self.cell.tasks[0]}" if self.cell.role == "stl" else self.cell.weighting_label
+        rate = f"{self.cell.learning_rate:e}"
+        mantissa, _, exponent = rate.partition("e")
+        short = f"{float(mantissa):g}e{int(exponent)}"
+        return f"{what} {self.cell.optimizer_label} lr={short} seed={self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as plain data, from which `from_json` makes an equal one."""
+        labels = {"weighting": self.cell.weighting_label, "optimizer": self.cell.optimizer_label}
+        return {**self.cell.identity, "seed": self.seed, "labels": labels}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Trial:
+        """Undo `to_json`."""
+        cell = Cell(
+            suite=value["suite"],
+            role=value["role"],
+            tasks=tuple(value["tasks"]),
+            network=Choice(**value["network"]),
+            weighting=Choice(**value["weighting"]),
+            optimizer=Choice(**value["optimizer"]),
+            learning_rate=value["learning_rate"],
+            training=Training(**value["training"]),
+            data_fingerprint=value["data"],
+            weighting_label=value["labels"]["weighting"],
+            optimizer_label=value["labels"]["optimizer"],
+        )
+        return cls(cell=cell, seed=value["seed"])

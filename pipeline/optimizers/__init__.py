@@ -1,9 +1,0 @@
-"""From gradients to a step: torch's optimizers under the names of the study, and signSGD.
-
-An optimizer is a function of (parameters, learning rate) and options that returns a
-`torch.optim.Optimizer`. Tasks and weightings may not enter.
-"""
-
-from pipeline.optimizers.base import OPTIMIZERS
-
-__all__ = ["OPTIMIZERS"]

@@ -1,4 +1,0 @@
-"""From tables to what people read: figures, tables in three formats, and one self-contained page.
-
-This room draws and words what `pipeline.analysis` computed; neither torch, ray nor mlflow may enter.
-"""
