@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from fractions import Fraction
+from typing import Annotated, Any, Literal, assert_type
 
 import pytest
 from pydantic import Field, ValidationError
@@ -11,7 +12,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
 
-METHODS: Registry[type] = Registry("weighting", "mtlsweep.methods.weighting")
+METHODS: Registry[Any] = Registry("weighting", "mtlsweep.methods.weighting")
 
 
 @METHODS.register("test_bounded")
@@ -89,3 +90,12 @@ def test_a_name_can_be_taken_once() -> None:
 def test_a_class_of_the_users_own_needs_no_registration() -> None:
     choice = METHODS.resolve(Choice(name="fractions:Fraction"))
     assert METHODS.label(choice) == "Fraction"
+
+
+def test_what_is_made_has_the_registrys_type() -> None:
+    """`assert_type` is checked by mypy."""
+    numbers: Registry[Fraction] = Registry("number", "mtlsweep.params")
+    numbers.register("half")(lambda: Fraction(1, 2))
+    numbers.register("whole")(Fraction)
+    assert assert_type(numbers.create(Choice(name="half")), Fraction) == Fraction(1, 2)
+    assert assert_type(numbers.create(Choice(name="whole"), 3), Fraction) == 3

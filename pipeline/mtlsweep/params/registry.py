@@ -20,11 +20,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.params.choice import Choice
 
-T = TypeVar("T", bound=Callable[..., Any])
+Made = TypeVar("Made", covariant=True)
+Entry = TypeVar("Entry", bound=Callable[..., Any])
 
 
-class Registry(Generic[T]):
-    """The classes of one kind (weightings, networks, ...), by the name users write.
+class Registry(Generic[Made]):
+    """What makes things of one kind (weightings, networks, ...), by the name users write.
+
+    `Registry[Weighting]` holds subclasses of `Weighting` and functions that return one.
 
     Args:
         kind: what it holds, in the singular, for error messages.
@@ -34,13 +37,13 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self._package = package
-        self._entries: dict[str, T] = {}
+        self._entries: dict[str, Callable[..., Made]] = {}
         self._filled = False
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[Entry], Entry]:
         """Return a decorator that files a class or function under `name`."""
 
-        def file_under_name(entry: T) -> T:
+        def file_under_name(entry: Entry) -> Entry:
             if self._entries.setdefault(name, entry) is not entry:
                 raise ValueError(f"two {self.kind}s are called {name!r}")
             return entry
@@ -52,8 +55,8 @@ class Registry(Generic[T]):
         self._fill()
         return sorted(self._entries)
 
-    def get(self, name: str) -> T:
-        """Return what `name` stands for.
+    def get(self, name: str) -> Callable[..., Made]:
+        """Return the class or function that `name` stands for.
 
         Raises:
             UserError: no such name, or the module of a `package.module:Name` has none.
@@ -107,7 +110,7 @@ class Registry(Generic[T]):
         model = self._options_model(name)
         return model.model_construct().model_dump(mode="json", exclude_unset=False)
 
-    def create(self, choice: Choice, *context: Any) -> Any:
+    def create(self, choice: Choice, *context: Any) -> Made:
         """Build what `choice` names from `context` (positional) and its options (keywords)."""
         return self.get(choice.name)(*context, **self._options_model(choice.name)(**choice.options).model_dump())
 
@@ -125,11 +128,11 @@ class Registry(Generic[T]):
                 fields[parameter.name] = (hint, ... if required else parameter.default)
         return create_model(f"{name}_options", __config__=config, **fields)
 
-    def _import(self, name: str) -> T:
+    def _import(self, name: str) -> Callable[..., Made]:
         module_name, _, attribute = name.partition(":")
         _refuse_old_name(self.kind, name, module_name)
         try:
-            return getattr(importlib.import_module(module_name), attribute)
+            entry: Callable[..., Made] = getattr(importlib.import_module(module_name), attribute)
         except ModuleNotFoundError as error:
             _refuse_old_name(self.kind, name, error.name or "")
             raise UserError(
@@ -137,6 +140,7 @@ class Registry(Generic[T]):
             ) from error
         except AttributeError as error:
             raise UserError(f"{self.kind} `{name}`: module `{module_name}` defines no `{attribute}`.") from error
+        return entry
 
     def _fill(self) -> None:
         if self._filled:

@@ -252,8 +252,7 @@ def _epochs(problem: SmallProblem, updater: Updater) -> None:
 
 def _method(choice: Choice, tasks: int, seed: int = 7) -> Weighting:
     names = [f"task{index}" for index in range(tasks)]
-    method: Weighting = WEIGHTINGS.create(choice, names, torch.Generator().manual_seed(seed))
-    return method
+    return WEIGHTINGS.create(choice, names, torch.Generator().manual_seed(seed))
 
 
 def _weigh(method: Weighting, losses: Tensor, gramian: Tensor) -> Weights | None:

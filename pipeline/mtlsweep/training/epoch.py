@@ -41,9 +41,7 @@ def build_network(trial: Trial, data: PreparedData, device: torch.device) -> Mul
     """Return the trial's network with the initial weights its seed decides."""
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(trial.seed, "init"))
-        network: MultiTaskNetwork = NETWORKS.create(
-            trial.cell.network, data.tasks_of(trial.cell.tasks), data.input_shape
-        )
+        network = NETWORKS.create(trial.cell.network, data.tasks_of(trial.cell.tasks), data.input_shape)
     return network.to(device)
 
 

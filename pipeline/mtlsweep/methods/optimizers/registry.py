@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
+from torch.optim import Optimizer
 
 from mtlsweep.params.registry import Registry
 
-OPTIMIZERS: Registry[Any] = Registry("optimizer", "mtlsweep.methods.optimizers")
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "mtlsweep.methods.optimizers")
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]

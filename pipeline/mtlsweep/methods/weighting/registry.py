@@ -8,17 +8,17 @@ from pydantic import BaseModel, create_model
 
 from mtlsweep.errors import UserError
 from mtlsweep.methods.weighting.kinds import GramianWeighting, JacobianWeighting, LossWeighting, TaskOptimizers
-from mtlsweep.methods.weighting.weighting import Conventions
+from mtlsweep.methods.weighting.weighting import Conventions, Weighting
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
 
 KINDS = (LossWeighting, GramianWeighting, JacobianWeighting, TaskOptimizers)
 
 
-class WeightingRegistry(Registry[Any]):
+class WeightingRegistry(Registry[Weighting]):
     """A registry that knows the conventions."""
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str) -> type[Weighting]:
         """Return the class that `name` stands for.
 
         Raises:
@@ -32,7 +32,7 @@ class WeightingRegistry(Registry[Any]):
             )
         return entry
 
-    def create(self, choice: Choice, *context: Any) -> Any:
+    def create(self, choice: Choice, *context: Any) -> Weighting:
         """Build the weighting that `choice` names for (task names, random stream)."""
         weighting_class = self.get(choice.name)
         options = self._options_model(choice.name)(**choice.options).model_dump()

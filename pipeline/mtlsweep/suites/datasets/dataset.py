@@ -12,7 +12,7 @@ import numpy as np
 from mtlsweep.params.registry import Registry
 from mtlsweep.suites.tasks import Task
 
-DATASETS: Registry[type[Dataset]] = Registry("dataset", "mtlsweep.suites.datasets")
+DATASETS: Registry[Dataset] = Registry("dataset", "mtlsweep.suites.datasets")
 
 IMAGE = "image"
 """Name of the column of inputs; a target's column bears its task's name."""

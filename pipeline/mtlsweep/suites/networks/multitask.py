@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.params.registry import Registry
 from mtlsweep.suites.tasks import Task
 
-NETWORKS: Registry[Any] = Registry("network", "mtlsweep.suites.networks")
+NETWORKS: Registry[MultiTaskNetwork] = Registry("network", "mtlsweep.suites.networks")
 Representation = Tensor | tuple[Tensor, ...]
 
 

@@ -28,7 +28,7 @@ def prepare(choice: Choice, directory: Path) -> None:
         UserError: an unknown dataset or option; raw data that is missing or damaged.
     """
     resolved = DATASETS.resolve(choice)
-    dataset: Dataset = DATASETS.create(resolved)
+    dataset = DATASETS.create(resolved)
     partial = directory.parent / f".{directory.name}.partial-{content_hash(resolved.model_dump(mode='json'))}"
     raw, shards, finished = (partial / name for name in ("raw", "shards", "finished"))
     shutil.rmtree(finished, ignore_errors=True)

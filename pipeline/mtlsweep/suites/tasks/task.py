@@ -13,7 +13,7 @@ from torch import Tensor
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
 
-TASKS: Registry[type[Task]] = Registry("task", "mtlsweep.suites.tasks")
+TASKS: Registry[Task] = Registry("task", "mtlsweep.suites.tasks")
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def task_from_definition(definition: Mapping[str, Any]) -> Task:
         UserError: unknown kind, unknown option, or an option of the wrong type or range.
     """
     choice = TASKS.resolve(Choice(name=definition["kind"], options=definition["options"]))
-    task: Task = TASKS.create(choice, definition["name"])
-    return task
+    return TASKS.create(choice, definition["name"])
 
 
 def mean_over_valid(losses: Tensor, valid: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from mtlsweep.errors import UserError
 from mtlsweep.methods.combination import check_combination
@@ -129,7 +129,7 @@ def _methods(path: str, suite: Suite) -> Iterator[tuple[str, Method]]:
         )
 
 
-def _resolve(registry: Registry[Any], choice: Choice, field: str) -> Choice:
+def _resolve(registry: Registry[object], choice: Choice, field: str) -> Choice:
     return _in_field(field, lambda: registry.resolve(choice))
 
 

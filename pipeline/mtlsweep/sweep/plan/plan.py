@@ -10,7 +10,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.suites.datasets.dataset import DATASETS, Dataset
+from mtlsweep.suites.datasets.dataset import DATASETS
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.sweep.plan.cells import Stage, plan_cells
 from mtlsweep.sweep.search.space import Space
@@ -104,7 +104,7 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
         data = open_prepared(paths.prepared(suite))
         tasks, fingerprint = [task.name for task in data.tasks], data.fingerprint
     else:
-        dataset: Dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
+        dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
         tasks, fingerprint = [task.name for task in dataset.tasks], "not prepared"
     cells = plan_cells(suite, section, stage, tasks, fingerprint)
     try:

@@ -50,8 +50,7 @@ class StageContext:
 
     def make_strategy(self, known: Known) -> Strategy:
         """Return the stage's strategy, which knows `known` already."""
-        made: Strategy = STRATEGIES.create(self.plan.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
-        return made
+        return STRATEGIES.create(self.plan.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
 
 
 def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:

@@ -126,7 +126,7 @@ class Space:
     def _named_without_ranged(self, cell: Cell) -> Cell:
         """Return a listed cell labelled without its ranged options."""
 
-        def label(registry: Registry[Any], choice: Choice, listed: str) -> str:
+        def label(registry: Registry[object], choice: Choice, listed: str) -> str:
             fixed = self._without_ranged(choice.name, choice.options)
             return listed if fixed == choice.options else registry.label(Choice(name=choice.name, options=fixed))
 
@@ -137,7 +137,7 @@ class Space:
         )
 
     def _check(self, cells: Sequence[Cell]) -> None:
-        names: dict[str, tuple[Registry[Any], Choice]] = {
+        names: dict[str, tuple[Registry[object], Choice]] = {
             cell.weighting.name: (WEIGHTINGS, cell.weighting) for cell in cells
         }
         names |= {cell.optimizer.name: (OPTIMIZERS, cell.optimizer) for cell in cells}
@@ -164,7 +164,7 @@ class Space:
                     raise UserError(f"`space.{key}`: {error}") from error
 
 
-def _with_options(choice: Choice, proposed: Mapping[str, Any], registry: Registry[Any]) -> Choice:
+def _with_options(choice: Choice, proposed: Mapping[str, Any], registry: Registry[object]) -> Choice:
     own = {
         option: value
         for key, value in proposed.items()

@@ -17,7 +17,7 @@ from mtlsweep.trials.trial import Trial
 Suggest = Callable[[], Cell | None]
 """Gives a cell that was never suggested before, or None when the space has no more."""
 
-STRATEGIES: Registry[Callable[..., Strategy]] = Registry("strategy", "mtlsweep.sweep.strategies")
+STRATEGIES: Registry[Strategy] = Registry("strategy", "mtlsweep.sweep.strategies")
 
 
 class Strategy(ABC):

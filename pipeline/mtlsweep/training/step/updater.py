@@ -5,7 +5,7 @@ Data loading, epochs, evaluation and checkpoint files may not enter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -128,14 +128,13 @@ def build_updater(
     """
     names = [task.name for task in tasks]
     check_combination(weighting, optimizer, names)
-    method: Weighting = WEIGHTINGS.create(weighting, names, generator)
-    make: Callable[..., Optimizer] = OPTIMIZERS.create
+    method = WEIGHTINGS.create(weighting, names, generator)
     if isinstance(method, TaskOptimizers):
-        optimizers = [make(optimizer, network.shared_parameters(), learning_rate) for _ in tasks]
+        optimizers = [OPTIMIZERS.create(optimizer, network.shared_parameters(), learning_rate) for _ in tasks]
         for task, each in zip(tasks, optimizers, strict=True):
             each.add_param_group({"params": network.head_parameters(task.name)})
     else:
-        optimizers = [make(optimizer, list(network.parameters()), learning_rate)]
+        optimizers = [OPTIMIZERS.create(optimizer, list(network.parameters()), learning_rate)]
     route = _route_of(method)(
         Forward(network, tasks, precision),
         DivergenceCheck(names, explosion_factor),
@@ -144,7 +143,7 @@ def build_updater(
     )
     own = list(method.parameters())
     own_rate = learning_rate if method.learning_rate is None else method.learning_rate
-    return Updater(route, method, make(_without_weight_decay(optimizer), own, own_rate) if own else None)
+    return Updater(route, method, OPTIMIZERS.create(_without_weight_decay(optimizer), own, own_rate) if own else None)
 
 
 def _route_of(method: Weighting) -> Any:
