@@ -14,6 +14,11 @@ class UserError(Exception):
     """A mistake or an outage the user can mend; its message is shown alone, the exit code is 2."""
 
 
+def first_line(error: object) -> str:
+    """Return the first line of what an error says (200 characters, no full stop); its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return "; did you mean `x`?" for the closest allowed name, or a full stop when none is close."""
     matches = difflib.get_close_matches(name.lower(), list(allowed), n=1, cutoff=0.5)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
+from mtlsweep.record.mlflow.outage import TrackingError
 from mtlsweep.record.mlflow.server import resolve_uri, shown_uri
-from mtlsweep.record.mlflow.tracker import Tracker, TrackingOutage
+from mtlsweep.record.mlflow.tracker import Tracker
 from mtlsweep.record.mlflow.views import view_links
 
 # Read when mlflow is imported: no telemetry, no job workers (six processes of 240 MB), and outages
@@ -29,4 +30,4 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 
-__all__ = ["Tracker", "TrackingOutage", "resolve_uri", "shown_uri", "view_links"]
+__all__ = ["Tracker", "TrackingError", "resolve_uri", "shown_uri", "view_links"]

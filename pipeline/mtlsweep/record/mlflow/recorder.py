@@ -9,9 +9,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from mtlsweep.errors import UserError
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential,
+)
+
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.record.mlflow import Tracker, TrackingOutage
+from mtlsweep.record.mlflow import Tracker, TrackingError
+from mtlsweep.record.mlflow.outage import is_outage
 from mtlsweep.trials.state import EpochRecord, FinishedTrial
 from mtlsweep.trials.trial import Trial
 
@@ -43,10 +54,18 @@ class Recorder:
         """Some epochs, the key of a finished trial, or the end."""
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._given_up = threading.Event()
+        self._until_written = Retrying(
+            retry=retry_if_exception(is_outage),
+            wait=wait_exponential(multiplier=0.5, max=LONGEST_PAUSE),
+            stop=stop_when_event_set(self._given_up),
+            sleep=sleep_using_event(self._given_up),
+            before_sleep=self._note_outage,
+        )
         self._outage: str | None = None
+        self._refused: str | None = None
         self._error: Exception | None = None
         self._end_watch: Callable[[], None] = lambda: None
-        with suppress(*TrackingOutage):  # nice to have: an outage is met again by what must be written
+        with suppress(*TrackingError):  # nice to have: an outage is met again by what must be written
             self._end_watch = tracker.watch_machine()
         self._thread.start()
 
@@ -68,9 +87,9 @@ class Recorder:
         """Wait until all is written.
 
         Raises:
-            UserError: the server stayed away for `patience` seconds; the ledger has everything.
+            UserError: the server stayed away for `patience` seconds, or refused a trial; the ledger has everything.
         """
-        with suppress(*TrackingOutage):
+        with suppress(*TrackingError):
             self._end_watch()
         self._queue.put(None)
         deadline = time.monotonic() + patience
@@ -86,29 +105,42 @@ class Recorder:
                 )
         if self._error is not None:
             raise self._error
+        if self._refused is not None:
+            raise UserError(
+                f"the tracking server refused {self._refused}; every result is safe in the ledger: "
+                "change what it objects to and run `dvc repro` again, no trial will be trained twice."
+            )
 
     def _work(self) -> None:
         try:
             while (item := self._queue.get()) is not None and not self._given_up.is_set():
-                self._write(self._ledger.read(item) if isinstance(item, str) else item)
+                if isinstance(item, str):
+                    self._write(self._ledger.read(item))
+                else:
+                    self._show(*item)
         except Exception as error:  # a fault of ours: said when the sweep ends, which it must not hinder
             self._error = error
 
-    def _write(self, item: _Epochs | FinishedTrial) -> None:
-        pause = 0.5
-        while True:
-            try:
-                if isinstance(item, FinishedTrial):
-                    self._tracker.finish(item, self._tags)
-                else:
-                    self._tracker.log_epochs(*item)
-                self._outage = None
-                return
-            except TrackingOutage as error:
-                self._outage = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-                logger.warning("tracking server away, trying again in %.0f s: %s", pause, self._outage)
-                if not isinstance(item, FinishedTrial):
-                    return  # the finished trial brings all its epochs again
-                if self._given_up.wait(pause):
-                    return
-                pause = min(2 * pause, LONGEST_PAUSE)
+    def _show(self, *epochs: *_Epochs) -> None:
+        """Write epochs of a running trial, once: the finished trial brings all its epochs again."""
+        try:
+            self._tracker.log_epochs(*epochs)
+            self._outage = None
+        except TrackingError as error:
+            if is_outage(error):
+                self._outage = first_line(error)
+
+    def _write(self, finished: FinishedTrial) -> None:
+        """Write a trial, again and again while the server is away."""
+        try:
+            self._until_written(self._tracker.finish, finished, self._tags)
+        except RetryError:  # given up
+            return
+        except TrackingError as error:
+            logger.warning("the tracking server refused trial %s: %s", finished.trial.key, first_line(error))
+            self._refused = self._refused or f"trial {finished.trial.key} ({first_line(error)})"
+        self._outage = None
+
+    def _note_outage(self, state: RetryCallState) -> None:
+        self._outage = first_line(state.outcome and state.outcome.exception())
+        logger.warning("tracking server away, trying again in %.0f s: %s", state.upcoming_sleep, self._outage)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtlsweep.errors import UserError
-from mtlsweep.record.mlflow import Tracker, TrackingOutage
+from mtlsweep.errors import UserError, first_line
+from mtlsweep.record.mlflow import Tracker, TrackingError
 from mtlsweep.record.provenance import read_provenance
 
 
@@ -61,10 +61,8 @@ def record_summary(uri: str, suite: str, summary: Summary, report: Path) -> str 
         )
     except UserError as error:
         return str(error)
-    except TrackingOutage as error:
-        return (
-            f"the summary run of `{suite}` could not be written ({str(error).splitlines()[0]}); run `dvc repro` again"
-        )
+    except TrackingError as error:
+        return f"the summary run of `{suite}` could not be written ({first_line(error)}); run `dvc repro` again"
     return None
 
 

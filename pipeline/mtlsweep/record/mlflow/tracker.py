@@ -19,7 +19,7 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.rest_utils import http_request
 
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.record.mlflow.entries import dataset_of, end_tags, params_of
 from mtlsweep.record.mlflow.history import LARGEST_STORED, ROWS_PER_HISTORY_CALL, RUNS_PER_HISTORY_CALL
 from mtlsweep.record.mlflow.server import create_database, resolve_uri, shown_uri
@@ -37,9 +37,6 @@ TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the UI open an experiment with runs and charts rather than traces."""
 
 STATUS = {Outcome.DONE: "FINISHED", Outcome.DIVERGED: "FINISHED", Outcome.PRUNED: "KILLED", Outcome.FAILED: "FAILED"}
-
-TrackingOutage = (MlflowException, OSError)
-"""What a tracking server that is down, full or unreachable raises."""
 
 Derived = Callable[[Sequence[Mapping[str, float]]], Sequence[Mapping[str, float]]]
 """Metrics computed from the metrics of epochs, such as `val/delta_m` against the baselines at hand."""
@@ -86,9 +83,8 @@ class Tracker:
             self._experiment = self._find_experiment()
             self._runs = self._index()
         except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"tracking server {shown_uri(self._uri)} cannot be used ({reason[:200]}); "
+                f"tracking server {shown_uri(self._uri)} cannot be used ({first_line(error)}); "
                 "start it, or set `resources.tracking_uri` in params.yaml (nothing was trained)."
             ) from error
 

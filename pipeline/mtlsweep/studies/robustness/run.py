@@ -18,12 +18,12 @@ from typing import Any
 import pandas as pd
 
 from mtlsweep import paths
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.files import write_atomically
 from mtlsweep.params.params import Params
 from mtlsweep.params.studies import find_section
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.record.mlflow import Tracker, TrackingOutage
+from mtlsweep.record.mlflow import Tracker, TrackingError
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.studies.robustness.corrupted_sets import CorruptedSets, corrupting_pool
 from mtlsweep.studies.robustness.delta_t import SCORE_COLUMNS, delta_t, delta_t_by_corruption, gather_scores
@@ -81,9 +81,9 @@ def _track(uri: str, suite: str, models: Sequence[Model], finished: Sequence[Fin
     try:
         for model, one in zip(models, finished, strict=True):
             tracker.finish(one, {"study": "robustness", "source_trial_key": model.source.trial.key})
-    except TrackingOutage as error:
+    except TrackingError as error:
         raise UserError(
-            f"the tracking server went away ({str(error).splitlines()[0]}); every evaluation is safe in the ledger: "
+            f"the tracking server went away ({first_line(error)}); every evaluation is safe in the ledger: "
             "start the server and run `dvc repro` again, nothing is measured twice."
         ) from error
 

@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import AuthenticationError, RuntimeEnvSetupError
 
 import mtlsweep
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.params.resources import Resources
 
 OBJECT_STORE_BYTES = 200_000_000
@@ -50,7 +50,7 @@ def connect(resources: Resources) -> None:
         ) from error
     except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
         raise UserError(
-            f"cannot attach to a Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {str(error).splitlines()[0]}; "
+            f"cannot attach to a Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {first_line(error)}; "
             "start it, or set `resources.address: local`."
         ) from error
     where = "a local Ray on this machine" if address == "local" else f"the Ray cluster at {address}"

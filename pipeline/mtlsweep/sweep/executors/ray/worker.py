@@ -20,6 +20,7 @@ import ray
 from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
+from mtlsweep.errors import first_line
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.trials.assignment import Assignment
@@ -109,7 +110,7 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
         raise  # the cluster's trouble, not the trial's: Tune starts it again, from its resume point
     except Exception as error:
         if isinstance(error, torch.AcceleratorError):
-            _state.spoilt_by = str(error).splitlines()[0]
+            _state.spoilt_by = first_line(error)
         result = TrialResult(Outcome.FAILED, (), name_cause(error), traceback.format_exc())
     reports.end(result)
 
