@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+
 from mtlsweep.errors import UserError
 
 
@@ -40,27 +42,26 @@ class Lease:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not self._lock():
+        try:
+            self._lock()
+        except BlockingIOError:
             os.close(self._descriptor)
             holder = read_holder(self._path.parent) or {}
             raise UserError(
                 f"suite `{self._suite}` is being swept already, by process {holder.get('pid', '?')} on {holder.get('host', '?')} "
                 f"since {holder.get('since', '?')}; wait for it, or stop it with `kill {holder.get('pid', '?')}` (nothing is lost)."
-            )
+            ) from None
         content = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(content).encode(), 0)
         return self
 
-    def _lock(self) -> bool:
+    @retry(
+        retry=retry_if_exception_type(BlockingIOError), wait=wait_fixed(0.05), stop=stop_after_attempt(10), reraise=True
+    )
+    def _lock(self) -> None:
         """Try for a moment: `read_holder` of another process looks at the lock by taking it for an instant."""
-        for _ in range(10):
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                time.sleep(0.05)
-        return False
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,29 +6,23 @@ second submission goes on where the first one was.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import shlex
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import aiohttp
 from ray.exceptions import AuthenticationError
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobSubmissionClient
 
 import mtlsweep
+from mtlsweep.cli.submit.follow import follow
 from mtlsweep.cli.submit.package import pack_project
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 
 for name in ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
     logging.getLogger(name).setLevel(logging.WARNING)  # of uploads and of connections that end as they should
-
-
-PATIENCE_SECONDS = 120.0
-"""How long the cluster may be out of reach while a job's log is followed."""
 
 
 def submit(address: str, stage: str | None = None, directory: str | None = None) -> int:
@@ -59,10 +53,10 @@ def submit(address: str, stage: str | None = None, directory: str | None = None)
             environment = {"working_dir": str(package), "py_modules": [str(Path(mtlsweep.__file__).parent)]}
             job = client.submit_job(entrypoint=shlex.join(entrypoint), runtime_env=environment)
         except (RuntimeError, ValueError) as error:
-            raise UserError(f"{address} did not take the project ({_first_line(error)}).") from error
+            raise UserError(f"{address} did not take the project ({first_line(error)}).") from error
     print(f"job {job} at {address}: `dvc repro{f' {stage}' if stage else ''}` in {target}", flush=True)
     try:
-        return _follow(client, job)
+        return follow(client, job)
     except KeyboardInterrupt:
         print(
             f"\nthe job goes on; `ray job logs --follow {job}` shows it, `ray job stop {job}` ends it", file=sys.stderr
@@ -82,45 +76,4 @@ def _connect(address: str) -> JobSubmissionClient:
             f"{address} asks for its token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it."
         ) from error
     except (ConnectionError, RuntimeError) as error:
-        raise UserError(f"no job server answers at {address} ({_first_line(error)}).") from error
-
-
-def _follow(client: JobSubmissionClient, job: str) -> int:
-    """Print a job's log until it ends, over interruptions of the connection, and return its exit code."""
-    printed = 0
-    reached_at = time.monotonic()
-    while True:
-        try:
-            printed = asyncio.run(_print_log(client, job, printed))
-            info = client.get_job_info(job)
-            reached_at = time.monotonic()
-        except (OSError, RuntimeError, aiohttp.ClientError) as error:  # requests' errors are OSErrors
-            if time.monotonic() - reached_at > PATIENCE_SECONDS:
-                raise UserError(
-                    f"the cluster is out of reach ({_first_line(error)}); the ledger on its head has every finished trial, "
-                    "and another `mtlsweep submit` goes on from there."
-                ) from error
-            time.sleep(2)
-            continue
-        if info.status.is_terminal():
-            break
-        time.sleep(1)
-    if info.status is JobStatus.SUCCEEDED:
-        return 0
-    code = info.driver_exit_code
-    reason = f"exit code {code}" if code else _first_line(info.message)
-    print(f"job {job} {info.status.lower()}: {reason}", file=sys.stderr)
-    return code or 1
-
-
-async def _print_log(client: JobSubmissionClient, job: str, skip: int) -> int:
-    """Print what the log has beyond its first `skip` characters; return how many it has now."""
-    seen = 0
-    async for chunk in client.tail_job_logs(job):
-        print(chunk[max(0, skip - seen) :], end="", flush=True)
-        seen += len(chunk)
-    return max(seen, skip)
-
-
-def _first_line(message: object) -> str:
-    return (str(message).strip().splitlines() or ["no reason is given"])[0].rstrip(".")
+        raise UserError(f"no job server answers at {address} ({first_line(error)}).") from error
