@@ -11,7 +11,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test venv ui check clean
+.PHONY: repro test venv ui check rooms clean
 
 repro: venv
 	dvc repro
@@ -37,6 +37,9 @@ check: venv
 
 test: check
 	pytest -n 2 --dist loadfile
+
+rooms: venv
+	python docs/draw_rooms.py
 
 clean:
 	rm -rf $(VENV)
