@@ -71,15 +71,38 @@ def test_the_sign_flip_test_counts_every_pattern() -> None:
     assert "too few weightings (5" in statistics.compare_blocks(differences[:5]).note
 
 
+@given(st.lists(st.integers(-5, 5), min_size=6, max_size=9))
+def test_the_sign_flip_test_is_exact_with_ties(differences: list[int]) -> None:
+    signed_sums = [abs(np.dot(signs, differences)) for signs in product([-1, 1], repeat=len(differences))]
+    extreme = np.mean(np.array(signed_sums) >= abs(sum(differences)))
+    assert statistics.compare_blocks(np.array(differences)).p == extreme
+
+
+@pytest.mark.parametrize(
+    ("blocks", "p"),
+    [(6, 0.28125), (9, 0.265625), (14, 0.2333984375), (15, 0.09185230393652731), (20, 0.17796765334147086)],
+)
+def test_the_sign_flip_test_gives_the_figures_it_gave_before_it_was_scipys(blocks: int, p: float) -> None:
+    assert statistics.compare_blocks(np.random.default_rng(blocks).normal(0.4, 1.0, blocks)).p == p
+
+
 def test_holm_is_between_no_correction_and_bonferroni() -> None:
-    assert statistics.holm([0.01, 0.04, None, 0.03]) == pytest.approx([0.03, 0.06, None, 0.06])
+    corrected = statistics.holm(np.array([0.01, 0.04, np.nan, 0.03]))
+    assert corrected == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
+
+
+def test_holm_gives_the_figures_it_gave_before_it_was_statsmodels() -> None:
+    p_values = np.array([0.001, 0.04, np.nan, 0.03, 0.03, 0.9, 0.0125])
+    assert statistics.holm(p_values).tolist()[3:] == [0.12, 0.12, 0.9, 0.0625]
+    assert statistics.holm(p_values).tolist()[:2] == [0.006, 0.12]
+    assert np.isnan(statistics.holm(np.full(3, np.nan))).all()
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_never_lowers_a_p_value_nor_changes_their_order(p_values: list[float]) -> None:
-    corrected = statistics.holm(list(p_values))
+    corrected = statistics.holm(np.array(p_values))
     for (p, c), (q, d) in product(zip(p_values, corrected, strict=True), repeat=2):
-        assert c is not None and d is not None and p <= c <= 1 and (p > q or c <= d)
+        assert p <= c <= 1 and (p > q or c <= d)
 
 
 def test_rankings_agree_or_are_reversed() -> None:

@@ -68,8 +68,7 @@ def compare_methods(selected: pd.DataFrame) -> pd.DataFrame:
             rows.append(overall | asdict(compare_blocks(differences)))
     table = pd.DataFrame(rows, columns=_COLUMNS)
     for _, family in table.groupby("question"):
-        p_values = [None if pd.isna(p) else float(p) for p in family["p"]]
-        table.loc[family.index, "p_holm"] = pd.Series(holm(p_values), index=family.index, dtype=float)
+        table.loc[family.index, "p_holm"] = holm(family["p"].to_numpy(dtype=float))
     numbers = ["difference", "low", "high", "effect_size", "p", "p_holm"]
     return table.astype(dict.fromkeys(numbers, float) | {"pairs": "int64"})
 
