@@ -14,7 +14,7 @@ from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
 from mtlsweep.report.tables import comparisons, paper, pareto, suites, trials
 from mtlsweep.report.tables import results as tables
 from mtlsweep.report.tables.latex import escape, to_latex
-from mtlsweep.report.tables.table import Table, from_frame, means, numbers
+from mtlsweep.report.tables.table import Cell, Column, Table, from_frame, means, numbers
 from mtlsweep.testing.simulated_sweep import Truth, simulate_sweep
 
 
@@ -140,6 +140,28 @@ def test_latex_has_the_right_number_of_cells_and_no_bare_special_letter(analysis
         assert text.count("{") == text.count("}")
         assert text.isascii() and not re.search(r"(?<!\\)[%#]", text) and not re.search(r"(?<!\\|a)_(?!m\$)", body)
         assert r"\toprule" in text and r"\midrule" in text
+
+
+def test_latex_is_booktabs_with_the_best_bold() -> None:
+    columns = (
+        Column("a_b", (Cell("x & y"), Cell("z")), numeric=False),
+        Column("Delta_m %", (Cell("1 ± 2", bold=True), Cell("–"))),
+    )
+    assert to_latex(Table("two_rows", "100 % of them", columns, pd.DataFrame())).splitlines() == [
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{100 \% of them}",
+        r"\label{tab:two-rows}",
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"a\_b & $\Delta_m$ \% \\",
+        r"\midrule",
+        r"x \& y & \textbf{1 $\pm$ 2} \\",
+        r"z & -- \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
 
 
 def test_latex_escapes_what_it_would_read() -> None:

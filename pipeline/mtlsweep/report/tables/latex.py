@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
+
 from mtlsweep.report.tables.table import Cell, Table
 
-_SPECIAL = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-
-
-_SPECIAL |= {letter: f"\\{letter}" for letter in "&%$#_"}
-
-
-_MATHS = {
+_COMMANDS = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
     "±": r"$\pm$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
@@ -20,38 +22,33 @@ _MATHS = {
     "–": "--",
     "σ": r"$\sigma$",
     "τ": r"$\tau$",
+    "Delta_m": r"$\Delta_m$",
 }
 
-
-_MATHS |= {"Delta_m": r"$\Delta_m$", "<": "$<$", ">": "$>$"}
-
-
-_WORDS = re.compile("|".join(map(re.escape, [*_MATHS, *_SPECIAL])))
+_WORDS = re.compile("|".join(map(re.escape, sorted(_COMMANDS, key=len, reverse=True))))
 
 
 def to_latex(table: Table) -> str:
     r"""Return `table` as a LaTeX `table` environment; the document needs `\usepackage{booktabs}`."""
-    layout = "".join("r" if column.numeric else "l" for column in table.columns)
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape(table.caption)}}}",
-        rf"\label{{tab:{table.name.replace('_', '-')}}}",
-        rf"\begin{{tabular}}{{{layout}}}",
-        r"\toprule",
-        " & ".join(escape(column.heading) for column in table.columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(map(_cell, row)) + r" \\" for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    cells = pd.DataFrame(dict(enumerate(column.cells for column in table.columns)))
+    styled = cells.style.hide(axis="index").format(_cell)
+    headings = styled.format_index(lambda position: escape(table.columns[position].heading), axis="columns")
+    text: str = headings.to_latex(
+        column_format="".join("r" if column.numeric else "l" for column in table.columns),
+        caption=escape(table.caption),
+        label=f"tab:{table.name.replace('_', '-')}",
+        position_float="centering",
+        hrules=True,
+    )
+    return text
 
 
 def escape(text: str) -> str:
-    """Return `text` with LaTeX's own letters escaped and mathematical signs as commands."""
-    return _WORDS.sub(lambda match: _MATHS.get(match[0]) or _SPECIAL[match[0]], text)
+    """Return `text` with LaTeX's own letters escaped and mathematical signs as commands.
+
+    pandas' escaping knows no sign but LaTeX's own, and would leave ± and arrows to an engine that refuses them.
+    """
+    return _WORDS.sub(lambda match: _COMMANDS[match[0]], text)
 
 
 def _cell(cell: Cell) -> str:
