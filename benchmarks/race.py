@@ -16,8 +16,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import moocore
@@ -28,12 +29,17 @@ import yaml
 from mtlsweep import paths
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import parse_params
+from mtlsweep.params.resources import Budget
+from mtlsweep.record.ledger import Ledger
 from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.sweep.driver import Driver
+from mtlsweep.sweep.executors.replay import ReplayExecutor
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
+from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.stage import run_stage
+from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import STRATEGIES
-from mtlsweep.sweep.strategies.known import epochs_seen
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
@@ -87,25 +93,16 @@ def race(context: StageContext, options: Mapping[str, object], first: int, grid:
     seeds = [first, *(seed for seed in SEEDS if seed != first)]
     choice = STRATEGIES.resolve(Choice(name="race", options=options))
     strategy = STRATEGIES.create(choice, context.plan.cells, seeds, context.reference, {})
-    known: dict[str, FinishedTrial] = {}
-    epochs, seconds = 0, 0.0
-    while (assignment := strategy.next(lambda: None)) is not None:
-        whole = grid[assignment.trial.key]
-        curve = whole.result.curve[: assignment.until]
-        unfinished = whole.result.outcome is Outcome.DONE and assignment.until < assignment.trial.cell.training.epochs
-        outcome = Outcome.PRUNED if unfinished else whole.result.outcome
-        begun = epochs_seen(assignment.trial, known)
-        epochs += len(curve) - begun
-        seconds += sum(record.seconds for record in curve[begun:])
-        seen = replace(whole, result=replace(whole.result, outcome=outcome, curve=curve))
-        known[assignment.trial.key] = seen
-        strategy.take(seen)
-    return known, epochs, seconds
+    with tempfile.TemporaryDirectory() as directory, ReplayExecutor(grid) as executor, StopRequest(Budget(), 1) as stop:
+        ledger = Ledger(Path(directory), context.suite)
+        progress = Progress("replay", strategy.total(), strategy.epochs_left())
+        executor.run(Driver(ledger, strategy, stop, progress, context.reference, {}))
+        return {one.trial.key: one for one in ledger.read_all()}, executor.epochs, executor.seconds
 
 
 def measure(trial: FinishedTrial, reference: Reference) -> Measured | None:
-    epochs = [record.metrics for record in trial.result.curve]
-    best = reference.best_epoch(epochs) if trial.result.outcome is Outcome.DONE else None
+    epochs = [record.metrics for record in trial.state.curve]
+    best = reference.best_epoch(epochs) if trial.state.outcome is Outcome.DONE else None
     if best is None:
         return None
     chosen = epochs[int(str(best.name))]
@@ -122,7 +119,7 @@ def select(cells: Sequence[Cell], known: Curves, measured: Mapping[str, Measured
     best: dict[str, tuple[float, Cell]] = {}
     for cell in cells:
         trials = [Trial(cell, seed).key for seed in SEEDS]
-        if all(key in known and known[key].result.outcome is Outcome.DONE and measured[key] for key in trials):
+        if all(key in known and known[key].state.outcome is Outcome.DONE and measured[key] for key in trials):
             mean = float(np.mean([measured[key].validation for key in trials]))  # type: ignore[union-attr]
             best[cell.method] = min(best.get(cell.method, (np.inf, cell)), (mean, cell), key=lambda pair: pair[0])
     return {method: cell for method, (_, cell) in best.items()}
@@ -149,9 +146,9 @@ def compare(context: StageContext, options: Mapping[str, object], grid: Curves) 
     measured = {key: measure(one, reference) for key, one in grid.items()}
     of_grid = select(cells, grid, measured)
     figures = lambda cell: [measured[Trial(cell, seed).key] for seed in SEEDS]  # noqa: E731
-    trained_epochs = sum(len(one.result.curve) for one in grid.values())
+    trained_epochs = sum(len(one.state.curve) for one in grid.values())
     planned_epochs = sum(one.trial.cell.training.epochs for one in grid.values())
-    all_seconds = sum(record.seconds for one in grid.values() for record in one.result.curve)
+    all_seconds = sum(record.seconds for one in grid.values() for record in one.state.curve)
     rows, races = [], []
     for first in SEEDS:
         known, epochs, seconds = race(context, options, first, grid)

@@ -26,7 +26,7 @@ from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.tables import curves as tables
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 EPOCHS, TASKS = 30, ("a", "b", "c", "d", "e")
@@ -56,7 +56,7 @@ def trials(count: int) -> Iterator[FinishedTrial]:
             for epoch, row in enumerate(values)
         )
         yield FinishedTrial(
-            Trial(cell, number % 3), TrialResult(Outcome.DONE, curve), Execution(1.7e9, 1.7e9 + 1, 0.3, "host", 1, {})
+            Trial(cell, number % 3), Finished(Outcome.DONE, curve), Execution(1.7e9, 1.7e9 + 1, 0.3, "host", 1, {})
         )
 
 

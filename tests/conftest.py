@@ -27,7 +27,7 @@ from mtlsweep.params.suite import Training
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 torch.set_num_threads(1)
@@ -77,7 +77,7 @@ def make_finished(make_trial: Callable[..., Trial]) -> Callable[..., FinishedTri
         )
         cause = None if outcome is Outcome.DONE else "nan"
         execution = Execution(1_700_000_000.0, 1_700_000_009.0, 2.0 * epochs, "host", 1, {"git_sha": "abc"})
-        return FinishedTrial(trial, TrialResult(outcome, curve, cause, cause), execution)
+        return FinishedTrial(trial, Finished(outcome, curve, cause, cause), execution)
 
     return make
 

@@ -61,7 +61,7 @@ def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Ca
     )
     trials = open_plan(load_params(), "digits", "sweep").trials
     shape = make_finished()
-    Ledger(Path("results"), "digits").finish(FinishedTrial(trials[0], shape.result, shape.execution))
+    Ledger(Path("results"), "digits").finish(FinishedTrial(trials[0], shape.state, shape.execution))
     content = json.loads(CliRunner().invoke(app, ["plan", "digits", "--json"]).output)[0]["stages"]
     assert content["sweep"]["methods"] == {
         "ew adam": {"planned": 2, "finished": 1},

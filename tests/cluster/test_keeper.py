@@ -18,5 +18,5 @@ def test_a_worker_that_was_taken_for_lost_is_not_heard_again(tmp_path: Path) -> 
     assert keeper.load_resume(KEY, "second") == b"epoch 1"
     keeper.save(KEY, "second", b"epoch 3", b"weights 3")
     keeper.save(KEY, "first", b"epoch 2", b"weights 2")  # its host was cut off, and is back
-    assert ledger.load_resume(KEY) == b"epoch 3"
+    assert ledger.checkpoints.load_resume(KEY) == b"epoch 3"
     assert (ledger.directory / KEY / "best.safetensors").read_bytes() == b"weights 3"

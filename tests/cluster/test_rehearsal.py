@@ -182,7 +182,7 @@ def check_lost_work(study: list[FinishedTrial], role: str, fault: Fault) -> None
     interrupted = [one for one in study if one.trial.cell.role == role and one.execution.attempts > 1]
     assert len(interrupted) == 1
     assert interrupted[0].execution.attempts == 2
-    kept = sum(record.finished_at < fault.at for record in interrupted[0].result.curve)
+    kept = sum(record.finished_at < fault.at for record in interrupted[0].state.curve)
     assert fault.epochs[interrupted[0].trial.name] - 1 <= kept < EPOCHS
     assert kept >= 1
 
@@ -209,7 +209,7 @@ def test_a_cut_link_and_a_killed_host_cost_what_followed_the_last_checkpoint(
             run.kill()
     assert code == 0, (tmp_path / "log").read_text()
     ended = finished(study)
-    assert [one.result.outcome for one in ended] == [Outcome.DONE] * (BASELINES + TRIALS)
+    assert [one.state.outcome for one in ended] == [Outcome.DONE] * (BASELINES + TRIALS)
     check_lost_work(ended, "stl", cut)
     check_lost_work(ended, "mtl", killed)
     check_same_tables(study, alone)

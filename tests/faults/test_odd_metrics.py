@@ -114,7 +114,7 @@ def test_numbers_that_are_none_are_recorded_as_they_are(tmp_path: Path) -> None:
     known = {
         (one.trial.key, record.epoch, name): value
         for one in Ledger(tmp_path / "results", "noise").read_all()
-        for record in one.result.curve
+        for record in one.state.curve
         for name, value in record.metrics.items()
     }
     for row in odd.to_dict("records"):
@@ -131,6 +131,6 @@ def test_a_missing_metric_fails_its_trials_by_name(tmp_path: Path) -> None:
     assert swept.returncode == 2
     assert "1 of 2 trials failed (1 code)" in swept.stderr
     assert "Traceback" not in swept.stderr
-    failed = [one for one in Ledger(tmp_path / "results", "noise").read_all() if one.result.outcome is Outcome.FAILED]
-    (detail,) = [one.result.detail for one in failed]
+    failed = [one for one in Ledger(tmp_path / "results", "noise").read_all() if one.state.outcome is Outcome.FAILED]
+    (detail,) = [one.state.detail for one in failed]
     assert "the evaluator of task `a` gives no `r2`, which the task declares" in json.dumps(detail)

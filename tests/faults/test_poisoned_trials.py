@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.state import FinishedTrial, Outcome, curve_to_json
 
 pytestmark = [pytest.mark.slow]
 
@@ -132,12 +132,12 @@ def results(swept: Path) -> dict[str, FinishedTrial]:
 def test_every_trouble_ends_as_what_it_is(
     results: dict[str, FinishedTrial], name: str, outcome: Outcome, cause: str | None
 ) -> None:
-    assert (results[name].result.outcome, results[name].result.cause) == (outcome, cause)
+    assert (results[name].state.outcome, results[name].state.cause) == (outcome, cause)
 
 
 def test_a_lost_worker_costs_an_attempt_and_changes_no_number(results: dict[str, FinishedTrial]) -> None:
     assert results["KilledOnce"].execution.attempts == 2
-    curves = [[record.metrics for record in results[name].result.curve] for name in ("ew", "KilledOnce")]
+    curves = [[record.metrics for record in results[name].state.curve] for name in ("ew", "KilledOnce")]
     assert curves[0] == curves[1]
 
 
@@ -154,7 +154,7 @@ def test_failures_are_listed_with_their_cause_and_the_command_that_repeats_them(
 
 def test_a_trial_can_be_repeated_alone_in_this_process(swept: Path, results: dict[str, FinishedTrial]) -> None:
     again = json.loads(command(swept, "run", results["ew"].trial.key, "--json"))
-    assert again["metrics"] == results["ew"].result.to_json()["metrics"]
+    assert again["metrics"] == curve_to_json(results["ew"].state.curve)["metrics"]
 
 
 def test_retry_makes_failed_trials_pending_and_nothing_else(swept: Path) -> None:

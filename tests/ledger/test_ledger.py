@@ -35,14 +35,14 @@ def test_a_resume_point_is_half_a_trial_until_it_is_finished(
     ledger, entry = Ledger(tmp_path, "digits"), make_finished()
     key = entry.trial.key
     ledger.start(entry.trial)
-    assert ledger.load_resume(key) is None
-    ledger.save_resume(key, b"epoch 1")
-    ledger.save_resume(key, b"epoch 2")
-    assert ledger.load_resume(key) == b"epoch 2"
+    assert ledger.checkpoints.load_resume(key) is None
+    ledger.checkpoints.save_resume(key, b"epoch 1")
+    ledger.checkpoints.save_resume(key, b"epoch 2")
+    assert ledger.checkpoints.load_resume(key) == b"epoch 2"
     assert ({one.key for one in ledger.read_half_finished()}, ledger.finished_keys()) == ({key}, set())
     ledger.finish(entry)
     assert ({one.key for one in ledger.read_half_finished()}, ledger.finished_keys()) == (set(), {key})
-    assert ledger.load_resume(key) is None
+    assert ledger.checkpoints.load_resume(key) is None
 
 
 def test_suites_do_not_mix(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
@@ -92,7 +92,7 @@ ledger, n = Ledger(Path(sys.argv[1]), "digits"), 0
 print("go", flush=True)
 while True:
     n += 1
-    ledger.save_resume("0" * 16, str(n % 10).encode() * 2_000_000)
+    ledger.checkpoints.save_resume("0" * 16, str(n % 10).encode() * 2_000_000)
 """
 
 
@@ -104,7 +104,7 @@ def test_a_kill_at_any_instant_leaves_a_whole_resume_point(tmp_path: Path) -> No
             writer.stdout.readline()
             time.sleep(0.1 + pause)
             writer.send_signal(signal.SIGKILL)
-        content = Ledger(tmp_path, "digits").load_resume("0" * 16)
+        content = Ledger(tmp_path, "digits").checkpoints.load_resume("0" * 16)
         assert content is not None
         assert len(content) == 2_000_000
         assert len(set(content)) == 1

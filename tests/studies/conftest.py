@@ -91,7 +91,7 @@ def finish(tasks: tuple[str, ...], data: PreparedData, ledger: Ledger) -> tuple[
     finished = FinishedTrial(trial, result, Execution(0.0, 1.0, 1.0, "host", 1, {}))
     ledger.start(trial)
     ledger.finish(finished)
-    ledger.save_best(trial.key, weights[-1])
+    ledger.checkpoints.save_best(trial.key, weights[-1])
     return finished, weights[-1]
 
 
@@ -121,7 +121,7 @@ def write_tables(finished: list[FinishedTrial]) -> None:
             "optimizer": "adam",
             "lr": 0.003,
             "seed": 0,
-            "outcome": one.result.outcome.value,
+            "outcome": one.state.outcome.value,
             "best_epoch": 2,
         }
         for one in finished

@@ -22,7 +22,7 @@ SUITE, CPU = "digits", torch.device("cpu")
 
 
 def test_training_again_is_the_trial_to_the_bit_even_while_it_is_measured(mini_suite):
-    chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.result)
+    chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.state)
     section = find_section(mini_suite.params.suites[SUITE].studies, Gradients)
     seen = []
     network = retrain(chosen.trial, mini_suite.data, CPU, 2, lambda network, batch, epoch: seen.append(epoch))
@@ -72,7 +72,7 @@ def test_a_cell_can_be_named_and_an_unknown_one_is_told(mini_suite):
 
 
 def test_a_checkpoint_of_another_epoch_is_noticed_and_the_trial_trained_again(mini_suite):
-    chosen = ChosenTrial(mini_suite.multi.trial, 1, mini_suite.multi.result)
+    chosen = ChosenTrial(mini_suite.multi.trial, 1, mini_suite.multi.state)
     network = trained_network(chosen, mini_suite.data, mini_suite.ledger, CPU)
     assert measures_as_recorded(network, chosen, mini_suite.data, CPU)
     assert not torch.equal(load(mini_suite.weights)["backbone.0.weight"], network.state_dict()["backbone.0.weight"])

@@ -89,7 +89,7 @@ def test_a_missing_figure_is_not_averaged_away():
 
 
 def test_clean_metrics_before_fine_tuning_are_those_the_trial_recorded(mini_suite):
-    chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.result)
+    chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.state)
     network = trained_network(chosen, mini_suite.data, mini_suite.ledger, CPU)
     rows = ChosenRows(mini_suite.data.splits["test"], evenly_spaced(40, None))
     assert evaluate(network, rows, mini_suite.data.tasks, 32, CPU) == chosen.recorded("test")
@@ -192,7 +192,7 @@ def test_without_keeping_sets_the_disk_is_left_as_it_was_and_figures_are_the_sam
 
 
 def test_a_models_key_feels_what_changes_its_result_and_nothing_else(mini_suite):
-    chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.result)
+    chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.state)
     base = section(mini_suite)
 
     def key(**changes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from mtlsweep.sweep.search.objective_values import Targets
 from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies import STRATEGIES
-from mtlsweep.sweep.strategies.known import epochs_seen
+from mtlsweep.sweep.strategies.known import epochs_seen, outcome_of
 from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Execution, Finished, Outcome, Paused, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 EPOCHS = 8
@@ -67,7 +68,7 @@ def error_of(cell: Cell, seed: int, epoch: int) -> float:
     return float(1 + distance + penalty + 1 / epoch + 0.001 * seed)
 
 
-def run_to(trial: Trial, until: int, diverges: bool) -> FinishedTrial:
+def run_to(trial: Trial, until: int, diverges: bool) -> TrialRecord[State]:
     curve = tuple(
         EpochRecord(
             epoch,
@@ -80,26 +81,27 @@ def run_to(trial: Trial, until: int, diverges: bool) -> FinishedTrial:
         )
         for epoch in range(1, until + 1)
     )
-    outcome = Outcome.DONE if until == EPOCHS else Outcome.PRUNED
-    result = TrialResult(Outcome.DIVERGED, (), "nan", "") if diverges else TrialResult(outcome, curve)
-    return FinishedTrial(trial, result, Execution(0.0, 1.0, 1.0, "host", 1, {}))
+    state: State = Finished(Outcome.DONE, curve) if until == EPOCHS else Paused(curve)
+    return TrialRecord(
+        trial, Finished(Outcome.DIVERGED, (), "nan", "") if diverges else state, Execution(0.0, 1.0, 1.0, "host", 1, {})
+    )
 
 
 def search(
     cells: list[Cell],
     path: Path,
     *,
-    known: Mapping[str, FinishedTrial] = {},
+    known: Mapping[str, TrialRecord[State]] = {},
     slots: int = 2,
     diverges: Callable[[Cell], bool] = lambda cell: False,
     stop_after: int = 10**9,
     **options: Any,
-) -> tuple[dict[str, FinishedTrial], int, CellStudy]:
+) -> tuple[dict[str, TrialRecord[State]], int, CellStudy]:
     """Run a search as the driver does; return what is known, the epochs trained, and the study."""
     strategy = STRATEGIES.create(
         STRATEGIES.resolve(Choice(name="optuna", options=options)), cells, SEEDS, REFERENCE, known
     )
-    complete = [one for one in known.values() if one.result.outcome is not Outcome.PRUNED]
+    complete = [one for one in known.values() if isinstance(one.state, Finished)]
     targets = Targets(REFERENCE, strategy.target)
     study = CellStudy(path, Space(cells, options.get("space", {})), len(SEEDS), targets, strategy.sampler, complete)
     ledger, running, trained, order = dict(known), [], 0, random.Random(0)
@@ -113,16 +115,17 @@ def search(
             break
         assignment = running.pop(order.randrange(len(running)))
         ended = run_to(assignment.trial, assignment.until, diverges(assignment.trial.cell))
-        trained += len(ended.result.curve) - epochs_seen(assignment.trial, ledger)
+        trained += len(ended.state.curve) - epochs_seen(assignment.trial, ledger)
         ledger[assignment.trial.key] = ended
-        if ended.result.outcome is not Outcome.PRUNED:
+        if isinstance(ended.state, Finished):
             study.tell(ended)
         for cut in strategy.take(ended):
-            study.tell(ledger[cut.key])
+            waiting = ledger[cut.key]
+            study.tell(replace(waiting, state=Finished(Outcome.PRUNED, waiting.state.curve)))
     return ledger, trained, study
 
 
-def cells_of(known: Mapping[str, FinishedTrial]) -> dict[str, Cell]:
+def cells_of(known: Mapping[str, TrialRecord[State]]) -> dict[str, Cell]:
     return {one.trial.cell.key: one.trial.cell for one in known.values()}
 
 
@@ -166,7 +169,7 @@ def test_a_search_that_died_goes_on_and_trains_nothing_twice(
     half, spent, _ = search(cells, tmp_path / "study", stop_after=stop_after, **options)
     known, rest, study = search(cells, tmp_path / "study", known=half, **options)
     assert len(cells_of(known)) == 16
-    assert spent + rest == sum(len(one.result.curve) for one in known.values())
+    assert spent + rest == sum(len(one.state.curve) for one in known.values())
     assert {trial.user_attrs["cell_key"] for trial in study._study.trials} == set(cells_of(known))
 
 
@@ -238,9 +241,9 @@ def test_rungs_save_most_of_the_epochs_and_keep_the_best_cell(cells: list[Cell],
     assert set(cells_of(known)) == set(cells_of(whole))
     assert trained < everything / 3
 
-    def best(trials: Mapping[str, FinishedTrial]) -> str:
-        done = [one for one in trials.values() if one.result.outcome is Outcome.DONE]
-        return min(done, key=lambda one: one.result.curve[-1].metrics["val/left/error"]).trial.cell.key
+    def best(trials: Mapping[str, TrialRecord[State]]) -> str:
+        done = [one for one in trials.values() if outcome_of(one.trial, trials) is Outcome.DONE]
+        return min(done, key=lambda one: one.state.curve[-1].metrics["val/left/error"]).trial.cell.key
 
     assert best(known) == best(whole)
     states = [trial.state.name for trial in study._study.trials]
@@ -250,7 +253,7 @@ def test_rungs_save_most_of_the_epochs_and_keep_the_best_cell(cells: list[Cell],
 
 def test_a_cell_that_passes_every_rung_gets_all_seeds(cells: list[Cell], tmp_path: Path) -> None:
     known, _, _ = search(cells, tmp_path / "s", sampler="random", cells_tried=9, space=SPACE, asha={"eta": 3})
-    first_done = {one.trial.cell.key for one in known.values() if one.result.outcome is Outcome.DONE}
+    first_done = {one.trial.cell.key for one in known.values() if outcome_of(one.trial, known) is Outcome.DONE}
     assert first_done
     for key in first_done:
         assert sorted(one.trial.seed for one in known.values() if one.trial.cell.key == key) == list(SEEDS)

@@ -32,9 +32,9 @@ def test_the_time_left_is_that_of_the_methods_left_at_the_pace_so_far(
     clock["seconds"] += 500  # until Ray is there
     progress.start(quick.trial)
     progress.start(slow.trial)
-    for record in quick.result.curve[:2]:  # two seconds each
+    for record in quick.state.curve[:2]:  # two seconds each
         progress.epoch(quick.trial, record, delta_m=1.0)
-    for record in slow.result.curve[:1]:
+    for record in slow.state.curve[:1]:
         progress.epoch(slow.trial, record, delta_m=-2.0)
     clock["seconds"] += 3.0  # six seconds of training in three: two at once
     assert progress.eta_seconds == pytest.approx((10 * 2 + 4 * 2 + 2 * 2 - 3 * 2) / 2)
@@ -51,7 +51,7 @@ def test_a_metric_that_is_no_number_hides_in_no_view(
     one = make_finished(0)
     progress = Progress("digits sweep", 2, {"cagrad adam": 3})
     progress.start(one.trial)
-    progress.epoch(one.trial, one.result.curve[0], delta_m=float("nan"))
+    progress.epoch(one.trial, one.state.curve[0], delta_m=float("nan"))
     clock["seconds"] += 1.0
     assert json.loads(json.dumps(progress.to_json(), allow_nan=False))["running"][0]["delta_m"] is None
     assert progress.to_json()["best"] is None

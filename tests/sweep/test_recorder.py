@@ -80,7 +80,7 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
                 while recorder.outage is None:
                     time.sleep(0.05)
                 server.start()
-            recorder.epochs(entry.trial, entry.result.curve[:1], 0.0)
+            recorder.epochs(entry.trial, entry.state.curve[:1], 0.0)
             ledger.finish(entry)
             recorder.finish(entry)
         recorder.close()

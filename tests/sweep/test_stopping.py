@@ -9,8 +9,8 @@ from mtlsweep.params.resources import Budget
 from mtlsweep.sweep.stopping import StopRequest
 
 
-def request(budget: Budget, *, slots: int = 1, in_trouble: bool = False) -> StopRequest:
-    return StopRequest(budget, slots, lambda: in_trouble)
+def request(budget: Budget, *, slots: int = 1) -> StopRequest:
+    return StopRequest(budget, slots)
 
 
 def test_without_a_budget_nothing_stops() -> None:
@@ -43,8 +43,3 @@ def test_a_signal_is_a_request_and_is_named() -> None:
         assert stop.reason() == "it was asked to stop (SIGTERM)"
         assert stop.reason_to_start_no_more() == stop.reason()
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_trouble_stops_everything() -> None:
-    with request(Budget(), in_trouble=True) as stop:
-        assert stop.reason() == "nothing can be recorded"

@@ -12,9 +12,9 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.strategies import STRATEGIES, Strategy
-from mtlsweep.sweep.strategies.known import epochs_seen
+from mtlsweep.sweep.strategies.known import epochs_seen, outcome_of
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Execution, Finished, Outcome, Paused, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 EPOCHS = 8
@@ -43,29 +43,29 @@ def cells(make_trial: Callable[..., Trial]) -> list[Cell]:
     ]
 
 
-def run_to(trial: Trial, until: int, error: Errors, diverges: Callable[[Cell, int], bool]) -> FinishedTrial:
+def run_to(trial: Trial, until: int, error: Errors, diverges: Callable[[Cell, int], bool]) -> TrialRecord[State]:
     """What training would give: the curve up to `until`, and its outcome."""
     if diverges(trial.cell, trial.seed):
-        result = TrialResult(Outcome.DIVERGED, (), "nan", "")
+        state: State = Finished(Outcome.DIVERGED, (), "nan", "")
     else:
         curve = tuple(
             EpochRecord(epoch, {"val/left/error": error(trial.cell, trial.seed, epoch)}, 0.0, 1.0)
             for epoch in range(1, until + 1)
         )
-        result = TrialResult(Outcome.DONE if until == EPOCHS else Outcome.PRUNED, curve)
-    return FinishedTrial(trial, result, Execution(0.0, 1.0, 1.0, "host", 1, {}))
+        state = Finished(Outcome.DONE, curve) if until == EPOCHS else Paused(curve)
+    return TrialRecord(trial, state, Execution(0.0, 1.0, 1.0, "host", 1, {}))
 
 
 def play(
-    make: Callable[[Mapping[str, FinishedTrial]], Strategy],
+    make: Callable[[Mapping[str, TrialRecord[State]]], Strategy],
     error: Errors,
     *,
     slots: int = 3,
-    known: Mapping[str, FinishedTrial] = {},
+    known: Mapping[str, TrialRecord[State]] = {},
     diverges: Callable[[Cell, int], bool] = lambda cell, seed: False,
     stop_after: int = 10**9,
     order: random.Random | None = None,
-) -> tuple[dict[str, FinishedTrial], int]:
+) -> tuple[dict[str, TrialRecord[State]], int]:
     """Run a strategy with `slots` trials at once, ending in random order; return what is known, and the epochs trained."""
     strategy, ledger, running, trained = make(known), dict(known), [], 0
     order = order or random.Random(0)
@@ -79,7 +79,7 @@ def play(
         assignment = running.pop(order.randrange(len(running)))
         begun = epochs_seen(assignment.trial, ledger)
         ended = run_to(assignment.trial, assignment.until, error, diverges)
-        trained += len(ended.result.curve) - begun
+        trained += len(ended.state.curve) - begun
         ledger[assignment.trial.key] = ended
         strategy.take(ended)
     return ledger, trained
@@ -90,7 +90,7 @@ def no_suggestion() -> None:
     raise AssertionError("asked for a suggestion")
 
 
-def maker(cells: list[Cell], name: str, **options: object) -> Callable[[Mapping[str, FinishedTrial]], Strategy]:
+def maker(cells: list[Cell], name: str, **options: object) -> Callable[[Mapping[str, TrialRecord[State]]], Strategy]:
     choice = STRATEGIES.resolve(Choice(name=name, options=options))
     return lambda known: STRATEGIES.create(choice, cells, SEEDS, REFERENCE, known)
 
@@ -100,18 +100,18 @@ def bowl(cell: Cell, seed: int, epoch: int) -> float:
     return 1.0 + abs(RATES.index(cell.learning_rate) - 2) + 1.0 / epoch + 0.01 * seed
 
 
-def done(known: Mapping[str, FinishedTrial], method: str) -> dict[float, int]:
+def done(known: Mapping[str, TrialRecord[State]], method: str) -> dict[float, int]:
     """Count the replicates of each rate of a method that went to the end."""
     counts = dict.fromkeys(RATES, 0)
     for one in known.values():
-        if one.trial.cell.weighting_label == method and one.result.outcome is Outcome.DONE:
+        if one.trial.cell.weighting_label == method and outcome_of(one.trial, known) is Outcome.DONE:
             counts[one.trial.cell.learning_rate] += 1
     return counts
 
 
 def test_the_grid_runs_everything_to_the_end(cells: list[Cell]) -> None:
     known, trained = play(maker(cells, "grid"), bowl)
-    assert all(one.result.outcome is Outcome.DONE for one in known.values())
+    assert all(outcome_of(one.trial, known) is Outcome.DONE for one in known.values())
     assert len(known) == len(cells) * len(SEEDS)
     assert trained == len(known) * EPOCHS
 
@@ -159,7 +159,7 @@ def test_a_sweep_that_died_goes_on_as_if_it_had_not(cells: list[Cell], name: str
     whole, cost = play(maker(cells, name), bowl)
     half, spent = play(maker(cells, name), bowl, stop_after=stop_after)
     resumed, rest = play(maker(cells, name), bowl, known=half)
-    assert {key: one.result for key, one in resumed.items()} == {key: one.result for key, one in whole.items()}
+    assert {key: one.state for key, one in resumed.items()} == {key: one.state for key, one in whole.items()}
     assert spent + rest == cost
 
 
@@ -167,14 +167,14 @@ def test_a_sweep_that_died_goes_on_as_if_it_had_not(cells: list[Cell], name: str
 def test_the_race_does_not_depend_on_who_ends_first(cells: list[Cell], slots: int) -> None:
     results = [play(maker(cells, "race"), bowl, slots=slots, order=random.Random(seed))[0] for seed in range(5)]
     assert all(
-        {k: v.result for k, v in known.items()} == {k: v.result for k, v in results[0].items()} for known in results
+        {k: v.state for k, v in known.items()} == {k: v.state for k, v in results[0].items()} for known in results
     )
 
 
 def test_a_grid_after_a_race_trains_only_what_the_race_left_out(cells: list[Cell]) -> None:
     raced, spent = play(maker(cells, "race"), bowl)
     known, rest = play(maker(cells, "grid"), bowl, known=raced)
-    assert all(one.result.outcome is Outcome.DONE for one in known.values())
+    assert all(outcome_of(one.trial, known) is Outcome.DONE for one in known.values())
     assert spent + rest == len(cells) * len(SEEDS) * EPOCHS
 
 
@@ -202,6 +202,6 @@ def test_what_diverged_is_foreseen_no_more(cells: list[Cell], name: str, options
         return cell.learning_rate == RATES[0]
 
     known, _ = play(make, bowl, diverges=diverges)
-    gone = {key: one for key, one in known.items() if one.result.outcome is Outcome.DIVERGED}
+    gone = {key: one for key, one in known.items() if outcome_of(one.trial, known) is Outcome.DIVERGED}
     _, rest = play(make, bowl, known=gone, diverges=diverges)
     assert gone and sum(make(gone).epochs_left().values()) == rest

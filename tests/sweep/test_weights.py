@@ -24,9 +24,9 @@ def ledger(tmp_path: Path) -> Ledger:
 def end(keeper: WeightsKeeper, ledger: Ledger, *trials: FinishedTrial) -> list[bool]:
     """Let trials end one after another, each with weights; return which weights are left."""
     for one in trials:
-        ledger.save_best(one.trial.key, b"weights")
-        keeper.take(one)
-    return [ledger.has_best(one.trial.key) for one in trials]
+        ledger.checkpoints.save_best(one.trial.key, b"weights")
+        keeper.finish(one)
+    return [ledger.checkpoints.has_best(one.trial.key) for one in trials]
 
 
 def test_of_each_method_and_seed_the_leader_keeps_its_weights(
@@ -45,7 +45,7 @@ def test_a_sweep_that_goes_on_knows_who_leads(ledger: Ledger, make_finished: Cal
     leader, later = make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)
     end(WeightsKeeper(ledger, "leading", error, []), ledger, leader)
     assert end(WeightsKeeper(ledger, "leading", error, [leader]), ledger, later) == [False]
-    assert ledger.has_best(leader.trial.key)
+    assert ledger.checkpoints.has_best(leader.trial.key)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED])

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker, resolve_uri, shown_uri, view_links, views
 from mtlsweep.record.mlflow.entries import dataset_of
-from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_writing_twice_from_two_processes_changes_nothing(
 
 def test_live_epochs_become_the_finished_run(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     finished, tracker = make_finished(), Tracker(uri, "digits")
-    for record in finished.result.curve[:2]:
+    for record in finished.state.curve[:2]:
         tracker.log_epochs(finished.trial, [record], finished.execution.started_at)
     assert [run.info.status for run in runs_of(uri)] == ["RUNNING"]
     tracker.finish(finished, {})
@@ -126,7 +126,7 @@ def test_epochs_trained_again_after_a_crash_stand_there_once(
 ) -> None:
     """The live run saw epoch 2 at a time that the final curve, resumed from epoch 1, does not know."""
     finished, tracker = make_finished(), Tracker(uri, "digits")
-    first, second, _ = finished.result.curve
+    first, second, _ = finished.state.curve
     tracker.log_epochs(finished.trial, [first], 0.0)
     tracker.log_epochs(finished.trial, [EpochRecord(2, second.metrics, second.finished_at - 60, 2.0)], 0.0)
     tracker.finish(finished, {})
@@ -137,7 +137,7 @@ def test_epochs_trained_again_after_a_crash_stand_there_once(
 def test_runs_of_a_dead_sweep_are_dropped(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     finished, other = make_finished(0), make_finished(1)
     dead = Tracker(uri, "digits")
-    dead.log_epochs(finished.trial, finished.result.curve[:1], 0.0)
+    dead.log_epochs(finished.trial, finished.state.curve[:1], 0.0)
     dead.finish(other, {})
     Tracker(uri, "digits").drop_unfinished()
     assert [run.data.tags["trial_key"] for run in runs_of(uri)] == [other.trial.key]
@@ -147,7 +147,7 @@ def test_two_runs_of_one_trial_become_one(uri: str, make_finished: Callable[...,
     """A create whose answer was lost on the way is made again; the next start mends it."""
     finished = make_finished()
     first, second = Tracker(uri, "digits"), Tracker(uri, "digits")
-    first.log_epochs(finished.trial, finished.result.curve[:1], 0.0)
+    first.log_epochs(finished.trial, finished.state.curve[:1], 0.0)
     second.finish(finished, {})
     assert len(runs_of(uri)) == 2
     Tracker(uri, "digits")
@@ -179,7 +179,7 @@ def test_reading_gives_back_every_value_once(uri: str, make_trial: Callable[...,
     }
     trial = make_trial()
     curve = tuple(EpochRecord(epoch, odd, 1_700_000_000.0 + epoch, 1.0) for epoch in (1, 2))
-    finished = FinishedTrial(trial, TrialResult(Outcome.DONE, curve), Execution(1.0, 2.0, 1.0, "host", 1, {}))  # type: ignore[arg-type]
+    finished = FinishedTrial(trial, Finished(Outcome.DONE, curve), Execution(1.0, 2.0, 1.0, "host", 1, {}))  # type: ignore[arg-type]
     tracker = Tracker(uri, "digits")
     tracker.finish(finished, {})
     read = {(epoch, name): value for _, epoch, name, value in tracker.read_metrics([finished.trial.key])}
@@ -285,7 +285,7 @@ def test_the_data_of_a_run_is_its_input_with_name_fingerprint_and_rows(
     content = {"dataset": "multidigits", "fingerprint": "f" * 64, "splits": {"train": 60, "val": 10, "test": 20}}
     summary.write_text(json.dumps(content))
     finished, tracker = make_finished(), Tracker(uri, "digits")
-    tracker.log_epochs(finished.trial, finished.result.curve[:1], 0.0)
+    tracker.log_epochs(finished.trial, finished.state.curve[:1], 0.0)
     (live,) = runs_of(uri)
     tracker.forget(finished.trial.key)
     tracker.finish(finished, {})

@@ -18,7 +18,7 @@ from mtlsweep.suites.prepared.splits import PreparedData
 from mtlsweep.training.epoch import build_network, learning_rate_factor
 from mtlsweep.training.seeds import stream, stream_seed
 from mtlsweep.training.trial import EpochEnd, run_trial
-from mtlsweep.trials.state import Outcome, TrialResult
+from mtlsweep.trials.state import Finished, Outcome
 from mtlsweep.trials.trial import Trial
 
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def validation_loss(metrics: object) -> float:
 
 def train(
     trial: Trial, data: PreparedData, resume: bytes | None = None
-) -> tuple[TrialResult, list[EpochEnd], list[bytes]]:
+) -> tuple[Finished, list[EpochEnd], list[bytes]]:
     ends: list[EpochEnd] = []
     points: list[bytes] = []
 
@@ -55,7 +55,7 @@ def train(
     return run_trial(trial, data, report, score=validation_loss, device=CPU, resume=resume), ends, points
 
 
-def metrics_of(result: TrialResult) -> list[object]:
+def metrics_of(result: Finished) -> list[object]:
     return [record.metrics for record in result.curve]
 
 

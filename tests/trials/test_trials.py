@@ -9,7 +9,16 @@ import pytest
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Schedule, Training
-from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.state import (
+    EpochRecord,
+    Finished,
+    FinishedTrial,
+    Outcome,
+    Paused,
+    finished_from_json,
+    state_from_json,
+    state_to_json,
+)
 from mtlsweep.trials.trial import Trial
 
 
@@ -74,7 +83,15 @@ def test_baselines_are_named_by_their_task(make_trial: Callable[..., Trial]) -> 
 
 def test_a_result_survives_json_with_every_kind_of_number(make_finished: Callable[..., FinishedTrial]) -> None:
     odd = EpochRecord(4, {"val/left/r2": math.inf, "val/left/accuracy": -math.inf, "only/now/here": 1.0}, 1.0, 2.0)
-    result = TrialResult(Outcome.DIVERGED, (*make_finished().result.curve, odd), "nan", "epoch 5")
-    assert TrialResult.from_json(result.to_json()) == result
-    undefined = TrialResult(Outcome.DONE, (EpochRecord(1, {"val/left/r2": math.nan}, 1.0, 2.0),))
-    assert math.isnan(TrialResult.from_json(undefined.to_json()).curve[0].metrics["val/left/r2"])
+    result = Finished(Outcome.DIVERGED, (*make_finished().state.curve, odd), "nan", "epoch 5")
+    assert finished_from_json(state_to_json(result)) == result
+    undefined = Finished(Outcome.DONE, (EpochRecord(1, {"val/left/r2": math.nan}, 1.0, 2.0),))
+    assert math.isnan(finished_from_json(state_to_json(undefined)).curve[0].metrics["val/left/r2"])
+
+
+def test_a_paused_trial_is_written_as_pruned_and_read_as_paused(make_finished):
+    """On the wire; in the ledger the file's name tells a paused trial from one that was cut."""
+    curve = make_finished().state.curve
+    assert state_to_json(Paused(curve))["outcome"] == "pruned"
+    assert state_from_json(state_to_json(Paused(curve))) == Paused(curve)
+    assert finished_from_json(state_to_json(Paused(curve))) == Finished(Outcome.PRUNED, curve)

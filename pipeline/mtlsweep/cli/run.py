@@ -14,14 +14,14 @@ from mtlsweep.params.params import load_params
 def run(key: Annotated[str, typer.Argument(help="Trial key or its beginning.")], json_output: Json = False) -> None:
     """Train one trial in this process, for a debugger; nothing is recorded."""
     from mtlsweep.sweep.control.run_one import run_alone
-    from mtlsweep.training.trial import EpochEnd
+    from mtlsweep.trials.state import EpochRecord, state_to_json
 
-    def report(end: EpochEnd) -> None:
+    def report(record: EpochRecord) -> None:
         if not json_output:
-            values = ", ".join(f"{k} {v:.4g}" for k, v in end.record.metrics.items() if k.startswith("val/"))
-            print(f"epoch {end.record.epoch} ({end.record.seconds:.1f} s): {values}", flush=True)
+            values = ", ".join(f"{k} {v:.4g}" for k, v in record.metrics.items() if k.startswith("val/"))
+            print(f"epoch {record.epoch} ({record.seconds:.1f} s): {values}", flush=True)
 
     with user_errors():
-        trial, result = run_alone(load_params(), key, report)
-        cause = f" ({result.cause}: {result.detail})" if result.cause else ""
-        show(result.to_json(), [f"{trial.key} {trial.name}: {result.outcome}{cause}"], json_output)
+        trial, state = run_alone(load_params(), key, report)
+        cause = f" ({state.cause}: {state.detail})" if state.cause else ""
+        show(state_to_json(state), [f"{trial.key} {trial.name}: {state.outcome}{cause}"], json_output)

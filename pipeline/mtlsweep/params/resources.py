@@ -27,6 +27,7 @@ class Budget(Section):
 class Resources(Section):
     """Where and how trials run. Nothing here changes a result, so DVC does not track it."""
 
+    executor: Literal["ray", "inline"] = "ray"  # inline: in the stage's own process, one trial after another
     cpus_per_trial: float = Field(default=1, gt=0)
     gpus_per_trial: float = Field(default=0, ge=0)
     concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as the cluster has room for

@@ -17,19 +17,33 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import canonical_json, write_atomically
-from mtlsweep.record.checkpoints import BEST, HUNG, RESUME
-from mtlsweep.trials.state import Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.record.checkpoints import RESUME, Checkpoints
+from mtlsweep.trials.state import (
+    Execution,
+    FinishedTrial,
+    Outcome,
+    Paused,
+    PausedTrial,
+    State,
+    TrialRecord,
+    curve_from_json,
+    finished_from_json,
+    state_to_json,
+)
 from mtlsweep.trials.trial import Trial
 
 RESULT = "result.json"
 PAUSED = "paused.json"
 SPEC = "spec.json"
+
+S = TypeVar("S", bound=State)
 
 
 class Ledger:
@@ -42,6 +56,7 @@ class Ledger:
 
     def __init__(self, root: Path, suite: str) -> None:
         self.directory = root.absolute() / suite / "ledger"  # some who write to it work in other directories
+        self.checkpoints = Checkpoints(self.directory)
 
     def prepare(self) -> None:
         """Make the directory and prove that it can be written.
@@ -74,7 +89,7 @@ class Ledger:
         if not path.exists():
             write_atomically(path, canonical_json(trial.to_json()))
 
-    def pause(self, paused: FinishedTrial) -> None:
+    def pause(self, paused: PausedTrial) -> None:
         """Record how far a trial has got that may go on from its resume point."""
         write_atomically(self._path(paused.trial.key, PAUSED), _to_bytes(paused))
 
@@ -82,8 +97,8 @@ class Ledger:
         """Record a trial's end; only a pruned trial, which keeps its resume point, may end again."""
         write_atomically(self._path(finished.trial.key, RESULT), _to_bytes(finished))
         self._path(finished.trial.key, PAUSED).unlink(missing_ok=True)
-        if finished.result.outcome is not Outcome.PRUNED:
-            self._path(finished.trial.key, RESUME).unlink(missing_ok=True)
+        if finished.state.outcome is not Outcome.PRUNED:
+            self.checkpoints.drop_resume(finished.trial.key)
 
     def read(self, key: str) -> FinishedTrial:
         """Return the finished trial called `key`.
@@ -94,59 +109,23 @@ class Ledger:
         path = self._path(key, RESULT)
         if not path.exists():
             raise UserError(f"trial `{key}` is not in the ledger {self.directory}; `mtlsweep status` lists what is.")
-        return _read(path)
+        return _read(path, finished_from_json)
 
-    def read_paused(self) -> Iterator[FinishedTrial]:
+    def read_paused(self) -> Iterator[PausedTrial]:
         """Yield every trial that a strategy stopped for now, in the order of keys."""
         finished = self.finished_keys()
         for path in sorted(self.directory.glob(f"*/{PAUSED}")):
             if path.parent.name not in finished:
-                yield _read(path)
+                yield _read(path, _paused_from_json)
 
     def read_all(self) -> Iterator[FinishedTrial]:
         """Yield every finished trial, in the order of keys."""
         for key in sorted(self.finished_keys()):
             yield self.read(key)
 
-    def save_resume(self, key: str, content: bytes) -> None:
-        """Keep where `key` has got to, in place of any earlier point."""
-        write_atomically(self._path(key, RESUME), content)
-
-    def load_resume(self, key: str) -> bytes | None:
-        """Return where to go on with `key`, or None."""
-        path = self._path(key, RESUME)
-        return path.read_bytes() if path.exists() else None
-
-    def note_hang(self, key: str) -> None:
-        """Remember that a process which trained `key` took longer than a trial may."""
-        write_atomically(self._path(key, HUNG), b"")
-
-    def has_hung(self, key: str) -> bool:
-        """Whether `note_hang` was called for `key` since it was last forgotten."""
-        return self._path(key, HUNG).exists()
-
-    def drop_resume(self, key: str) -> int:
-        """Drop where to go on with `key`; return the bytes freed."""
-        path = self._path(key, RESUME)
-        freed = path.stat().st_size if path.exists() else 0
-        path.unlink(missing_ok=True)
-        return freed
-
     def disk_bytes(self) -> int:
         """Return how much disk the ledger takes."""
         return sum(path.stat().st_size for path in self.directory.rglob("*") if path.is_file())
-
-    def save_best(self, key: str, content: bytes) -> None:
-        """Keep the weights of the best epoch of `key` (safetensors)."""
-        write_atomically(self._path(key, BEST), content)
-
-    def has_best(self, key: str) -> bool:
-        """Whether the weights of the best epoch of `key` are kept."""
-        return self._path(key, BEST).exists()
-
-    def drop_best(self, key: str) -> None:
-        """Drop the weights of the best epoch of `key`; whoever needs them trains it again."""
-        self._path(key, BEST).unlink(missing_ok=True)
 
     def forget(self, key: str) -> None:
         """Drop all that is known of a trial, so that it counts as never run."""
@@ -156,21 +135,25 @@ class Ledger:
         return self.directory / key / name
 
 
-def _to_bytes(finished: FinishedTrial) -> bytes:
+def _to_bytes(record: TrialRecord[State]) -> bytes:
     content = {
-        "trial": finished.trial.to_json(),
-        "result": finished.result.to_json(),
-        "execution": asdict(finished.execution),
+        "trial": record.trial.to_json(),
+        "result": state_to_json(record.state),
+        "execution": asdict(record.execution),
     }
     return json.dumps(content, sort_keys=True, allow_nan=False).encode()
 
 
-def _read(path: Path) -> FinishedTrial:
+def _paused_from_json(value: Mapping[str, Any]) -> Paused:
+    return Paused(curve_from_json(value))
+
+
+def _read(path: Path, to_state: Callable[[Mapping[str, Any]], S]) -> TrialRecord[S]:
     try:
         content = json.loads(path.read_bytes())
-        return FinishedTrial(
+        return TrialRecord(
             Trial.from_json(content["trial"]),
-            TrialResult.from_json(content["result"]),
+            to_state(content["result"]),
             Execution(**content["execution"]),
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.view import View
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
 Policy = Literal["leading", "all", "none"]
 
 
-class WeightsKeeper:
+class WeightsKeeper(View):
     """Drops weights as trials end.
 
     With `leading` of each method and seed the trial with the lowest score so far keeps its weights: what
@@ -41,24 +42,24 @@ class WeightsKeeper:
         self._score = score
         self._leading: dict[tuple[object, ...], tuple[float, str]] = {}
         for one in finished:
-            if ledger.has_best(one.trial.key):
-                self.take(one)
+            if ledger.checkpoints.has_best(one.trial.key):
+                self.finish(one)
 
-    def take(self, finished: FinishedTrial) -> None:
+    def finish(self, record: FinishedTrial) -> None:
         """Hear of a trial that ended, and drop its weights or those of the one it surpasses."""
         if self._policy == "all":
             return
-        key, cell = finished.trial.key, finished.trial.cell
-        if self._policy == "none" or finished.result.outcome is not Outcome.DONE:
-            self._ledger.drop_best(key)
+        key, cell = record.trial.key, record.trial.cell
+        if self._policy == "none" or record.state.outcome is not Outcome.DONE:
+            self._ledger.checkpoints.drop_best(key)
             return
-        scores = [self._score(record.metrics) for record in finished.result.curve]
+        scores = [self._score(record.metrics) for record in record.state.curve]
         score = min((value for value in scores if math.isfinite(value)), default=math.inf)
-        group = (cell.role, cell.tasks, cell.method, finished.trial.seed)
+        group = (cell.role, cell.tasks, cell.method, record.trial.seed)
         leading = self._leading.get(group)
         if leading is None or score < leading[0]:
             self._leading[group] = (score, key)
             if leading is not None and leading[1] != key:
-                self._ledger.drop_best(leading[1])
+                self._ledger.checkpoints.drop_best(leading[1])
         elif leading[1] != key:
-            self._ledger.drop_best(key)
+            self._ledger.checkpoints.drop_best(key)

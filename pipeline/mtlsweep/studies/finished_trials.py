@@ -12,7 +12,7 @@ from mtlsweep.errors import UserError, nearest
 from mtlsweep.params.suite import NamedCell
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.trials.state import TrialResult
+from mtlsweep.trials.state import Finished
 from mtlsweep.trials.trial import Trial
 
 _TRIALS = ["trial_key", "cell_key", "role", "task", "weighting", "optimizer", "lr", "seed", "outcome", "best_epoch"]
@@ -25,16 +25,16 @@ class ChosenTrial:
 
     Attributes:
         best_epoch: chosen on validation by the analysis; 1 for the first.
-        result: what the ledger recorded.
+        state: what the ledger recorded.
     """
 
     trial: Trial
     best_epoch: int
-    result: TrialResult
+    state: Finished
 
     def recorded(self, split: str) -> dict[str, float]:
         """Return `<task>/<metric>` of `val` or `test` as recorded at the best epoch."""
-        metrics = self.result.curve[self.best_epoch - 1].metrics
+        metrics = self.state.curve[self.best_epoch - 1].metrics
         return {
             name.removeprefix(f"{split}/"): value for name, value in metrics.items() if name.startswith(f"{split}/")
         }
@@ -122,7 +122,7 @@ class FinishedSuite:
         chosen = []
         for row in own.itertuples():
             finished = ledger.read(str(row.trial_key))
-            chosen.append(ChosenTrial(finished.trial, int(row.best_epoch), finished.result))
+            chosen.append(ChosenTrial(finished.trial, int(row.best_epoch), finished.state))
         return chosen
 
     def selected_methods(self, weightings: Sequence[str], optimizers: Sequence[str]) -> pd.DataFrame:

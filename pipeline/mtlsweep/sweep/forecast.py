@@ -23,7 +23,7 @@ from mtlsweep.sweep.strategies import Known, Strategy
 from mtlsweep.training.device import torch_threads
 from mtlsweep.training.step.divergence import Diverged
 from mtlsweep.training.timing import time_steps
-from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 WARM_UP_STEPS, TIMED_STEPS = 2, 6
@@ -81,11 +81,11 @@ def unobserved_examples(strategy: Strategy, known: Known, listed: Iterable[Trial
     return examples
 
 
-def observed_costs(finished: Iterable[FinishedTrial]) -> dict[str, float]:
+def observed_costs(records: Iterable[TrialRecord[State]]) -> dict[str, float]:
     """Return mean seconds per epoch of each method, from the epochs that were trained."""
     seconds: dict[str, list[float]] = defaultdict(list)
-    for one in finished:
-        seconds[one.trial.cell.method].extend(record.seconds for record in one.result.curve)
+    for one in records:
+        seconds[one.trial.cell.method].extend(record.seconds for record in one.state.curve)
     return {method: sum(values) / len(values) for method, values in seconds.items() if values}
 
 
@@ -139,12 +139,12 @@ def read_past(ledger: Ledger, stage: str) -> list[PastForecast]:
     return [PastForecast(**entry) for entry in json.loads(path.read_bytes())] if path.exists() else []
 
 
-def seconds_of(trials: Iterable[FinishedTrial], before: Known) -> float:
+def seconds_of(trials: Iterable[TrialRecord[State]], before: Known) -> float:
     """Return the seconds that trials took beyond what was known of them `before`."""
     return sum(
         sum(
             record.seconds
-            for record in one.result.curve[len(before[one.trial.key].result.curve) if one.trial.key in before else 0 :]
+            for record in one.state.curve[len(before[one.trial.key].state.curve) if one.trial.key in before else 0 :]
         )
         for one in trials
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mtlsweep import paths
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash, write_atomically
 from mtlsweep.params.params import Params
+from mtlsweep.params.resources import Resources
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.provenance import read_provenance
@@ -21,15 +24,20 @@ from mtlsweep.record.tables.schema import CURVES, OUTCOMES
 from mtlsweep.suites.tasks import metric_definitions
 from mtlsweep.sweep.display import ProgressDisplay
 from mtlsweep.sweep.driver import Driver
-from mtlsweep.sweep.executors.ray.executor import execute
+from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints
+from mtlsweep.sweep.executors.executor import Executor
+from mtlsweep.sweep.executors.inline import InlineExecutor
+from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.forecast import forecast, remember, seconds_of, unobserved_examples
 from mtlsweep.sweep.lease import Lease
 from mtlsweep.sweep.plan.cells import Stage
+from mtlsweep.sweep.plan.plan import Held
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.search.objective_values import Targets
 from mtlsweep.sweep.search.optuna_study import CellStudy
+from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import Strategy
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
@@ -49,48 +57,73 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         tracker.drop_unfinished()
         recorder = Recorder(context.ledger, tracker, {"sweep_id": _sweep_id(context)})
         held = context.plan.read()
-        finished, known = held.finished, held.known
-        for one in finished:
+        for one in held.finished:
             if not tracker.has(one):
                 recorder.finish(one)
-        strategy = context.make_strategy(known)
-        outcomes = Counter(one.result.outcome for one in finished)
+        strategy = context.make_strategy(held.known)
+        outcomes = Counter(one.state.outcome for one in held.finished)
         progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), outcomes)
         stopped_by = None
         if strategy.left():
-            with ProgressDisplay(progress, context.progress_path):
-                study = _study(context, strategy, finished)
-                weights = WeightsKeeper(
-                    context.ledger, params.resources.keep_weights, context.reference.score, finished
-                )
-                driver = Driver(
-                    context.ledger,
-                    recorder,
-                    progress,
-                    strategy,
-                    study,
-                    context.reference,
-                    weights,
-                    held.paused,
-                    provenance,
-                )
-                driver.cut(strategy.cut_now())
-                # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
-                foreseen = not unobserved_examples(strategy, known, context.plan.trials) and forecast(
-                    strategy, known, {}
-                )
-                stopped_by = execute(driver, params.resources, context.data.directory, context.reference.score)
-                if study is not None and not strategy.left():
-                    study.close()
-                held = context.plan.read()
-                if foreseen and not strategy.left():
-                    actual = seconds_of(held.known.values(), known)
-                    remember(context.ledger, stage, foreseen.device_seconds, actual)
+            stopped_by = _train(context, params.resources, strategy, held, progress, recorder, provenance)
+            held = context.plan.read()
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
         _check_complete(context, strategy, held.finished, params.resources.failed_share_limit, stopped_by)
         _write_tables(context, tracker, held.finished, provenance)
+
+
+def _train(
+    context: StageContext,
+    resources: Resources,
+    strategy: Strategy,
+    held: Held,
+    progress: Progress,
+    recorder: Recorder,
+    provenance: dict[str, Any],
+) -> str | None:
+    """Train what the strategy wants; return why it was stopped before the end, or None."""
+    ledger, reference = context.ledger, context.reference
+    with ProgressDisplay(progress, context.progress_path):
+        study = _study(context, strategy, held.finished)
+        weights = WeightsKeeper(ledger, resources.keep_weights, reference.score, held.finished)
+        # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
+        observed = not unobserved_examples(strategy, held.known, context.plan.trials)
+        foreseen = forecast(strategy, held.known, {}) if observed else None
+        with (
+            make_executor(resources, context) as executor,
+            StopRequest(resources.budget, executor.slots) as stop,
+        ):
+            driver = Driver(
+                ledger, strategy, stop, progress, reference, provenance, study, (weights, recorder), held.paused
+            )
+            executor.run(driver)
+            stopped_by = driver.stopped_by()
+        driver.raise_trouble()
+        if study is not None and not strategy.left():
+            study.close()
+        if foreseen and not strategy.left():
+            actual = seconds_of(context.plan.read().known.values(), held.known)
+            remember(ledger, context.stage, foreseen.device_seconds, actual)
+    return stopped_by
+
+
+def make_executor(resources: Resources, context: StageContext) -> Executor:
+    """Return the executor that `resources.executor` names."""
+    setup = Setup(
+        data=context.data.directory.resolve(),
+        score=context.reference.score,
+        device=resources.device,
+        threads=resources.threads,
+        checkpoint_seconds=resources.checkpoint_seconds,
+        import_path=os.getcwd(),
+    )
+    if resources.executor == "inline":
+        return InlineExecutor(setup, LedgerCheckpoints(context.ledger))
+    from mtlsweep.sweep.executors.ray.executor import RayExecutor  # takes seconds to import
+
+    return RayExecutor(setup, context.ledger, resources)
 
 
 def open_tracker(params: Params, suite: str, reference: Reference) -> Tracker:
@@ -124,9 +157,9 @@ def _check_complete(
             f"{f', since {stopped_by}' if stopped_by else ''}; "
             "run `dvc repro` again to go on, nothing is trained twice."
         )
-    failed = [one for one in finished if one.result.outcome is Outcome.FAILED]
+    failed = [one for one in finished if one.state.outcome is Outcome.FAILED]
     if len(failed) > failed_share_limit * len(finished):
-        causes = Counter(one.result.cause for one in failed)
+        causes = Counter(one.state.cause for one in failed)
         raise UserError(
             f"{len(failed)} of {len(finished)} trials failed ({', '.join(f'{count} {cause}' for cause, count in causes.items())}), "
             f"more than `resources.failed_share_limit` allows; see `mtlsweep failures {context.suite}`."

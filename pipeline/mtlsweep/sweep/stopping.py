@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -25,12 +24,10 @@ class StopRequest:
     Args:
         budget: what one run may use.
         slots: trials at once.
-        in_trouble: says that nothing can be recorded any more.
     """
 
-    def __init__(self, budget: Budget, slots: int, in_trouble: Callable[[], bool]) -> None:
+    def __init__(self, budget: Budget, slots: int) -> None:
         self._budget = budget
-        self._in_trouble = in_trouble
         self._slots = slots
         self._begun = time.monotonic()
         self._started = 0
@@ -40,11 +37,9 @@ class StopRequest:
         self._parents = [process for process in psutil.Process(os.getpid()).parents() if _is_dvc(process)]
 
     def reason(self) -> str | None:
-        """Return why the sweep shall end, running trials included (those go on from their resume points), or None."""
+        """Return why the sweep shall end, running trials included (those continue from their resume points later), or None."""
         if self._asked is not None:
             return self._asked
-        if self._in_trouble():
-            return "nothing can be recorded"
         hours = (time.monotonic() - self._begun) / 3600
         for name, limit, used in (
             ("hours", self._budget.hours, hours),

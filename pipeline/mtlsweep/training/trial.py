@@ -18,7 +18,7 @@ from mtlsweep.training.epoch import begin_training, train_epoch
 from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.resume_point import RunState
 from mtlsweep.training.step.divergence import Diverged
-from mtlsweep.trials.state import EpochRecord, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Finished, Outcome, Paused, State
 from mtlsweep.trials.trial import Trial
 
 
@@ -52,7 +52,7 @@ def run_trial(
     device: torch.device,
     resume: bytes | None = None,
     until: int | None = None,
-) -> TrialResult:
+) -> State:
     """Train and evaluate `trial`, from the start or from a resume point.
 
     Args:
@@ -65,7 +65,7 @@ def run_trial(
         until: stop behind this epoch; None means the trial's last.
 
     Returns:
-        The curve with outcome `done`; `pruned` when it stopped at `until` before its last epoch;
+        Finished with outcome `done`; paused when it stopped at `until` before its last epoch; finished as
         `diverged` with its cause when a loss stopped being finite or exploded. Any other exception is
         the caller's to type.
 
@@ -95,9 +95,9 @@ def run_trial(
             report(EpochEnd(state.curve[-1], is_best, state.weights, state.resume_point))
     except Diverged as divergence:
         detail = f"epoch {len(state.curve) + 1}: {divergence.detail}"
-        return TrialResult(Outcome.DIVERGED, tuple(state.curve), divergence.cause, detail)
-    outcome = Outcome.DONE if len(state.curve) == cell.training.epochs else Outcome.PRUNED
-    return TrialResult(outcome, tuple(state.curve))
+        return Finished(Outcome.DIVERGED, tuple(state.curve), divergence.cause, detail)
+    curve = tuple(state.curve)
+    return Finished(Outcome.DONE, curve) if len(curve) == cell.training.epochs else Paused(curve)
 
 
 def _run_epoch(trial: Trial, data: PreparedData, state: RunState, device: torch.device) -> dict[str, float]:

@@ -1,18 +1,23 @@
-"""How far a trial has got, or how it ended."""
+"""How far a trial has got, or how it ended.
+
+`Paused` and `Finished` are different types: a paused trial continues when its strategy wants it to. A
+finished one has ended for good, but for one case: a trial that a race cut (`Outcome.PRUNED`) keeps its
+resume point, and a later grid, or the race itself, may take it up again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from mtlsweep.files import decode_float, encode_float
 from mtlsweep.trials.trial import Trial
 
 
 class Outcome(StrEnum):
-    """The typed end of a trial."""
+    """How a trial ended."""
 
     DONE = "done"
     DIVERGED = "diverged"
@@ -37,54 +42,89 @@ class EpochRecord:
     seconds: float
 
 
+Curve = tuple[EpochRecord, ...]
+"""One record for each epoch, in order."""
+
+
 @dataclass(frozen=True)
-class TrialResult:
-    """How a trial ended, and its curve up to there.
+class Paused:
+    """A trial that its strategy stopped for now, at a rung; it continues from its resume point or is cut.
 
     Attributes:
-        outcome: the typed end.
+        curve: up to the rung.
+    """
+
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial that ended.
+
+    Attributes:
+        outcome: how.
+        curve: up to the end.
         cause: for `diverged` and `failed`: one word (`nan`, `explosion`, `oom`, `data`, `code`, ...).
         detail: for the same: where and how, the traceback of an exception included.
-        curve: one record for each finished epoch, in order.
     """
 
     outcome: Outcome
-    curve: tuple[EpochRecord, ...]
+    curve: Curve
     cause: str | None = None
     detail: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain data; the curve by column, null where an epoch has no such metric."""
-        names = sorted({name for record in self.curve for name in record.metrics})
-        columns = {
-            name: [encode_float(record.metrics[name]) if name in record.metrics else None for record in self.curve]
-            for name in names
-        }
-        return {
-            "outcome": self.outcome.value,
-            "cause": self.cause,
-            "detail": self.detail,
-            "epoch": [record.epoch for record in self.curve],
-            "finished_at": [record.finished_at for record in self.curve],
-            "seconds": [record.seconds for record in self.curve],
-            "metrics": columns,
-        }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TrialResult:
-        """Undo `to_json`."""
-        columns = value["metrics"]
-        rows = enumerate(zip(value["epoch"], value["finished_at"], value["seconds"], strict=True))
-        curve = tuple(
-            EpochRecord(
-                epoch,
-                {name: decode_float(values[row]) for name, values in columns.items() if values[row] is not None},
-                finished_at,
-                seconds,
-            )
-            for row, (epoch, finished_at, seconds) in rows
+State = Paused | Finished
+
+
+def state_to_json(state: State) -> dict[str, Any]:
+    """Return a state as plain data; a paused trial is written with the outcome `pruned`, see `state_from_json`."""
+    return {
+        "outcome": (state.outcome if isinstance(state, Finished) else Outcome.PRUNED).value,
+        "cause": state.cause if isinstance(state, Finished) else None,
+        "detail": state.detail if isinstance(state, Finished) else None,
+        **curve_to_json(state.curve),
+    }
+
+
+def state_from_json(value: Mapping[str, Any]) -> State:
+    """Undo `state_to_json` of a trial that was not cut: `pruned` stands for a paused one."""
+    finished = finished_from_json(value)
+    return Paused(finished.curve) if finished.outcome is Outcome.PRUNED else finished
+
+
+def finished_from_json(value: Mapping[str, Any]) -> Finished:
+    """Undo `state_to_json` of a finished trial: `pruned` stands for one that was cut."""
+    return Finished(Outcome(value["outcome"]), curve_from_json(value), value["cause"], value["detail"])
+
+
+def curve_to_json(curve: Sequence[EpochRecord]) -> dict[str, Any]:
+    """Return a curve by column, null where an epoch has no such metric."""
+    names = sorted({name for record in curve for name in record.metrics})
+    return {
+        "epoch": [record.epoch for record in curve],
+        "finished_at": [record.finished_at for record in curve],
+        "seconds": [record.seconds for record in curve],
+        "metrics": {
+            name: [encode_float(record.metrics[name]) if name in record.metrics else None for record in curve]
+            for name in names
+        },
+    }
+
+
+def curve_from_json(value: Mapping[str, Any]) -> Curve:
+    """Undo `curve_to_json`."""
+    columns = value["metrics"]
+    rows = enumerate(zip(value["epoch"], value["finished_at"], value["seconds"], strict=True))
+    return tuple(
+        EpochRecord(
+            epoch,
+            {name: decode_float(values[row]) for name, values in columns.items() if values[row] is not None},
+            finished_at,
+            seconds,
         )
-        return cls(Outcome(value["outcome"]), curve, value["cause"], value["detail"])
+        for row, (epoch, finished_at, seconds) in rows
+    )
 
 
 @dataclass(frozen=True)
@@ -107,10 +147,17 @@ class Execution:
     provenance: Mapping[str, Any]
 
 
+S_co = TypeVar("S_co", bound=State, covariant=True)
+
+
 @dataclass(frozen=True)
-class FinishedTrial:
-    """A trial with its end: what the ledger keeps and every view shows."""
+class TrialRecord(Generic[S_co]):
+    """A trial with its state and what that cost: what the ledger keeps and every view shows."""
 
     trial: Trial
-    result: TrialResult
+    state: S_co
     execution: Execution
+
+
+PausedTrial = TrialRecord[Paused]
+FinishedTrial = TrialRecord[Finished]

@@ -36,11 +36,11 @@ def params_of(trial: Trial) -> dict[str, Any]:
 
 def end_tags(finished: FinishedTrial) -> dict[str, str]:
     """Return the tags that a trial's end brings."""
-    tags = {"outcome": finished.result.outcome.value, "host": finished.execution.host}
-    if finished.result.cause:
-        tags["cause"] = finished.result.cause
-    if finished.result.detail:
-        tags["mlflow.note.content"] = f"```\n{finished.result.detail[-4000:]}\n```"
+    tags = {"outcome": finished.state.outcome.value, "host": finished.execution.host}
+    if finished.state.cause:
+        tags["cause"] = finished.state.cause
+    if finished.state.detail:
+        tags["mlflow.note.content"] = f"```\n{finished.state.detail[-4000:]}\n```"
     if sha := finished.execution.provenance.get("git_sha"):
         tags["mlflow.source.git.commit"] = str(sha)
     return tags

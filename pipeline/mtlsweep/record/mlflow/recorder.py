@@ -23,6 +23,7 @@ from mtlsweep.errors import UserError, first_line
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker, TrackingError
 from mtlsweep.record.mlflow.outage import is_outage
+from mtlsweep.record.view import View
 from mtlsweep.trials.state import EpochRecord, FinishedTrial
 from mtlsweep.trials.trial import Trial
 
@@ -37,7 +38,7 @@ FAR_BEHIND = 1000
 _Epochs = tuple[Trial, Sequence[EpochRecord], float]
 
 
-class Recorder:
+class Recorder(View):
     """Takes epochs and finished trials from the driver and writes them when the server lets it.
 
     Args:
@@ -61,7 +62,8 @@ class Recorder:
             sleep=sleep_using_event(self._given_up),
             before_sleep=self._note_outage,
         )
-        self._outage: str | None = None
+        self.outage: str | None = None
+        """Why nothing can be written now, or None."""
         self._refused: str | None = None
         self._error: Exception | None = None
         self._end_watch: Callable[[], None] = lambda: None
@@ -69,19 +71,14 @@ class Recorder:
             self._end_watch = tracker.watch_machine()
         self._thread.start()
 
-    @property
-    def outage(self) -> str | None:
-        """Why nothing can be written now, or None."""
-        return self._outage
-
     def epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
         """Take some epochs of a running trial; they are dropped while the server is away, or far behind."""
-        if self._outage is None and self._queue.qsize() < FAR_BEHIND:
+        if self.outage is None and self._queue.qsize() < FAR_BEHIND:
             self._queue.put((trial, records, started_at))
 
-    def finish(self, finished: FinishedTrial) -> None:
+    def finish(self, record: FinishedTrial) -> None:
         """Take a trial that the ledger has."""
-        self._queue.put(finished.trial.key)
+        self._queue.put(record.trial.key)
 
     def close(self, patience: float = 60.0) -> None:
         """Wait until all is written.
@@ -95,12 +92,12 @@ class Recorder:
         deadline = time.monotonic() + patience
         while self._thread.is_alive():
             self._thread.join(0.2)
-            if self._outage is None:
+            if self.outage is None:
                 deadline = time.monotonic() + patience
             elif time.monotonic() > deadline:
                 self._given_up.set()
                 raise UserError(
-                    f"the tracking server is away ({self._outage}); every result is safe in the ledger: "
+                    f"the tracking server is away ({self.outage}); every result is safe in the ledger: "
                     "start the server and run `dvc repro` again, no trial will be trained twice."
                 )
         if self._error is not None:
@@ -125,10 +122,10 @@ class Recorder:
         """Write epochs of a running trial, once: the finished trial brings all its epochs again."""
         try:
             self._tracker.log_epochs(*epochs)
-            self._outage = None
+            self.outage = None
         except TrackingError as error:
             if is_outage(error):
-                self._outage = first_line(error)
+                self.outage = first_line(error)
 
     def _write(self, finished: FinishedTrial) -> None:
         """Write a trial, again and again while the server is away."""
@@ -139,8 +136,8 @@ class Recorder:
         except TrackingError as error:
             logger.warning("the tracking server refused trial %s: %s", finished.trial.key, first_line(error))
             self._refused = self._refused or f"trial {finished.trial.key} ({first_line(error)})"
-        self._outage = None
+        self.outage = None
 
     def _note_outage(self, state: RetryCallState) -> None:
-        self._outage = first_line(state.outcome and state.outcome.exception())
-        logger.warning("tracking server away, trying again in %.0f s: %s", state.upcoming_sleep, self._outage)
+        self.outage = first_line(state.outcome and state.outcome.exception())
+        logger.warning("tracking server away, trying again in %.0f s: %s", state.upcoming_sleep, self.outage)

@@ -91,7 +91,7 @@ class Tracker:
     def has(self, finished: FinishedTrial) -> bool:
         """Whether the run of a finished trial is whole, of the same outcome, and compared with the reference at hand."""
         run = self._runs.get(finished.trial.key)
-        return run is not None and run.status == STATUS[finished.result.outcome] and run.reference == self._reference
+        return run is not None and run.status == STATUS[finished.state.outcome] and run.reference == self._reference
 
     def drop_unfinished(self) -> None:
         """Delete runs left RUNNING by a sweep that died. Only the holder of the suite's lease may call it."""
@@ -107,7 +107,7 @@ class Tracker:
 
     def finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
         """Bring the run of a finished trial to what the ledger says, whatever it held before."""
-        key, curve = finished.trial.key, finished.result.curve
+        key, curve = finished.trial.key, finished.state.curve
         if self.has(finished):
             return
         run = self._runs.get(key)
@@ -121,8 +121,8 @@ class Tracker:
             run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **end_tags(finished)}.items()]
         )
         end_time = int(finished.execution.finished_at * 1000)
-        self._client.set_terminated(run.run_id, STATUS[finished.result.outcome], end_time)
-        run.status = STATUS[finished.result.outcome]
+        self._client.set_terminated(run.run_id, STATUS[finished.state.outcome], end_time)
+        run.status = STATUS[finished.state.outcome]
         if finished.trial.cell.role == "mtl" and curve and not self._views_are_saved:
             self._save_views(curve[0].metrics)
 

@@ -33,7 +33,7 @@ def _check(recorded: Mapping[tuple[str, int, str], float], finished: Sequence[Fi
     expected = {
         (one.trial.key, record.epoch, name): value
         for one in finished
-        for record in one.result.curve
+        for record in one.state.curve
         for name, value in record.metrics.items()
     }
     for place in sorted(expected.keys() | recorded.keys()):

@@ -23,9 +23,9 @@ def build_outcomes(finished: Iterable[FinishedTrial]) -> pd.DataFrame:
             "optimizer": one.trial.cell.optimizer_label,
             "lr": one.trial.cell.learning_rate,
             "seed": one.trial.seed,
-            "outcome": one.result.outcome.value,
-            "cause": one.result.cause,
-            "epochs": len(one.result.curve),
+            "outcome": one.state.outcome.value,
+            "cause": one.state.cause,
+            "epochs": len(one.state.curve),
         }
         for one in sorted(finished, key=lambda one: one.trial.key)
     ]

@@ -73,7 +73,7 @@ def measure_training(chosen: ChosenTrial, data: PreparedData, section: Gradients
         UserError: the trial has a single task, or no parameter is reached by all of them.
     """
     watcher = _Watcher(chosen, data, section)
-    epochs = min(section.epochs or len(chosen.result.curve), len(chosen.result.curve))
+    epochs = min(section.epochs or len(chosen.state.curve), len(chosen.state.curve))
     began = time.perf_counter()
     retrain(chosen.trial, data, device, epochs, watcher)
     return watcher.read(time.perf_counter() - began)

@@ -49,7 +49,7 @@ def _rows(key: str, finished: FinishedTrial, tasks: Sequence[Task]) -> Iterator[
         "seed": finished.trial.seed,
     }
     known = {(task.name, metric.name): metric for task in tasks for metric in task.metrics}
-    for record in finished.result.curve:
+    for record in finished.state.curve:
         for name, value in record.metrics.items():
             corruption, task, metric = name.split("/")
             if definition := known.get((task, metric)):

@@ -35,7 +35,7 @@ from mtlsweep.training.device import torch_threads
 from mtlsweep.training.epoch import build_network
 from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.step.divergence import Diverged
-from mtlsweep.trials.state import EpochRecord, Execution, FinishedTrial, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 
 Metrics = dict[int, dict[str, float]]
 """By severity, `<corruption>/<task>/<metric>`."""
@@ -73,7 +73,7 @@ class RobustnessMeter:
             if pending:
                 print(f"robustness: {corruption} ({number} of {len(self._corruptions)})", flush=True)
         for model in pending:
-            self._finish(model, TrialResult(Outcome.DONE, _curve(self._measured(model))))
+            self._finish(model, Finished(Outcome.DONE, _curve(self._measured(model))))
 
     def _fine_tuned(self, model: Model, sources: Ledger) -> bool:
         """Train the heads unless the ledger has them; return whether they survived it."""
@@ -99,12 +99,10 @@ class RobustnessMeter:
                 self._device,
             )
         except Diverged as divergence:
-            self._finish(
-                model, TrialResult(Outcome.DIVERGED, (), divergence.cause, f"fine-tuning: {divergence.detail}")
-            )
+            self._finish(model, Finished(Outcome.DIVERGED, (), divergence.cause, f"fine-tuning: {divergence.detail}"))
             return False
         weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        self._ledger.save_best(key, save_safetensors(weights))
+        self._ledger.checkpoints.save_best(key, save_safetensors(weights))
         return True
 
     def _measure_corrupted(self, models: Sequence[Model], corruption: str) -> None:
@@ -140,7 +138,7 @@ class RobustnessMeter:
         return self._data.tasks_of(model.trial.cell.tasks)
 
     def _measured(self, model: Model) -> Metrics:
-        content = self._ledger.load_resume(model.trial.key)
+        content = self._ledger.checkpoints.load_resume(model.trial.key)
         kept = json.loads(content) if content else {}
         return {
             int(severity): {name: decode_float(value) for name, value in values.items()}
@@ -152,9 +150,9 @@ class RobustnessMeter:
             str(severity): {name: encode_float(value) for name, value in values.items()}
             for severity, values in metrics.items()
         }
-        self._ledger.save_resume(model.trial.key, json.dumps(plain).encode())
+        self._ledger.checkpoints.save_resume(model.trial.key, json.dumps(plain).encode())
 
-    def _finish(self, model: Model, result: TrialResult) -> None:
+    def _finish(self, model: Model, result: Finished) -> None:
         now = time.time()
         provenance = {"source_trial_key": model.source.trial.key, "source_epoch": model.source.best_epoch, **self.about}
         self._ledger.finish(

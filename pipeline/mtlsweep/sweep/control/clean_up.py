@@ -15,7 +15,7 @@ def collect_garbage(params: Params, suite: str) -> int:
     """
     ledger = open_ledger(params, suite)
     with Lease(ledger.directory, suite):
-        return sum(ledger.drop_resume(key) for key in ledger.finished_keys())
+        return sum(ledger.checkpoints.drop_resume(key) for key in ledger.finished_keys())
 
 
 def open_ledger(params: Params, suite: str) -> Ledger:

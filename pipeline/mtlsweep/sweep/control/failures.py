@@ -37,15 +37,15 @@ class Failure:
 def list_failures(params: Params, suite: str) -> list[Failure]:
     """Return the failed and diverged trials of a suite, by cause."""
     ended = (
-        one for one in open_ledger(params, suite).read_all() if one.result.outcome in (Outcome.FAILED, Outcome.DIVERGED)
+        one for one in open_ledger(params, suite).read_all() if one.state.outcome in (Outcome.FAILED, Outcome.DIVERGED)
     )
     failures = [
         Failure(
             key=one.trial.key,
             name=one.trial.name,
-            outcome=one.result.outcome.value,
-            cause=one.result.cause or "",
-            detail=one.result.detail or "",
+            outcome=one.state.outcome.value,
+            cause=one.state.cause or "",
+            detail=one.state.detail or "",
             repeat=f"mtlsweep run {one.trial.key}",
         )
         for one in ended
@@ -66,7 +66,7 @@ def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) ->
         UserError: a key names no failed trial, or a sweep of the suite is running.
     """
     ledger = open_ledger(params, suite)
-    failed = [one for one in ledger.read_all() if one.result.outcome is Outcome.FAILED]
+    failed = [one for one in ledger.read_all() if one.state.outcome is Outcome.FAILED]
     for key in keys:
         if not any(one.trial.key.startswith(key) for one in failed):
             raise UserError(
@@ -75,7 +75,7 @@ def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) ->
     chosen = [
         one.trial
         for one in failed
-        if (cause is None or one.result.cause == cause)
+        if (cause is None or one.state.cause == cause)
         and (not keys or any(one.trial.key.startswith(key) for key in keys))
     ]
     with Lease(ledger.directory, suite):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
+import os
+from collections.abc import Callable, Sequence
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
 from mtlsweep.paths import prepared
-from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.sweep.control.clean_up import open_ledger
+from mtlsweep.sweep.executors.checkpoints import NoCheckpoints
+from mtlsweep.sweep.executors.inline import InlineExecutor
+from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.plan.plan import open_plan
-from mtlsweep.training.device import choose_device
-from mtlsweep.training.trial import EpochEnd, run_trial
-from mtlsweep.trials.state import TrialResult
+from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.state import EpochRecord, Finished, State
 from mtlsweep.trials.trial import Trial
 
 
-def run_alone(params: Params, key: str, report: Callable[[EpochEnd], None]) -> tuple[Trial, TrialResult]:
+def run_alone(params: Params, key: str, report: Callable[[EpochRecord], None]) -> tuple[Trial, Finished]:
     """Train one planned or finished trial in this process, from the start; nothing is recorded.
 
     Raises:
@@ -40,7 +40,45 @@ def run_alone(params: Params, key: str, report: Callable[[EpochEnd], None]) -> t
             "`mtlsweep failures` and the tags `trial_key` in MLflow show whole keys."
         )
     (trial,) = found.values()
-    data = open_prepared(prepared(trial.cell.suite))
-    device = torch.device(choose_device(params.resources.device))
-    torch.set_num_threads(params.resources.threads)
-    return trial, run_trial(trial, data, report, score=lambda metrics: 0.0, device=device)
+    resources = params.resources
+    setup = Setup(
+        data=prepared(trial.cell.suite),
+        score=lambda metrics: 0.0,
+        device=resources.device,
+        threads=resources.threads,
+        checkpoint_seconds=float("inf"),
+        import_path=os.getcwd(),
+    )
+    work = _OneTrial(trial, report)
+    InlineExecutor(setup, NoCheckpoints(), raises=True).run(work)
+    assert isinstance(work.state, Finished)  # it was trained to its last epoch
+    return trial, work.state
+
+
+class _OneTrial:
+    """The work of training one trial to its last epoch, for an executor; nothing is recorded."""
+
+    def __init__(self, trial: Trial, report: Callable[[EpochRecord], None]) -> None:
+        self._waiting: Assignment | None = Assignment(trial, trial.cell.training.epochs)
+        self._report = report
+        self.state: State | None = None
+
+    def next(self) -> Assignment | None:
+        assignment, self._waiting = self._waiting, None
+        return assignment
+
+    def stopping(self) -> str | None:
+        return None
+
+    def started(self, assignment: Assignment) -> None:
+        """Nothing is recorded."""
+
+    def epochs(self, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
+        for record in records:
+            self._report(record)
+
+    def ended(self, assignment: Assignment, state: State, host: str, attempts: int) -> None:
+        self.state = state
+
+    def unwritable(self, reason: str) -> None:
+        """Nothing is written."""

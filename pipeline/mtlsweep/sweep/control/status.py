@@ -30,8 +30,8 @@ def read_status(params: Params, suite: str) -> dict[str, Any]:
     for stage in STAGES:
         plan = open_plan(params, suite, stage)
         finished = plan.read().finished
-        outcomes = Counter(one.result.outcome.value for one in finished)
-        failed = Counter(one.result.cause for one in finished if one.result.outcome is Outcome.FAILED)
+        outcomes = Counter(one.state.outcome.value for one in finished)
+        failed = Counter(one.state.cause for one in finished if one.state.outcome is Outcome.FAILED)
         progress = (read_progress(progress_path(ledger, stage)) if holder else None) or {}
         stages[stage] = {
             "planned": plan.count_planned(len(finished)),

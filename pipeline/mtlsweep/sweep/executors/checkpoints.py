@@ -13,6 +13,10 @@ if TYPE_CHECKING:  # the actor that writes checkpoints starts beside the workers
     from mtlsweep.training.trial import EpochEnd
 
 
+class Unwritable(Exception):  # noqa: N818  (named for what it says)
+    """Checkpoints cannot be written: the sweep stops, for no later result could be written either."""
+
+
 class CheckpointStore(Protocol):
     """Where checkpoints go; on a cluster another process on another host."""
 
@@ -26,7 +30,7 @@ class CheckpointStore(Protocol):
         """Return once everything is written.
 
         Raises:
-            OSError: it cannot be written.
+            Unwritable: it cannot be written; `save` may raise it, too.
         """
 
 
@@ -34,13 +38,13 @@ class LedgerCheckpoints:
     """Writes checkpoints into the ledger, on the driver's own host."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._holders: dict[str, str] = {}
 
     def load_resume(self, key: str, holder: str) -> bytes | None:
         """Return the point from which a trial continues, or None; from now on `holder` alone may save it."""
         self._holders[key] = holder
-        return self._ledger.load_resume(key)
+        return self.ledger.checkpoints.load_resume(key)
 
     def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
         """Keep a trial's best weights first, then its resume point, which counts on them.
@@ -49,17 +53,34 @@ class LedgerCheckpoints:
         """
         if self._holders.get(key) != holder:
             return
-        if best is not None:
-            self._ledger.save_best(key, best)
-        if resume is not None:
-            self._ledger.save_resume(key, resume)
+        try:
+            if best is not None:
+                self.ledger.checkpoints.save_best(key, best)
+            if resume is not None:
+                self.ledger.checkpoints.save_resume(key, resume)
+        except OSError as error:
+            raise Unwritable(error.strerror or str(error)) from error
 
     def wait(self) -> None:
         """Everything is written when `save` returns."""
 
     def note_hang(self, key: str) -> None:
         """Remember that a trial took longer than it may."""
-        self._ledger.note_hang(key)
+        self.ledger.checkpoints.note_hang(key)
+
+
+class NoCheckpoints:
+    """Keeps nothing: a trial starts afresh and leaves nothing behind."""
+
+    def load_resume(self, key: str, holder: str) -> bytes | None:
+        """There is no resume point."""
+        return None
+
+    def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
+        """Keep nothing."""
+
+    def wait(self) -> None:
+        """Nothing is ever pending."""
 
 
 @dataclass

@@ -15,7 +15,7 @@ from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.training.device import choose_device
 from mtlsweep.training.trial import EpochEnd, run_trial
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, TrialResult
+from mtlsweep.trials.state import EpochRecord, State
 
 
 def run_assignment(
@@ -24,7 +24,7 @@ def run_assignment(
     data: Path,
     checkpoints: CheckpointStore,
     report: Callable[[EpochRecord], None],
-) -> TrialResult:
+) -> State:
     """Train one assignment in this process and return how it ended.
 
     Args:
@@ -33,6 +33,10 @@ def run_assignment(
         data: directory of the prepared data on this host.
         checkpoints: where resume points and best weights go.
         report: called after each epoch.
+
+    Raises:
+        Unwritable: checkpoints cannot be written.
+        Exception: whatever the trial's own code raises.
     """
     if setup.import_path not in sys.path:
         sys.path.insert(0, setup.import_path)

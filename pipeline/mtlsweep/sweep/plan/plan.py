@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mtlsweep import paths
 from mtlsweep.errors import UserError
@@ -16,8 +17,10 @@ from mtlsweep.sweep.plan.cells import Stage, plan_cells
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.state import FinishedTrial, PausedTrial, State, TrialRecord
 from mtlsweep.trials.trial import Trial
+
+S = TypeVar("S", bound=State)
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,13 @@ class Held:
     """
 
     finished: list[FinishedTrial]
-    paused: list[FinishedTrial]
+    paused: list[PausedTrial]
 
     @property
-    def known(self) -> dict[str, FinishedTrial]:
+    def known(self) -> dict[str, TrialRecord[State]]:
         """Both by key: ends, and how far paused trials have got."""
-        return {one.trial.key: one for one in [*self.paused, *self.finished]}
+        records: list[TrialRecord[State]] = [*self.paused, *self.finished]
+        return {record.trial.key: record for record in records}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Plan:
     def _has(self, trial: Trial) -> bool:
         return trial.seed in self.seeds and trial.cell in self.space
 
-    def _own(self, trials: Iterable[FinishedTrial]) -> list[FinishedTrial]:
+    def _own(self, trials: Iterable[TrialRecord[S]]) -> list[TrialRecord[S]]:
         """Return those that belong to the plan, under the names it gives them."""
         return [
             replace(one, trial=Trial(self.space.relabel(one.trial.cell), one.trial.seed))

@@ -65,8 +65,8 @@ class Targets:
         """Return the mean over the replicates of a cell, or None unless all of them are done and finite."""
         rows = []
         for one in replicates:
-            values = self.of([record.metrics for record in one.result.curve])
-            if one.result.outcome is not Outcome.DONE or values is None:
+            values = self.of([record.metrics for record in one.state.curve])
+            if one.state.outcome is not Outcome.DONE or values is None:
                 return None
             rows.append(values)
         return [sum(column) / len(rows) for column in zip(*rows, strict=True)]

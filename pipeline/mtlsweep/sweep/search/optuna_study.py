@@ -135,7 +135,7 @@ class CellStudy:
     def _state(self, key: str) -> tuple[TrialState, list[float] | None]:
         """Return what Optuna shall think of a cell, and the mean values of a complete one."""
         results = list(self._results[key].values()) if key in self._results else []
-        if any(one.result.outcome is Outcome.PRUNED for one in results):
+        if any(one.state.outcome is Outcome.PRUNED for one in results):
             return TrialState.PRUNED, None
         if len(results) < self._replicates:
             return TrialState.RUNNING, None

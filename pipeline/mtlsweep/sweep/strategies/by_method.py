@@ -12,7 +12,7 @@ from mtlsweep.sweep.strategies.known import Known, epochs_seen
 from mtlsweep.sweep.strategies.strategy import Strategy, Suggest
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 
@@ -75,11 +75,11 @@ class MethodByMethod(Strategy):
                     return assignment
         return None
 
-    def take(self, finished: FinishedTrial) -> Sequence[Trial]:
+    def take(self, record: TrialRecord[State]) -> Sequence[Trial]:
         """Decide the trial's method anew."""
-        self._running.discard(finished.trial.key)
-        self._known[finished.trial.key] = finished
-        method = finished.trial.cell.method
+        self._running.discard(record.trial.key)
+        self._known[record.trial.key] = record
+        method = record.trial.cell.method
         before = {trial.key for trial in self._decisions[method].cut}
         self._decide(method)
         return [trial for trial in self._decisions[method].cut if trial.key not in before]

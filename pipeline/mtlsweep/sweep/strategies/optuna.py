@@ -24,12 +24,12 @@ from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.search.objective_values import Kind, Targets
 from mtlsweep.sweep.search.ranges import Ranges
 from mtlsweep.sweep.search.space import Space
-from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_ended
+from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_ended, is_lost, outcome_of
 from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
 from mtlsweep.sweep.strategies.strategy import STRATEGIES, Strategy, Suggest
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.state import Outcome, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 Sampler = Literal["nsga2", "nsga3", "tpe", "gp", "random", "qmc"]
@@ -106,10 +106,10 @@ class AdaptiveSearch(Strategy):
                 return self._start(Assignment(Trial(cell, self._seeds[0]), [*self._rungs, self._epochs][0]))
         return None
 
-    def take(self, finished: FinishedTrial) -> Sequence[Trial]:
+    def take(self, record: TrialRecord[State]) -> Sequence[Trial]:
         """Hear how far a trial has got; cells that no rung lets pass are cut when nothing else is left to run."""
-        self._running.discard(finished.trial.key)
-        self._known[finished.trial.key] = finished
+        self._running.discard(record.trial.key)
+        self._known[record.trial.key] = record
         return [] if self._running else self.cut_now()
 
     def cut_now(self) -> Sequence[Trial]:
@@ -166,8 +166,7 @@ class AdaptiveSearch(Strategy):
         """Want the other seeds of every cell whose first one is done."""
         wanted = []
         for cell in self._tried.values():
-            first = self._known.get(Trial(cell, self._seeds[0]).key)
-            if first is not None and first.result.outcome is Outcome.DONE:
+            if outcome_of(Trial(cell, self._seeds[0]), self._known) is Outcome.DONE:
                 others = (Trial(cell, seed) for seed in self._seeds[1:])
                 wanted += [Assignment(trial, self._epochs) for trial in others if not has_ended(trial, self._known)]
         return wanted
@@ -191,16 +190,12 @@ class AdaptiveSearch(Strategy):
 
     def _ranked(self, runners: Sequence[Trial], rung: int) -> list[Trial]:
         """Return the runners that have values at the rung, the best first."""
-        alive = [
-            runner
-            for runner in runners
-            if self._known[runner.key].result.outcome not in (Outcome.DIVERGED, Outcome.FAILED)
-        ]
+        alive = [runner for runner in runners if not is_lost(runner, self._known)]
         measured = [(runner, costs) for runner in alive if (costs := self._costs_at(runner, rung)) is not None]
         return [measured[position][0] for position in order_by_rank(np.array([costs for _, costs in measured]))]
 
     def _costs_at(self, runner: Trial, rung: int) -> list[float] | None:
         if (runner.key, rung) not in self._costs:  # a curve grows, but never changes
-            curve = self._known[runner.key].result.curve[:rung]
+            curve = self._known[runner.key].state.curve[:rung]
             self._costs[runner.key, rung] = self._targets.costs([record.metrics for record in curve])
         return self._costs[runner.key, rung]

@@ -4,7 +4,7 @@ A careless race is biased: the good rates of SGD start slowly, so cutting early 
 conclusion that Adam wins. This one is conservative. It cuts only at the rungs of its schedule, keeps
 a number of rates at each whatever their lead, keeps beyond that number every rate within seed noise
 of the last one kept, and treats all methods alike. What it cut, and how that looked when it was cut,
-stays in the ledger with outcome `pruned`, so the risk can be reported and a later grid goes on from there.
+stays in the ledger with outcome `pruned`, so the risk can be reported and a later grid continues from there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.strategies.by_method import Decision, MethodByMethod
-from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_ended
+from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_ended, is_lost, outcome_of
 from mtlsweep.sweep.strategies.rungs import epoch_at
 from mtlsweep.sweep.strategies.strategy import STRATEGIES
 from mtlsweep.trials.assignment import Assignment
@@ -88,7 +88,7 @@ class Race(MethodByMethod):
         whole += runners * (len(self._seeds) - 1) * epochs
         for trial in (Trial(cell, seed) for cell in cells for seed in self._seeds):
             seen = epochs_seen(trial, known)
-            if trial.key in known and known[trial.key].result.outcome in (Outcome.DIVERGED, Outcome.FAILED):
+            if is_lost(trial, known):
                 seen = min((stop for stop in [*stops, epochs] if stop > seen), default=epochs)
             whole -= seen
         return max(whole, 0)
@@ -116,21 +116,21 @@ class Race(MethodByMethod):
                 if not has_ended(reserve, known):
                     assignment = Assignment(reserve, reserve.cell.training.epochs)
                     return Decision((assignment,), total, self._cuts(rest, known))
-                if known[reserve.key].result.outcome is Outcome.DONE:
+                if outcome_of(reserve, known) is Outcome.DONE:
                     return self._replicate([*runners, reserve], rest, known)
         assignments = tuple(Assignment(trial, trial.cell.training.epochs) for trial in wanted)
         return Decision(assignments, total, self._cuts(out, known))
 
     def _is_done_with_every_seed(self, cell: Cell, known: Known) -> bool:
         trials = [Trial(cell, seed) for seed in self._seeds]
-        return all(t.key in known and known[t.key].result.outcome is Outcome.DONE for t in trials)
+        return all(outcome_of(trial, known) is Outcome.DONE for trial in trials)
 
     def _score(self, runner: Trial, known: Known, rung: int) -> float:
         """Return the lowest validation Delta_m up to the rung; infinite for a runner that diverged or failed."""
-        result = known[runner.key].result
-        if result.outcome in (Outcome.DIVERGED, Outcome.FAILED):
+        if is_lost(runner, known):
             return math.inf
-        best = self._reference.best_epoch([record.metrics for record in result.curve[:rung]])
+        curve = known[runner.key].state.curve[:rung]
+        best = self._reference.best_epoch([record.metrics for record in curve])
         return math.inf if best is None else float(best["delta_m"])
 
     def _cuts(self, out: Sequence[Trial], known: Known) -> tuple[Trial, ...]:

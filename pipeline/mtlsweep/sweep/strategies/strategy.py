@@ -11,7 +11,7 @@ from mtlsweep.params.registry import Registry
 from mtlsweep.sweep.search.objective_values import Kind
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 Suggest = Callable[[], Cell | None]
@@ -36,7 +36,7 @@ class Strategy(ABC):
         """Return a trial to start now, or None when nothing can start before something running ends."""
 
     @abstractmethod
-    def take(self, finished: FinishedTrial) -> Sequence[Trial]:
+    def take(self, record: TrialRecord[State]) -> Sequence[Trial]:
         """Hear how far a trial has got or how it ended; return the trials that are cut by it."""
 
     @abstractmethod

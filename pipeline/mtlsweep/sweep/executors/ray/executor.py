@@ -1,95 +1,99 @@
-"""Pending trials onto a Ray cluster: the user's, or one of this machine's own that ends with the sweep."""
+"""Trials on a Ray cluster: the user's, or one of this machine's own that ends with the sweep."""
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mtlsweep.params.resources import Resources
-from mtlsweep.sweep.driver import Driver
+from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints
+from mtlsweep.sweep.executors.executor import Executor, Work
 from mtlsweep.sweep.executors.ray.cluster import connect, count_slots, largest_node
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
-from mtlsweep.sweep.executors.ray.tune_callback import TuneStopper
-from mtlsweep.sweep.executors.ray.tune_searcher import StrategySearcher
+from mtlsweep.sweep.executors.ray.tune_callback import WorkCallback, WorkStopper
+from mtlsweep.sweep.executors.ray.tune_searcher import WorkSearcher
 from mtlsweep.sweep.executors.ray.worker import WorkerSetup, train
 from mtlsweep.sweep.executors.setup import Setup
-from mtlsweep.sweep.stopping import StopRequest
 
 
-def execute(
-    driver: Driver,
-    resources: Resources,
-    data_directory: Path,
-    score: Callable[[Mapping[str, float]], float],
-) -> str | None:
-    """Run what the driver's strategy wants until it wants no more, or a stop is asked for; the driver is told everything.
+class RayExecutor(Executor):
+    """Fans trials out with Ray Tune, one reused worker process a slot.
 
-    Returns:
-        Why it was stopped, or None.
-
-    Raises:
-        UserError: no cluster can be reached, no trial fits on it, or results cannot be written any more.
+    Args:
+        setup: what every trial is given.
+        ledger: where checkpoints go; an actor on this host writes them.
+        resources: the cluster, and what a trial occupies of it.
     """
-    connect(resources)
-    try:
-        slots = count_slots(resources)
-        with (
-            StopRequest(resources.budget, slots, lambda: driver.trouble is not None) as stop,
-            tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch,
-        ):
-            node = ray.get_runtime_context().get_node_id()
-            here = NodeAffinitySchedulingStrategy(node, soft=False)
-            keeper = ray.remote(LedgerCheckpoints).options(num_cpus=0, scheduling_strategy=here).remote(driver.ledger)
-            setup = WorkerSetup(
-                trial=Setup(
-                    data=data_directory.resolve(),
-                    score=score,
-                    device=resources.device,
-                    threads=resources.threads,
-                    checkpoint_seconds=resources.checkpoint_seconds,
-                    import_path=os.getcwd(),
-                ),
-                keeper=keeper,
-                data=DataCopies(data_directory.resolve(), node),
-                gpu_share=resources.gpus_per_trial,
-                trial_seconds=resources.trial_hours and resources.trial_hours * 3600,
-            )
-            searcher = StrategySearcher(driver.strategy, driver.study, stop)
-            driver.retry_alone = searcher.retry_alone
+
+    def __init__(self, setup: Setup, ledger: Ledger, resources: Resources) -> None:
+        self._setup = setup
+        self._ledger = ledger
+        self._resources = resources
+
+    def __enter__(self) -> Self:
+        """Attach to the cluster, or start one.
+
+        Raises:
+            UserError: no cluster can be reached, or no trial fits on it.
+        """
+        connect(self._resources)
+        try:
+            self.slots = count_slots(self._resources)
+        except BaseException:
+            ray.shutdown()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the cluster; one that was started here ends."""
+        ray.shutdown()
+
+    def run(self, work: Work) -> None:
+        """Train until the work is over or wants to stop."""
+        searcher = WorkSearcher(work)
+        with tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(train, setup=setup), partial(_share, resources, largest_node())
+                    tune.with_parameters(train, setup=self._worker_setup()),
+                    partial(_share, self._resources, largest_node()),
                 ),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     num_samples=-1,  # until the searcher says there is no more
-                    max_concurrent_trials=slots,
+                    max_concurrent_trials=self.slots,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     name="sweep",
                     storage_path=scratch,
-                    callbacks=[driver],
-                    failure_config=tune.FailureConfig(max_failures=resources.worker_retries),
-                    stop=TuneStopper(stop),
+                    callbacks=[WorkCallback(work, searcher, self._ledger)],
+                    failure_config=tune.FailureConfig(max_failures=self._resources.worker_retries),
+                    stop=WorkStopper(work),
                     verbose=0,
                 ),
             ).fit()
-            reason = stop.reason_to_start_no_more()
-    finally:
-        ray.shutdown()
-    if driver.trouble is not None:
-        raise driver.trouble
-    return reason
+
+    def _worker_setup(self) -> WorkerSetup:
+        node = ray.get_runtime_context().get_node_id()
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        hours = self._resources.trial_hours
+        return WorkerSetup(
+            trial=self._setup,
+            keeper=ray.remote(LedgerCheckpoints).options(num_cpus=0, scheduling_strategy=here).remote(self._ledger),
+            data=DataCopies(self._setup.data, node),
+            gpu_share=self._resources.gpus_per_trial,
+            trial_seconds=None if hours is None else 3600 * hours,
+        )
 
 
 def _share(

@@ -1,24 +1,83 @@
-"""Tune's events, handed to the driver."""
+"""Tune's events, handed to the work."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ray.tune import Stopper
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial as TuneTrial
 
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.executors.executor import Work
+from mtlsweep.sweep.executors.ray.tune_searcher import WorkSearcher
 from mtlsweep.sweep.executors.ray.unsaved import Unsaved
-from mtlsweep.sweep.stopping import StopRequest
+from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.state import Finished, Outcome, curve_from_json, state_from_json
+from mtlsweep.trials.trial import Trial
 
 
-class TuneStopper(Unsaved, Stopper):
-    """Ends all running Tune trials once a stop is requested; their resume points stay."""
+class WorkCallback(Unsaved, Callback):
+    """Tells the work what happens to its assignments.
 
-    def __init__(self, request: StopRequest) -> None:
-        self._request = request
+    Args:
+        work: that is told.
+        searcher: starts a trial again that ran out of memory.
+        ledger: knows which trials have hung.
+    """
+
+    def __init__(self, work: Work, searcher: WorkSearcher, ledger: Ledger) -> None:
+        self._work = work
+        self._searcher = searcher
+        self._ledger = ledger
+        self._assignments: dict[str, Assignment] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Tell of a trial that starts."""
+        self._work.started(self._assignment(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Tell of some epochs, of the end of a trial, or that a worker's checkpoints cannot be written."""
+        assignment = self._assignment(trial)
+        if "unwritable" in result:
+            self._work.unwritable(result["unwritable"])
+            return
+        if records := curve_from_json(result["records"]):
+            self._work.epochs(assignment, records)
+        if "state" in result:
+            state = state_from_json(result["state"])
+            if isinstance(state, Finished) and state.cause == "oom" and not trial.config["alone"]:
+                self._searcher.retry_alone(assignment)
+            else:
+                self._work.ended(assignment, state, result["host"], trial.num_failures + 1)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Tell of a trial whose worker died as often as `resources.worker_retries` allows."""
+        assignment = self._assignment(trial)
+        if self._ledger.checkpoints.has_hung(assignment.trial.key):
+            cause, detail = "time", "it took longer than `resources.trial_hours` allows"
+        else:
+            cause, detail = "worker", str((trial.error_file and trial.get_error()) or "the worker process died")
+        self._work.ended(assignment, Finished(Outcome.FAILED, (), cause, detail), "", trial.num_failures)
+
+    def _assignment(self, trial: TuneTrial) -> Assignment:
+        if trial.trial_id not in self._assignments:
+            self._assignments[trial.trial_id] = Assignment(
+                Trial.from_json(trial.config["trial"]), trial.config["until"]
+            )
+        return self._assignments[trial.trial_id]
+
+
+class WorkStopper(Unsaved, Stopper):
+    """Ends all running Tune trials once the work wants to stop; their resume points stay."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return self._request.reason() is not None
+        return self._work.stopping() is not None
 
     def stop_all(self) -> bool:
-        """Whether the whole sweep shall end."""
-        return self._request.reason() is not None
+        """Whether all trials shall end."""
+        return self._work.stopping() is not None

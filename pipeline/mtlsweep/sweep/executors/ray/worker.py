@@ -21,10 +21,11 @@ from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
 from mtlsweep.errors import first_line
+from mtlsweep.sweep.executors.checkpoints import Unwritable
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, Outcome, TrialResult
+from mtlsweep.trials.state import EpochRecord, Finished, Outcome, State, curve_to_json, state_to_json
 from mtlsweep.trials.trial import Trial
 
 SECONDS_BETWEEN_REPORTS = 1.0
@@ -71,17 +72,24 @@ class RemoteCheckpoints:
 
     def wait(self) -> None:
         """Return once the last ones are written."""
-        if self._pending is not None:
-            ray.get(self._pending)
-            self._pending = None
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            ray.get(pending)
+        except RayTaskError as error:
+            if isinstance(error.cause, Unwritable):
+                raise error.cause from error
+            raise
 
 
 def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     """Train one trial (a Tune function trainable).
 
-    Reports `{"records"}` of epochs now and then and `{"result"}` at the end. An exception of the trial's own
+    Reports `{"records"}` of epochs now and then and `{"state"}` at the end. An exception of the trial's own
     code is a result too (`failed`), so it never stops the sweep; only the death of this process and
-    trouble with the cluster are left to Tune. That the keeper cannot write is no fault of the trial: `{"unwritable"}` stops the sweep.
+    trouble with the cluster are left to Tune. That checkpoints cannot be
+    written is no fault of the trial: `{"unwritable"}` stops the sweep.
     """
     import torch  # the driver imports this module and need not wait for torch
 
@@ -94,25 +102,26 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
         torch.cuda.set_per_process_memory_fraction(1.0 if config["alone"] else setup.gpu_share)
     trial = Trial.from_json(config["trial"])
     reports = _Reports()
+    state: State
     try:
         with _time_limit(setup, trial.key):
-            result = run_assignment(
+            state = run_assignment(
                 Assignment(trial, config["until"]),
                 setup.trial,
                 setup.data.directory_here(trial.cell.data_fingerprint),
                 RemoteCheckpoints(setup.keeper),
                 reports.epoch,
             )
-    except RayError as error:
-        if isinstance(error, RayTaskError) and isinstance(error.cause, OSError):
-            tune.report({"unwritable": error.cause.strerror or str(error.cause)})
-            return
+    except Unwritable as error:
+        tune.report({"unwritable": str(error)})
+        return
+    except RayError:
         raise  # the cluster's trouble, not the trial's: Tune starts it again, from its resume point
     except Exception as error:
         if isinstance(error, torch.AcceleratorError):
             _state.spoilt_by = first_line(error)
-        result = TrialResult(Outcome.FAILED, (), name_cause(error), traceback.format_exc())
-    reports.end(result)
+        state = Finished(Outcome.FAILED, (), name_cause(error), traceback.format_exc())
+    reports.end(state)
 
 
 @contextmanager
@@ -163,10 +172,10 @@ class _Reports:
             taken = time.monotonic() - began
             self.next_at = began + max(SECONDS_BETWEEN_REPORTS, taken / SHARE_OF_REPORTS)
 
-    def end(self, result: TrialResult) -> None:
-        tune.report({"records": self._take(), "result": result.to_json(), "host": os.uname().nodename})
+    def end(self, state: State) -> None:
+        tune.report({"records": self._take(), "state": state_to_json(state), "host": os.uname().nodename})
 
     def _take(self) -> dict[str, Any]:
-        records = TrialResult(Outcome.DONE, tuple(self.pending)).to_json()
+        records = curve_to_json(self.pending)
         self.pending = []
         return records

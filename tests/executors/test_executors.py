@@ -1,0 +1,140 @@
+"""The seam: a sweep is the same sweep in this process and replayed; what goes wrong in a trial is the trial's."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mtlsweep.errors import UserError
+from mtlsweep.params.params import Params
+from mtlsweep.params.resources import Budget
+from mtlsweep.record.checkpoints import Checkpoints
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.control.run_one import run_alone
+from mtlsweep.sweep.driver import Driver
+from mtlsweep.sweep.executors.replay import ReplayExecutor
+from mtlsweep.sweep.plan.stage_inputs import open_stage
+from mtlsweep.sweep.progress import Progress
+from mtlsweep.sweep.stage import run_stage
+from mtlsweep.sweep.stopping import StopRequest
+from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome
+
+SUITE = "digits"
+Write = Callable[..., Params]
+
+
+def outcomes(ledger: Ledger) -> dict[str, Outcome]:
+    return {one.trial.key: one.state.outcome for one in ledger.read_all()}
+
+
+def replay(
+    params: Params, recorded: dict[str, FinishedTrial], directory: Path, slots: int
+) -> tuple[Ledger, ReplayExecutor]:
+    """Run the sweep of `params` on recorded curves, into a ledger of its own."""
+    context = open_stage(params, SUITE, "sweep")
+    ledger, strategy = Ledger(directory, SUITE), context.make_strategy({})
+    progress = Progress("replay", strategy.total(), strategy.epochs_left())
+    with ReplayExecutor(recorded, slots) as executor, StopRequest(Budget(), slots) as stop:
+        executor.run(Driver(ledger, strategy, stop, progress, context.reference, {}))
+    assert not strategy.left()
+    return ledger, executor
+
+
+def test_a_race_in_this_process_and_its_replay_from_the_grid_decide_alike(study: Write, tmp_path: Path) -> None:
+    params = study()
+    run_stage(params, SUITE, "sweep")
+    raced = outcomes(Ledger(Path("results"), SUITE))
+    assert sorted(raced.values()).count(Outcome.PRUNED) == 2  # of each method one rate
+    run_stage(study(strategy="grid"), SUITE, "sweep")  # trains what was cut, and nothing else, to its end
+    whole = {one.trial.key: one for one in Ledger(Path("results"), SUITE).read_all()}
+    assert all(one.state.outcome is Outcome.DONE for one in whole.values())
+    for slots in (1, 2, 3):
+        ledger, executor = replay(study(), whole, tmp_path / f"replay-{slots}", slots)
+        mtl = {key: outcome for key, outcome in raced.items() if whole[key].trial.cell.role == "mtl"}
+        assert outcomes(ledger) == mtl
+        assert executor.epochs == 2 * (1 + 3 + 3)
+
+
+def test_a_replay_says_what_no_record_has(study: Write, tmp_path: Path) -> None:
+    with pytest.raises(LookupError):
+        replay(study(), {}, tmp_path / "replay", 1)
+
+
+def test_what_a_users_code_raises_is_the_trials_and_not_the_sweeps(
+    study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))  # as the commands and the stages do
+    Path("mine.py").write_text(
+        "from mtlsweep.methods.weighting.loss.ew import EqualWeighting\n"
+        "class Raises(EqualWeighting):\n"
+        "    def weigh(self, losses):\n"
+        "        raise KeyError('a bug of mine')\n"
+    )
+    params = study(strategy="grid", weightings=["ew", "mine:Raises"], learning_rates=[0.01], seeds=[0])
+    with pytest.raises(UserError, match="1 of 2 trials failed"):
+        run_stage(params, SUITE, "sweep")
+    failed = [one for one in Ledger(Path("results"), SUITE).read_all() if one.state.outcome is Outcome.FAILED]
+    assert [(one.state.cause, "a bug of mine" in (one.state.detail or "")) for one in failed] == [("code", True)]
+    with pytest.raises(KeyError, match="a bug of mine"):
+        run_alone(params, failed[0].trial.key, lambda record: None)
+
+
+def test_a_trial_run_alone_is_the_recorded_one_and_leaves_nothing(study: Write) -> None:
+    params = study(strategy="grid", weightings=["ew"], learning_rates=[0.01], seeds=[0])
+    run_stage(params, SUITE, "sweep")
+    (key,) = [one.trial.key for one in Ledger(Path("results"), SUITE).read_all() if one.trial.cell.role == "mtl"]
+    before = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*")}
+    seen: list[EpochRecord] = []
+    _, state = run_alone(params, key[:6], seen.append)
+    recorded = Ledger(Path("results"), SUITE).read(key).state
+    assert [record.metrics for record in state.curve] == [record.metrics for record in recorded.curve]
+    assert len(seen) == 3
+    assert before == {path: path.stat().st_mtime_ns for path in Path("results").rglob("*")}
+
+
+def test_a_signal_stops_in_the_middle_of_a_trial_and_the_next_run_continues(
+    study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = study({"checkpoint_seconds": 0}, strategy="grid", weightings=["ew"], learning_rates=[0.01], seeds=[0])
+    trained: list[int] = []
+    epochs = Driver.epochs
+
+    def interrupting(self: Driver, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
+        epochs(self, assignment, records)
+        trained.extend(record.epoch for record in records)
+        if trained == [1, 2]:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Driver, "epochs", interrupting)
+    with pytest.raises(UserError, match=r"stopped with 0 of 1 trials .* asked to stop \(SIGTERM\)"):
+        run_stage(params, SUITE, "sweep")
+    run_stage(params, SUITE, "sweep")
+    assert trained == [1, 2, 3]
+    assert pd.read_parquet("results/digits/sweep/outcomes.parquet")["outcome"].tolist() == ["done"]
+
+
+def test_checkpoints_that_cannot_be_written_stop_the_sweep(study: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Checkpoints, key: str, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    params = study(strategy="grid", learning_rates=[0.01], seeds=[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_best", full)
+        with pytest.raises(UserError, match=r"results cannot be written to .* \(No space left on device\)"):
+            run_stage(params, SUITE, "sweep")
+    assert not any(one.trial.cell.role == "mtl" for one in Ledger(Path("results"), SUITE).read_all())
+    run_stage(params, SUITE, "sweep")
+
+
+def test_a_budget_of_trials_ends_a_run_and_the_next_one_goes_on(study: Write) -> None:
+    options: dict[str, Any] = {"strategy": "grid", "learning_rates": [0.01], "seeds": [0]}
+    with pytest.raises(UserError, match=r"stopped with 1 of 2 .* `resources.budget.trials` \(1\) is used up"):
+        run_stage(study({"budget": {"trials": 1}}, **options), SUITE, "sweep")
+    run_stage(study(**options), SUITE, "sweep")
+    assert len(pd.read_parquet("results/digits/sweep/outcomes.parquet")) == 2
