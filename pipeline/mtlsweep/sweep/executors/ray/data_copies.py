@@ -2,7 +2,8 @@
 
 A worker reads the data from the driver's own path where its host has that (one machine, a shared
 disk, a copy made by hand). Elsewhere the first trial of a host fetches a copy into the host's
-temporary directory, named by the data's fingerprint; all later ones find it there.
+temporary directory, named by the data's fingerprint; all later ones find it there. The copy travels
+through Ray's object store, since the hosts share nothing else, and gets its name once it is checked.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mtlsweep.suites.prepared.layout import SUMMARY
-
-PIECE_BYTES = 16 * 2**20
-"""What travels at once: small beside any object store."""
+from mtlsweep.sweep.executors.ray.verified_copy import FileContent, copy_files, describe_files, read_piece
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class DataCopies:
         """Return a directory on this host that holds the data called `fingerprint`, fetched if need be.
 
         Raises:
+            DamagedCopyError: a file arrives damaged.
             OSError: the copy cannot be written.
         """
         if _fingerprint(self.directory) == fingerprint:
@@ -55,27 +55,15 @@ class DataCopies:
 
     def _fetch(self, target: Path) -> None:
         there = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        sizes = ray.remote(_file_sizes).options(num_cpus=0, scheduling_strategy=there)
-        piece = ray.remote(_read_piece).options(num_cpus=0, scheduling_strategy=there)
+        describe = ray.remote(describe_files).options(num_cpus=0, scheduling_strategy=there)
+        piece = ray.remote(read_piece).options(num_cpus=0, scheduling_strategy=there)
         shutil.rmtree(target, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as temporary:
             arriving = Path(temporary) / target.name
             arriving.mkdir()
-            for name, size in ray.get(sizes.remote(self.directory)).items():
-                with (arriving / name).open("wb") as file:
-                    for start in range(0, size, PIECE_BYTES):
-                        file.write(ray.get(piece.remote(self.directory / name, start)))
+            files: dict[str, FileContent] = ray.get(describe.remote(self.directory))
+            copy_files(files, lambda name, start: ray.get(piece.remote(self.directory / name, start)), arriving)
             arriving.rename(target)
-
-
-def _file_sizes(directory: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
-
-
-def _read_piece(path: Path, start: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read(PIECE_BYTES)
 
 
 def _fingerprint(directory: Path) -> str | None:
