@@ -7,8 +7,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from mtlsweep.analysis.baselines import select_baselines
 from mtlsweep.analysis.conclusions import statistics
@@ -118,6 +120,28 @@ def test_membership_is_sure_for_the_clearly_best_and_even_between_equals() -> No
     assert statistics.membership_probability(clear).tolist() == [1.0, 0.0]
     shared_luck = generator.normal(size=(5, 1, 1)) + np.array([[0.0], [1.0]])
     assert statistics.membership_probability(shared_luck).tolist() == [1.0, 0.0]
+
+
+@given(arrays(float, st.tuples(st.integers(2, 4), st.integers(1, 5), st.integers(1, 3)), elements=st.integers(0, 3)))
+@settings(max_examples=20)
+def test_membership_is_the_share_of_samples_in_which_no_other_method_dominates(values: NDArray[np.float64]) -> None:
+    seeds, mean = len(values), values.mean(axis=0)
+    draws = np.random.default_rng(20240910).multinomial(seeds, np.full(seeds, 1 / seeds), size=2000) / seeds
+    samples = mean + np.sqrt(seeds / (seeds - 1)) * np.einsum("rs,smk->rmk", draws, values - mean)
+    no_worse = (samples[:, :, None] <= samples[:, None, :]).all(axis=3)
+    dominated = (no_worse & ~no_worse.transpose(0, 2, 1)).any(axis=1)
+    assert statistics.membership_probability(values).tolist() == (~dominated).mean(axis=0).tolist()
+
+
+@pytest.mark.parametrize(("bad", "note"), [(np.nan, "missing"), (np.inf, "infinite"), (-np.inf, "infinite")])
+def test_a_method_without_finite_metrics_has_no_probability_and_beats_nobody(bad: float, note: str) -> None:
+    selected = pd.DataFrame(
+        {"weighting": ["ew", "ew", "uw", "uw"], "optimizer": "adam", "seed": [0, 1, 0, 1], "cell_key": list("aabb"),
+         "test_t_x": [1.0, 2.0, 3.0, bad]}
+    )  # fmt: skip
+    found = pareto_probability(selected, [Objective("t", "x", higher_is_better=False)])
+    assert found["probability"].tolist()[0] == 1.0 and np.isnan(found["probability"].tolist()[1])
+    assert found["note"].tolist()[1] == f"a metric is {note}"
 
 
 def test_sensitivity_is_the_unbroken_range_around_the_best() -> None:

@@ -110,9 +110,11 @@ def pareto_probability(selected: pd.DataFrame, objectives: Sequence[Objective]) 
         return table.assign(note="fewer than two seeds in common")
     runs = selected[selected["seed"].isin(shared)].sort_values(["seed", "weighting", "optimizer"])
     points = costs(runs, objectives).reshape(len(shared), len(methods), len(objectives))
-    usable = ~np.isnan(points).any(axis=(0, 2))
+    missing, infinite = np.isnan(points).any(axis=(0, 2)), np.isinf(points).any(axis=(0, 2))
+    usable = ~(missing | infinite)
     table.loc[usable, "probability"] = membership_probability(points[:, usable])
-    table.loc[~usable, "note"] = "a metric is missing"
+    table.loc[infinite, "note"] = "a metric is infinite"
+    table.loc[missing, "note"] = "a metric is missing"
     if len(shared) < FEWEST_SEEDS:
         table.loc[usable, "note"] = f"few seeds ({len(shared)}): a rough figure"
     return table

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from mtlsweep.analysis.fronts.pareto_set import nondominated
+
 LEVEL = 0.95
 FEWEST_SEEDS = 5  # below it the bootstrap covers far less than it promises, and no test can doubt normality
 FEWEST_BLOCKS = 6  # below it an exact sign-flip test cannot reach 5 %: 2 / 2**5 = 0.0625
@@ -153,14 +155,13 @@ def membership_probability(values: NDArray[np.float64]) -> NDArray[np.float64]:
     otherwise varies too little with few seeds.
 
     Args:
-        values: [seeds, methods, objectives], lower is better, at least two seeds.
+        values: [seeds, methods, objectives], finite, lower is better, at least two seeds.
     """
     count, methods = values.shape[0], values.shape[1]
     mean = values.mean(axis=0)
     stretched = mean + np.sqrt(count / (count - 1)) * np.einsum("rs,smk->rmk", _resamples(count), values - mean)
     member = np.zeros(methods)
     for sample in stretched:
-        no_worse = (sample[:, None, :] <= sample[None, :, :]).all(axis=2)
-        member += ~(no_worse & ~no_worse.T).any(axis=0)
+        member += nondominated(sample)
     share: NDArray[np.float64] = member / _RESAMPLES
     return share
