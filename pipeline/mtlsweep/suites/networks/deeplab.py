@@ -29,7 +29,8 @@ class PooledContext(nn.Sequential):
         super().__init__(nn.AdaptiveAvgPool2d(1), *_convolution(inputs, WIDTH, 1))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(inputs).expand(-1, -1, *inputs.shape[-2:])
+        pooled: Tensor = super().forward(inputs)  # type: ignore[no-untyped-call]  # of torch
+        return pooled.expand(-1, -1, *inputs.shape[-2:])
 
 
 class ASPP(nn.Module):
@@ -59,7 +60,8 @@ class DeepLabV3Head(nn.Sequential):
         self._size = size
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return F.interpolate(super().forward(inputs), self._size, mode="bilinear", align_corners=True)
+        logits: Tensor = super().forward(inputs)  # type: ignore[no-untyped-call]  # of torch
+        return F.interpolate(logits, self._size, mode="bilinear", align_corners=True)
 
 
 class DeepLabV3PlusHead(nn.Module):

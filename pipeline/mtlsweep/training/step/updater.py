@@ -55,7 +55,7 @@ class Updater:
         """
         try:
             measured = self._route.step(batch)
-        except (np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
+        except (np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]  # it is there
             raise Diverged("nan", f"the weighting's solver failed: {error}") from error
         if self._own_optimizer is not None:
             self._own_optimizer.step()
