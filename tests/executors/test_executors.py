@@ -112,7 +112,7 @@ def test_a_signal_stops_in_the_middle_of_a_trial_and_the_next_run_continues(
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(Driver, "epochs", interrupting)
-    with pytest.raises(UserError, match=r"stopped with 0 of 1 trials .* asked to stop \(SIGTERM\)"):
+    with pytest.raises(UserError, match=r"stopped with 0 of 1 trials .* received a stop signal \(SIGTERM\)"):
         run_stage(params, SUITE, "sweep")
     run_stage(params, SUITE, "sweep")
     assert trained == [1, 2, 3]

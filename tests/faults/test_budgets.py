@@ -22,6 +22,6 @@ def test_a_budget_of_trials_stops_with_what_is_missing(baselines: Sweep, tmp_pat
         specs, results = begun(), sweep.results()
         done = sweep.run("sweep")
         assert done.returncode == 2
-        assert "trials of `digits` sweep finished, since `resources.budget.trials` (3) is used up; run" in done.stderr
+        assert "trials of `digits` sweep finished because `resources.budget.trials` (3) is used up; run" in done.stderr
         assert specs < begun() <= specs + 3 < TRIALS
         assert {key: when for key, when in sweep.results().items() if key in results} == results

@@ -119,7 +119,7 @@ def search(
         ledger[assignment.trial.key] = ended
         if isinstance(ended.state, Finished):
             study.tell(ended)
-        for cut in strategy.take(ended):
+        for cut in strategy.update(ended):
             waiting = ledger[cut.key]
             study.tell(replace(waiting, state=Finished(Outcome.PRUNED, waiting.state.curve)))
     return ledger, trained, study
@@ -286,7 +286,7 @@ def test_ranged_options_are_no_part_of_a_methods_name(cells: list[Cell]) -> None
 @pytest.mark.parametrize(
     ("ranges", "sentence"),
     [
-        ({"cagrat.c": [0.1]}, "`space.cagrat.c` names neither a weighting nor an optimizer of the sweep"),
+        ({"cagrat.c": [0.1]}, "`space.cagrat.c` does not name a weighting or an optimizer of the sweep"),
         ({"cagrad.d": [0.1]}, "`space.cagrad.d`: weighting `cagrad` has no option `d`"),
         ({"cagrad.c": {"low": -3.0, "high": 0.5}}, "`space.cagrad.c`: weighting `cagrad` option `c` is -3.0"),
         ({"learning_rate": [0.1]}, "`space.learning_rate` must be {low"),

@@ -9,7 +9,14 @@ import pytest
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.sweep.forecast import forecast, observed_costs, read_past, remember, seconds_of, unobserved_examples
+from mtlsweep.sweep.forecast import (
+    forecast,
+    observed_costs,
+    read_past_forecasts,
+    record_forecast,
+    seconds_since,
+    unobserved_examples,
+)
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.trials.state import FinishedTrial
@@ -46,15 +53,15 @@ def test_an_example_is_the_first_trial_of_a_method_that_is_wanted_and_was_never_
 def test_only_what_was_trained_since_counts_as_spent(make_finished: Callable[..., FinishedTrial]) -> None:
     before = make_finished(0, epochs=1)
     after = [make_finished(0, epochs=3), make_finished(1, epochs=2)]
-    assert seconds_of(after, {before.trial.key: before}) == pytest.approx(2 * 2.0 + 2 * 2.0)
+    assert seconds_since(after, {before.trial.key: before}) == pytest.approx(2 * 2.0 + 2 * 2.0)
 
 
 def test_the_errors_of_the_last_forecasts_are_kept(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "digits")
-    assert read_past(ledger, "sweep") == []
+    assert read_past_forecasts(ledger, "sweep") == []
     for number in range(25):
-        remember(ledger, "sweep", 100.0, 100.0 + number)
-    past = read_past(ledger, "sweep")
+        record_forecast(ledger, "sweep", 100.0, 100.0 + number)
+    past = read_past_forecasts(ledger, "sweep")
     assert len(past) == 20
     assert past[-1].error == pytest.approx(0.24)
-    assert read_past(ledger, "baselines") == []
+    assert read_past_forecasts(ledger, "baselines") == []

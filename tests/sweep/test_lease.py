@@ -35,7 +35,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_second_starter_is_told_who_holds_it(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
     with (
-        pytest.raises(UserError, match=rf"suite `digits` is being swept already, by process {holder.pid} on "),
+        pytest.raises(UserError, match=rf"a sweep of suite `digits` is already running: process {holder.pid} on "),
         Lease(tmp_path, "digits"),
     ):
         pytest.fail("two sweeps at once")

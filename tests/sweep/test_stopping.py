@@ -16,15 +16,15 @@ def request(budget: Budget, *, slots: int = 1) -> StopRequest:
 def test_without_a_budget_nothing_stops() -> None:
     with request(Budget()) as stop:
         assert stop.reason() is None
-        assert stop.reason_to_start_no_more() is None
+        assert stop.reason_to_start_none() is None
 
 
 def test_a_budget_of_trials_lets_those_that_run_end() -> None:
     with request(Budget(trials=2)) as stop:
         for _ in range(2):
-            assert stop.reason_to_start_no_more() is None
+            assert stop.reason_to_start_none() is None
             stop.count_start()
-        assert stop.reason_to_start_no_more() == "`resources.budget.trials` (2) is used up"
+        assert stop.reason_to_start_none() == "`resources.budget.trials` (2) is used up"
         assert stop.reason() is None
 
 
@@ -40,6 +40,6 @@ def test_a_signal_is_a_request_and_is_named() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with request(Budget()) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.reason() == "it was asked to stop (SIGTERM)"
-        assert stop.reason_to_start_no_more() == stop.reason()
+        assert stop.reason() == "it received a stop signal (SIGTERM)"
+        assert stop.reason_to_start_none() == stop.reason()
     assert signal.getsignal(signal.SIGTERM) is before

@@ -81,7 +81,7 @@ def play(
         ended = run_to(assignment.trial, assignment.until, error, diverges)
         trained += len(ended.state.curve) - begun
         ledger[assignment.trial.key] = ended
-        strategy.take(ended)
+        strategy.update(ended)
     return ledger, trained
 
 

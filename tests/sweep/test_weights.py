@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.record.retention import Policy, WeightsKeeper
+from mtlsweep.record.retention import Policy, WeightsRetention
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
@@ -21,30 +21,36 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path, "digits")
 
 
-def end(keeper: WeightsKeeper, ledger: Ledger, *trials: FinishedTrial) -> list[bool]:
+def end(retention: WeightsRetention, ledger: Ledger, *trials: FinishedTrial) -> list[bool]:
     """Let trials end one after another, each with weights; return which weights are left."""
     for one in trials:
         ledger.checkpoints.save_best(one.trial.key, b"weights")
-        keeper.finish(one)
+        retention.finish(one)
     return [ledger.checkpoints.has_best(one.trial.key) for one in trials]
 
 
 def test_of_each_method_and_seed_the_leader_keeps_its_weights(
     ledger: Ledger, make_finished: Callable[..., FinishedTrial]
 ) -> None:
-    keeper = WeightsKeeper(ledger, "leading", error, [])
+    retention = WeightsRetention(ledger, "leading", error, [])
     short, longer, worst = (
         make_finished(epochs=epochs, learning_rate=rate) for epochs, rate in ((2, 0.1), (3, 0.2), (1, 0.3))
     )
     of_other_seed = make_finished(seed=1, epochs=1, learning_rate=0.1)
     of_other_method = make_finished(epochs=1, weighting_label="ew")
-    assert end(keeper, ledger, short, longer, worst, of_other_seed, of_other_method) == [False, True, False, True, True]
+    assert end(retention, ledger, short, longer, worst, of_other_seed, of_other_method) == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_sweep_that_goes_on_knows_who_leads(ledger: Ledger, make_finished: Callable[..., FinishedTrial]) -> None:
     leader, later = make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)
-    end(WeightsKeeper(ledger, "leading", error, []), ledger, leader)
-    assert end(WeightsKeeper(ledger, "leading", error, [leader]), ledger, later) == [False]
+    end(WeightsRetention(ledger, "leading", error, []), ledger, leader)
+    assert end(WeightsRetention(ledger, "leading", error, [leader]), ledger, later) == [False]
     assert ledger.checkpoints.has_best(leader.trial.key)
 
 
@@ -52,7 +58,7 @@ def test_a_sweep_that_goes_on_knows_who_leads(ledger: Ledger, make_finished: Cal
 def test_who_was_not_done_keeps_nothing(
     ledger: Ledger, make_finished: Callable[..., FinishedTrial], outcome: Outcome
 ) -> None:
-    assert end(WeightsKeeper(ledger, "leading", error, []), ledger, make_finished(outcome=outcome)) == [False]
+    assert end(WeightsRetention(ledger, "leading", error, []), ledger, make_finished(outcome=outcome)) == [False]
 
 
 @pytest.mark.parametrize(("policy", "left"), [("all", [True, True]), ("none", [False, False])])
@@ -60,4 +66,4 @@ def test_all_or_none(
     ledger: Ledger, make_finished: Callable[..., FinishedTrial], policy: Policy, left: list[bool]
 ) -> None:
     trials = [make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)]
-    assert end(WeightsKeeper(ledger, policy, error, []), ledger, *trials) == left
+    assert end(WeightsRetention(ledger, policy, error, []), ledger, *trials) == left

@@ -17,7 +17,7 @@ from mtlsweep.trials.state import FinishedTrial, Outcome
 Policy = Literal["leading", "all", "none"]
 
 
-class WeightsKeeper(View):
+class WeightsRetention(View):
     """Drops weights as trials end.
 
     With `leading` of each method and seed the trial with the lowest score so far keeps its weights: what

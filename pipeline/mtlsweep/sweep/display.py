@@ -1,4 +1,4 @@
-"""A sweep's progress for people: a live display on a terminal, plain lines in a log, a file for `mtlsweep status`."""
+"""Show the progress of a sweep: a live display on a terminal, plain lines in a log, a file for `mtlsweep status`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProgressDisplay:
 
     Args:
         progress: what to show; it may change at any time.
-        path: file for `mtlsweep status`.
+        path: file that `mtlsweep status` reads.
     """
 
     def __init__(self, progress: Progress, path: Path) -> None:
@@ -68,12 +68,12 @@ class ProgressDisplay:
     def _write_file(self) -> None:
         try:
             write_atomically(self._path, json.dumps(self._progress.to_json()).encode())
-        except OSError as error:  # a full disk stops the sweep where results are written, not here
+        except OSError as error:  # on a full disk, writing results stops the sweep
             self._progress.note = f"{self._path}: {error.strerror}"
 
 
 def read_progress(path: Path) -> Mapping[str, Any] | None:
-    """Return what a sweep last wrote about itself, or None."""
+    """Return the latest progress that a sweep wrote, or None."""
     try:
         content: Mapping[str, Any] = json.loads(path.read_bytes())
         return content

@@ -1,4 +1,4 @@
-"""The driver: hands out what the strategy wants, and writes what becomes of it to the ledger first, then to the views."""
+"""The driver: hands out the trials that the strategy wants, and writes results to the ledger first, then to the views."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Driver:
     """The work of one stage, for an executor (see `Work`).
 
     Args:
-        ledger: the truth.
-        strategy: decides what is trained further.
-        stop: says when no further trial may start.
-        progress: what people watch.
-        reference: what the live Delta_m compares with.
+        ledger: the authoritative record of trials.
+        strategy: decides which trials to train.
+        stop: decides when to stop the sweep.
+        progress: the display for users.
+        reference: baseline values for the live Delta_m.
         provenance: recorded with every result.
         study: the Optuna study, if the stage has one.
-        views: what else hears of trials: MLflow's recorder, the keeper of weights.
-        paused: trials that the strategy stopped for now in an earlier run.
+        views: receive every epoch and every finished trial, such as the MLflow recorder and the weights retention.
+        paused: trials that the strategy paused in an earlier run.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Driver:
         self._views = views
         self._paused = {one.trial.key: one for one in paused}
         self._started_at: dict[str, float] = {}
-        self._trouble: UserError | None = None
+        self._write_error: UserError | None = None
         self._cut(strategy.cut_now())
 
     def next(self) -> Assignment | None:
-        """Return what the strategy wants most, if anything may start."""
+        """Return the next assignment of the strategy, or None if no trial may start."""
         if self.stopped_by() is not None:
             return None
         assignment = self._strategy.next(self._suggest)
@@ -71,24 +71,24 @@ class Driver:
         return assignment
 
     def stopping(self) -> str | None:
-        """Return why running trials shall end now, or None."""
-        return "nothing can be recorded" if self._trouble is not None else self._stop.reason()
+        """Return the reason to stop running trials now, or None."""
+        return "results cannot be written" if self._write_error is not None else self._stop.reason()
 
     def stopped_by(self) -> str | None:
-        """Return why no further trial may start, or None."""
-        return self.stopping() or self._stop.reason_to_start_no_more()
+        """Return the reason to start no more trials, or None."""
+        return self.stopping() or self._stop.reason_to_start_none()
 
-    def raise_trouble(self) -> None:
-        """Raise the error that kept results from being written, if there was one.
+    def raise_write_error(self) -> None:
+        """Raise the error that prevented writing results, if there was one.
 
         Raises:
-            UserError: nothing can be recorded any more; what was recorded before is safe.
+            UserError: results cannot be written; earlier results are safe.
         """
-        if self._trouble is not None:
-            raise self._trouble
+        if self._write_error is not None:
+            raise self._write_error
 
     def started(self, assignment: Assignment) -> None:
-        """Record that a trial begins."""
+        """Record that a trial starts."""
         trial = assignment.trial
         self._started_at.setdefault(trial.key, time.time())
         try:
@@ -106,10 +106,12 @@ class Driver:
         for view in self._views:
             view.epochs(trial, records, self._started_at[trial.key])
         outage = next((view.outage for view in self._views if view.outage is not None), None)
-        self._progress.note = f"MLflow is away: {outage}" if outage else None  # the one view that another machine keeps
+        self._progress.note = (
+            f"MLflow is not reachable: {outage}" if outage else None
+        )  # only MLflow can be on another machine
 
     def ended(self, assignment: Assignment, state: State, host: str, attempts: int) -> None:
-        """Record how far a trial has got or how it ended, and let the strategy decide anew."""
+        """Record a paused or finished trial, and let the strategy decide again."""
         trial = assignment.trial
         execution = Execution(
             started_at=self._started_at[trial.key],
@@ -124,14 +126,14 @@ class Driver:
             self._pause(TrialRecord(trial, state, execution))
         else:
             self._finish(TrialRecord(trial, state, execution))
-        self._cut(self._strategy.take(TrialRecord(trial, state, execution)))
+        self._cut(self._strategy.update(TrialRecord(trial, state, execution)))
         self._progress.planned, self._progress.epochs_left = self._strategy.total(), self._strategy.epochs_left()
 
     def unwritable(self, reason: str) -> None:
-        """Stop the sweep: results or checkpoints cannot be written any more."""
-        self._trouble = UserError(
-            f"results cannot be written to `{self._ledger.directory}` ({reason}); make room or make it writable and run "
-            "`dvc repro` again: what was recorded is safe, and nothing of it is trained twice."
+        """Stop the sweep because results or checkpoints cannot be written."""
+        self._write_error = UserError(
+            f"results cannot be written to `{self._ledger.directory}` ({reason}); "
+            "free disk space or make it writable, then run `dvc repro` again to continue."
         )
 
     def _suggest(self) -> Cell | None:
@@ -145,14 +147,14 @@ class Driver:
             self.unwritable(error.strerror or str(error))
 
     def _cut(self, trials: Sequence[Trial]) -> None:
-        """Record trials that the strategy will not train further, with what was seen of each, unless that was done before."""
+        """Record paused trials as pruned, with their curves; skip trials that are recorded already."""
         for trial in trials:
             if trial.key in self._paused:
                 paused = self._paused.pop(trial.key)
                 self._finish(TrialRecord(trial, Finished(Outcome.PRUNED, paused.state.curve), paused.execution))
 
     def _finish(self, record: TrialRecord[Finished]) -> None:
-        """Write a trial's end to the ledger first, then to the views."""
+        """Write a finished trial to the ledger first, then to the views."""
         try:
             self._ledger.finish(record)
         except OSError as error:

@@ -1,7 +1,7 @@
-"""What is left of a sweep will cost: from observed costs, or from a few timed steps where nothing was observed.
+"""Forecast of the remaining cost of a sweep: from observed costs, or from a few timed steps for new methods.
 
-Past forecasts are kept beside the ledger with what came of them, so `mtlsweep plan` can say how far
-they were off.
+Past forecasts are stored next to the ledger with the actual cost, so `mtlsweep plan` can show their
+error.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from mtlsweep.trials.trial import Trial
 WARM_UP_STEPS, TIMED_STEPS = 2, 6
 
 EVALUATION_SHARE = 1.15
-"""An epoch with its evaluation against its training steps alone; only for methods never observed."""
+"""Cost of an epoch with evaluation relative to its training steps; only for methods not observed yet."""
 
-REMEMBERED = 20
+KEPT_FORECASTS = 20
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left to do.
+    """What is left to train.
 
     Attributes:
-        trials: that are wanted now; a race wants more once it knows who goes on.
-        epochs: to train, those of a race's later rungs included.
-        device_seconds: seconds of all trials together.
-        observed_share: share of the epochs whose method's cost was observed rather than timed.
+        trials: number to train now; a race adds more when it knows which trials continue.
+        epochs: number to train, including later rungs of a race.
+        device_seconds: sum over all trials.
+        observed_share: share of the epochs whose cost was observed, not timed.
     """
 
     trials: int
@@ -52,12 +52,12 @@ class Forecast:
 
 
 def forecast(strategy: Strategy, known: Known, timed: Mapping[str, float]) -> Forecast:
-    """Return what is left.
+    """Return the forecast of what is left.
 
     Args:
-        strategy: says how many epochs of each method are left.
-        known: trials seen so far, whose epochs have a cost.
-        timed: seconds per epoch of the methods that were never observed, see `unobserved_examples`.
+        strategy: gives the epochs left of each method.
+        known: records of trials so far, with the cost of their epochs.
+        timed: seconds per epoch of methods not observed yet; see `unobserved_examples`.
     """
     epochs = {method: left for method, left in strategy.epochs_left().items() if left}
     observed = observed_costs(known.values())
@@ -71,7 +71,7 @@ def forecast(strategy: Strategy, known: Known, timed: Mapping[str, float]) -> Fo
 
 
 def unobserved_examples(strategy: Strategy, known: Known, listed: Iterable[Trial]) -> dict[str, Trial]:
-    """Return, of the `listed` trials, the first one of each method that has epochs left and never ran."""
+    """Return the first of the `listed` trials of each method that has epochs left and no observed cost."""
     observed = observed_costs(known.values())
     left = {method for method, epochs in strategy.epochs_left().items() if epochs and method not in observed}
     examples: dict[str, Trial] = {}
@@ -82,7 +82,7 @@ def unobserved_examples(strategy: Strategy, known: Known, listed: Iterable[Trial
 
 
 def observed_costs(records: Iterable[TrialRecord[State]]) -> dict[str, float]:
-    """Return mean seconds per epoch of each method, from the epochs that were trained."""
+    """Return the mean seconds per epoch of each method, from recorded epochs."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for one in records:
         seconds[one.trial.cell.method].extend(record.seconds for record in one.state.curve)
@@ -95,7 +95,7 @@ def timed_costs(
     """Return seconds per epoch of each method's example, extrapolated from a few training steps.
 
     Raises:
-        UserError: a method cannot take a step at all; the message says which.
+        UserError: a method fails in its first step; the message names it.
     """
     with torch_threads(threads):
         return {method: _time_one(method, trial, data, device) for method, trial in examples.items()}
@@ -105,16 +105,16 @@ def _time_one(method: str, trial: Trial, data: PreparedData, device: torch.devic
     try:
         return EVALUATION_SHARE * time_steps(trial, data, device, WARM_UP_STEPS, TIMED_STEPS)
     except Diverged:
-        return 0.0  # its trials end at once
-    except Exception as error:  # the user's own code, which the sweep would record as a failure
+        return 0.0  # its trials end immediately
+    except Exception as error:  # user code; the sweep would record it as a failure
         raise UserError(
-            f"method `{method}` fails in its first steps ({type(error).__name__}: {error}); `mtlsweep run {trial.key}` shows where."
+            f"method `{method}` fails in its first steps ({type(error).__name__}: {error}); run `mtlsweep run {trial.key}` to see the traceback."
         ) from error
 
 
 @dataclass(frozen=True)
 class PastForecast:
-    """A forecast, and the device seconds that were spent in the end."""
+    """A forecast and the actual cost, in device seconds."""
 
     predicted: float
     actual: float
@@ -122,25 +122,25 @@ class PastForecast:
 
     @property
     def error(self) -> float:
-        """Relative error: 0.1 means that it took 10 % longer than foreseen."""
+        """Relative error: 0.1 means that it took 10 % longer than predicted."""
         return self.actual / self.predicted - 1 if self.predicted else 0.0
 
 
-def remember(ledger: Ledger, stage: str, predicted: float, actual: float) -> None:
-    """Keep what came of a forecast, among the last few."""
-    past = [*read_past(ledger, stage), PastForecast(predicted, actual, time.time())][-REMEMBERED:]
+def record_forecast(ledger: Ledger, stage: str, predicted: float, actual: float) -> None:
+    """Store a forecast with its actual cost; keep only the latest `KEPT_FORECASTS`."""
+    past = [*read_past_forecasts(ledger, stage), PastForecast(predicted, actual, time.time())][-KEPT_FORECASTS:]
     content = [{"predicted": one.predicted, "actual": one.actual, "at": one.at} for one in past]
     write_atomically(_path(ledger, stage), json.dumps(content).encode())
 
 
-def read_past(ledger: Ledger, stage: str) -> list[PastForecast]:
-    """Return the forecasts that were kept, the oldest first."""
+def read_past_forecasts(ledger: Ledger, stage: str) -> list[PastForecast]:
+    """Return the stored forecasts, oldest first."""
     path = _path(ledger, stage)
     return [PastForecast(**entry) for entry in json.loads(path.read_bytes())] if path.exists() else []
 
 
-def seconds_of(trials: Iterable[TrialRecord[State]], before: Known) -> float:
-    """Return the seconds that trials took beyond what was known of them `before`."""
+def seconds_since(trials: Iterable[TrialRecord[State]], before: Known) -> float:
+    """Return the seconds of epochs that are not in the records `before`."""
     return sum(
         sum(
             record.seconds

@@ -1,8 +1,8 @@
 """The lease: one sweep per suite at a time.
 
-The holder keeps an exclusive lock on `<ledger>/lease.json` for as long as it lives. The operating
-system lets go of the lock when the holder dies, however it dies, so there is no stale lease and no
-clock to trust. The content says who holds it, for people.
+The holder keeps an exclusive lock on `<ledger>/lease.json` while it runs. The operating system
+releases the lock when the holder ends for any reason, so a lease never becomes stale and needs no
+timeout. The content names the holder, for users.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Lease:
         """Take the lease.
 
         Raises:
-            UserError: another process holds it; the message says which.
+            UserError: another process holds it; the message names the process.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -48,8 +48,8 @@ class Lease:
             os.close(self._descriptor)
             holder = read_holder(self._path.parent) or {}
             raise UserError(
-                f"suite `{self._suite}` is being swept already, by process {holder.get('pid', '?')} on {holder.get('host', '?')} "
-                f"since {holder.get('since', '?')}; wait for it, or stop it with `kill {holder.get('pid', '?')}` (nothing is lost)."
+                f"a sweep of suite `{self._suite}` is already running: process {holder.get('pid', '?')} on "
+                f"{holder.get('host', '?')} since {holder.get('since', '?')}; wait, or stop it with `kill {holder.get('pid', '?')}`."
             ) from None
         content = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(self._descriptor, 0)
@@ -60,7 +60,7 @@ class Lease:
         retry=retry_if_exception_type(BlockingIOError), wait=wait_fixed(0.05), stop=stop_after_attempt(10), reraise=True
     )
     def _lock(self) -> None:
-        """Try for a moment: `read_holder` of another process looks at the lock by taking it for an instant."""
+        """Take the lock; retry because `read_holder` in another process holds it for a moment."""
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def __exit__(
@@ -71,7 +71,7 @@ class Lease:
 
 
 def read_holder(directory: Path) -> dict[str, Any] | None:
-    """Return pid, host and start time of the process that sweeps now, or None when none does."""
+    """Return pid, host and start time of the process that runs the sweep, or None."""
     path = directory / "lease.json"
     try:
         descriptor = os.open(path, os.O_RDONLY)

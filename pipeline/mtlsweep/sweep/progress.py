@@ -1,4 +1,4 @@
-"""How far a sweep is: a live display on a terminal, a plain line every 30 s in a log."""
+"""Progress of a sweep: a live display on a terminal, a plain line every 30 s in a log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtlsweep.trials.trial import Trial
 
 @dataclass
 class Running:
-    """A trial that trains now: its epochs, those of earlier runs included, and those trained since it was started."""
+    """A running trial: `epoch` includes earlier runs, `trained` counts epochs since this start."""
 
     trial: Trial
     epoch: int = 0
@@ -32,16 +32,16 @@ class Running:
 
 @dataclass
 class Progress:
-    """Counts of one sweep. Its driver's thread alone changes them; others read.
+    """Counts of one sweep. Only the driver's thread changes them; other threads read them.
 
     Attributes:
         title: suite and stage.
-        planned: how many trials the sweep has as far as is known now.
-        epochs_left: by method, see `Strategy.epochs_left`.
-        outcomes: finished trials by outcome, those of earlier sweeps included.
+        planned: number of trials known now.
+        epochs_left: by method; see `Strategy.epochs_left`.
+        outcomes: finished trials by outcome, including earlier runs.
         running: by trial key.
-        best: lowest validation Delta_m so far, and the trial that has it.
-        note: what people should know beside.
+        best: lowest validation Delta_m so far, and its trial.
+        note: an extra message for users.
     """
 
     title: str
@@ -54,16 +54,16 @@ class Progress:
     _finished: int = 0
     _epochs: Counter[str] = field(default_factory=Counter)
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _begun_at: float = field(default_factory=time.time)
+    _started_at: float = field(default_factory=time.time)
 
     def start(self, trial: Trial) -> None:
-        """Take in a trial that starts; the clock starts with the first one."""
+        """Add a trial that starts; the clock starts with the first trial."""
         if not self.running and not self._epochs:
-            self._begun_at = time.time()
+            self._started_at = time.time()
         self.running[trial.key] = Running(trial)
 
     def epoch(self, trial: Trial, record: EpochRecord, delta_m: float | None) -> None:
-        """Take in one epoch of a running trial."""
+        """Add one epoch of a running trial."""
         running = self.running[trial.key]
         running.epoch, running.trained = record.epoch, running.trained + 1
         running.delta_m = delta_m if delta_m is not None and math.isfinite(delta_m) else None
@@ -73,17 +73,17 @@ class Progress:
             self.best = (delta_m, trial.name)
 
     def stop(self, trial: Trial) -> None:
-        """Take in a trial that does not run any more, for now or for good."""
+        """Remove a trial that no longer runs: it paused or finished."""
         self.running.pop(trial.key, None)
 
     def finish(self, outcome: Outcome) -> None:
-        """Take in the end of a trial."""
+        """Count a finished trial."""
         self.outcomes[outcome] += 1
         self._finished += 1
 
     @property
     def eta_seconds(self) -> float | None:
-        """Forecast of the time left: epochs left at the cost seen of their methods, at the pace kept so far."""
+        """Estimated seconds left: epochs left times the mean cost of their method, scaled by the parallel speed so far."""
         busy, epochs = sum(self._seconds.values()), self._epochs.total()
         if not busy:
             return None
@@ -93,8 +93,8 @@ class Progress:
             return self._seconds[method] / seen if seen else busy / epochs
 
         left = sum(count * cost(method) for method, count in self.epochs_left.items())
-        begun = sum(one.trained * cost(one.trial.cell.method) for one in list(self.running.values()))
-        return max(left - begun, 0.0) * (time.time() - self._begun_at) / busy
+        already_trained = sum(one.trained * cost(one.trial.cell.method) for one in list(self.running.values()))
+        return max(left - already_trained, 0.0) * (time.time() - self._started_at) / busy
 
     def line(self) -> str:
         """Return the state as one line."""
@@ -117,7 +117,7 @@ class Progress:
             "outcomes": {outcome.value: count for outcome, count in sorted(self.outcomes.items())},
             "running": [one.to_json() for one in list(self.running.values())],
             "eta_seconds": self.eta_seconds,
-            "trials_per_hour": 3600 * self._finished / (time.time() - self._begun_at),
+            "trials_per_hour": 3600 * self._finished / (time.time() - self._started_at),
             "best": {"delta_m": self.best[0], "trial": self.best[1]} if math.isfinite(self.best[0]) else None,
             "written_at": time.time(),
         }
@@ -138,7 +138,7 @@ class Progress:
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a duration as people say it: `42 s`, `3 min`, `2 h 05 min`."""
+    """Format a duration for users: `42 s`, `3 min`, `2 h 05 min`."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

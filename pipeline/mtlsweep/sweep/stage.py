@@ -1,4 +1,4 @@
-"""One stage of a suite from plan to tables: lease, plan minus ledger, Ray Tune, ledger, MLflow, tables."""
+"""Run one stage of a suite: take the lease, train what the ledger lacks, record it, write the tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtlsweep.params.resources import Resources
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.provenance import read_provenance
-from mtlsweep.record.retention import WeightsKeeper
+from mtlsweep.record.retention import WeightsRetention
 from mtlsweep.record.tables import curves as tables
 from mtlsweep.record.tables import outcomes, schema
 from mtlsweep.record.tables.parquet import write_table
@@ -28,10 +28,10 @@ from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints
 from mtlsweep.sweep.executors.executor import Executor
 from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
-from mtlsweep.sweep.forecast import forecast, remember, seconds_of, unobserved_examples
+from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, unobserved_examples
 from mtlsweep.sweep.lease import Lease
 from mtlsweep.sweep.plan.cells import Stage
-from mtlsweep.sweep.plan.plan import Held
+from mtlsweep.sweep.plan.plan import RecordedTrials
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.search.live_delta_m import Reference
@@ -43,11 +43,11 @@ from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
 def run_stage(params: Params, suite: str, stage: Stage) -> None:
-    """Run what the ledger lacks of a stage, record it, and write the stage's tables.
+    """Train the trials of a stage that the ledger lacks, record them, and write the stage's tables.
 
     Raises:
-        UserError: a mistake of the user's, another sweep of the suite, an outage, too many
-            failures, or a stop before the end. What was computed until then is in the ledger.
+        UserError: invalid input, another sweep of the suite, an outage, too many failures, or an
+            early stop. The ledger keeps all results until then.
     """
     context = open_stage(params, suite, stage)
     context.ledger.prepare()
@@ -56,56 +56,56 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         tracker = open_tracker(params, suite, context.reference)
         tracker.drop_unfinished()
         recorder = Recorder(context.ledger, tracker, {"sweep_id": _sweep_id(context)})
-        held = context.plan.read()
-        for one in held.finished:
+        recorded = context.plan.read()
+        for one in recorded.finished:
             if not tracker.has(one):
                 recorder.finish(one)
-        strategy = context.make_strategy(held.known)
-        outcomes = Counter(one.state.outcome for one in held.finished)
+        strategy = context.make_strategy(recorded.known)
+        outcomes = Counter(one.state.outcome for one in recorded.finished)
         progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), outcomes)
         stopped_by = None
         if strategy.left():
-            stopped_by = _train(context, params.resources, strategy, held, progress, recorder, provenance)
-            held = context.plan.read()
+            stopped_by = _train(context, params.resources, strategy, recorded, progress, recorder, provenance)
+            recorded = context.plan.read()
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
-        _check_complete(context, strategy, held.finished, params.resources.failed_share_limit, stopped_by)
-        _write_tables(context, tracker, held.finished, provenance)
+        _check_complete(context, strategy, recorded.finished, params.resources.failed_share_limit, stopped_by)
+        _write_tables(context, tracker, recorded.finished, provenance)
 
 
 def _train(
     context: StageContext,
     resources: Resources,
     strategy: Strategy,
-    held: Held,
+    recorded: RecordedTrials,
     progress: Progress,
     recorder: Recorder,
     provenance: dict[str, Any],
 ) -> str | None:
-    """Train what the strategy wants; return why it was stopped before the end, or None."""
+    """Train what the strategy wants; return the reason for an early stop, or None."""
     ledger, reference = context.ledger, context.reference
     with ProgressDisplay(progress, context.progress_path):
-        study = _study(context, strategy, held.finished)
-        weights = WeightsKeeper(ledger, resources.keep_weights, reference.score, held.finished)
-        # Methods never observed are not timed here: their code may hang or kill, and this is the driver.
-        observed = not unobserved_examples(strategy, held.known, context.plan.trials)
-        foreseen = forecast(strategy, held.known, {}) if observed else None
+        study = _study(context, strategy, recorded.finished)
+        weights = WeightsRetention(ledger, resources.keep_weights, reference.score, recorded.finished)
+        # New methods are not timed here: their code may hang or crash, and this process is the driver.
+        observed = not unobserved_examples(strategy, recorded.known, context.plan.trials)
+        predicted = forecast(strategy, recorded.known, {}) if observed else None
         with (
             make_executor(resources, context) as executor,
             StopRequest(resources.budget, executor.slots) as stop,
         ):
             driver = Driver(
-                ledger, strategy, stop, progress, reference, provenance, study, (weights, recorder), held.paused
+                ledger, strategy, stop, progress, reference, provenance, study, (weights, recorder), recorded.paused
             )
             executor.run(driver)
             stopped_by = driver.stopped_by()
-        driver.raise_trouble()
+        driver.raise_write_error()
         if study is not None and not strategy.left():
             study.close()
-        if foreseen and not strategy.left():
-            actual = seconds_of(context.plan.read().known.values(), held.known)
-            remember(ledger, context.stage, foreseen.device_seconds, actual)
+        if predicted and not strategy.left():
+            actual = seconds_since(context.plan.read().known.values(), recorded.known)
+            record_forecast(ledger, context.stage, predicted.device_seconds, actual)
     return stopped_by
 
 
@@ -121,13 +121,13 @@ def make_executor(resources: Resources, context: StageContext) -> Executor:
     )
     if resources.executor == "inline":
         return InlineExecutor(setup, LedgerCheckpoints(context.ledger))
-    from mtlsweep.sweep.executors.ray.executor import RayExecutor  # takes seconds to import
+    from mtlsweep.sweep.executors.ray.executor import RayExecutor  # slow import
 
     return RayExecutor(setup, context.ledger, resources)
 
 
 def open_tracker(params: Params, suite: str, reference: Reference) -> Tracker:
-    """Return the writer of a suite's runs; Delta_m is computed against `reference`."""
+    """Return the MLflow tracker of a suite; it computes Delta_m against `reference`."""
     return Tracker(params.resources.tracking_uri, suite, reference.derive, reference.key if reference.values else "")
 
 
@@ -154,8 +154,7 @@ def _check_complete(
     if strategy.left():
         raise UserError(
             f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished"
-            f"{f', since {stopped_by}' if stopped_by else ''}; "
-            "run `dvc repro` again to go on, nothing is trained twice."
+            f"{f' because {stopped_by}' if stopped_by else ''}; run `dvc repro` again to continue."
         )
     failed = [one for one in finished if one.state.outcome is Outcome.FAILED]
     if len(failed) > failed_share_limit * len(finished):
@@ -174,7 +173,7 @@ def _write_tables(
     write_table(directory / "outcomes.parquet", outcomes.build_outcomes(finished), OUTCOMES)
     definitions = metric_definitions.metric_definitions(context.data.tasks)
     write_atomically(directory / "metrics.json", json.dumps(definitions, indent=1).encode())
-    # Beside the outs, not among them: what differs between two equal studies.
+    # Not a DVC out: costs differ between two equal studies.
     costs = outcomes.build_costs(context.ledger.read_all())
     write_table(paths.results(context.suite) / "costs.parquet", costs, schema.COSTS)
     content = {

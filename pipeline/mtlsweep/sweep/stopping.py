@@ -1,4 +1,4 @@
-"""When a sweep shall end early: a signal, the death of the `dvc` that started it, or a budget used up."""
+"""When a sweep must stop early: on a signal, when the `dvc` that started it ends, or when a budget is used up."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ import psutil
 
 from mtlsweep.params.resources import Budget
 
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_CHECKS = 1.0
 
 
 class StopRequest:
-    """Context manager that turns SIGTERM, SIGINT and a dead `dvc` into a request to stop.
+    """Context manager that turns SIGTERM, SIGINT and the end of `dvc` into a request to stop.
 
-    DVC killed leaves its stage running, and the next `dvc repro` would start a second one beside it.
+    A killed DVC leaves its stage running, and the next `dvc repro` would start the stage a second time.
 
     Args:
-        budget: what one run may use.
-        slots: trials at once.
+        budget: limits of one run.
+        slots: number of parallel trials.
     """
 
     def __init__(self, budget: Budget, slots: int) -> None:
         self._budget = budget
         self._slots = slots
-        self._begun = time.monotonic()
+        self._began_at = time.monotonic()
         self._started = 0
-        self._asked: str | None = None
-        self._left = threading.Event()
+        self._requested: str | None = None
+        self._exited = threading.Event()
         self._previous: dict[int, Any] = {}
         self._parents = [process for process in psutil.Process(os.getpid()).parents() if _is_dvc(process)]
 
     def reason(self) -> str | None:
-        """Return why the sweep shall end, running trials included (those continue from their resume points later), or None."""
-        if self._asked is not None:
-            return self._asked
-        hours = (time.monotonic() - self._begun) / 3600
+        """Return the reason to stop the sweep and its running trials, or None; trials continue from resume points later."""
+        if self._requested is not None:
+            return self._requested
+        hours = (time.monotonic() - self._began_at) / 3600
         for name, limit, used in (
             ("hours", self._budget.hours, hours),
             ("device_hours", self._budget.device_hours, hours * self._slots),
@@ -49,14 +49,14 @@ class StopRequest:
                 return f"`resources.budget.{name}` ({limit:g}) is used up"
         return None
 
-    def reason_to_start_no_more(self) -> str | None:
-        """Return why no further trial may start, or None; what runs may then still end by itself."""
+    def reason_to_start_none(self) -> str | None:
+        """Return the reason to start no more trials, or None; running trials may continue."""
         if self._budget.trials is not None and self._started >= self._budget.trials:
             return self.reason() or f"`resources.budget.trials` ({self._budget.trials}) is used up"
         return self.reason()
 
     def count_start(self) -> None:
-        """Take note of a trial that starts."""
+        """Count a trial that starts."""
         self._started += 1
 
     def __enter__(self) -> StopRequest:
@@ -70,17 +70,17 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._left.set()
+        self._exited.set()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._asked = f"it was asked to stop ({signal.Signals(number).name})"
+        self._requested = f"it received a stop signal ({signal.Signals(number).name})"
 
     def _watch_parents(self) -> None:
-        while not self._left.wait(SECONDS_BETWEEN_LOOKS):
+        while not self._exited.wait(SECONDS_BETWEEN_CHECKS):
             if not all(parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE for parent in self._parents):
-                self._asked = "the `dvc` that started it ended"
+                self._requested = "the `dvc` that started it ended"
                 return
 
 

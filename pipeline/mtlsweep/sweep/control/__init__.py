@@ -1,1 +1,1 @@
-"""What the commands do to a sweep: show, stop, retry, repeat, rebuild."""
+"""Operations of the command line on a sweep: show, stop, retry, run one trial, rebuild."""

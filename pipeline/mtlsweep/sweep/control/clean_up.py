@@ -1,4 +1,4 @@
-"""What people do with a ledger: look at failures, try trials again, run one alone, stop a sweep, free disk."""
+"""Open a suite's ledger, and free its disk space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mtlsweep.sweep.lease import Lease
 
 
 def collect_garbage(params: Params, suite: str) -> int:
-    """Drop the resume points of trials that ended, pruned ones included; return the bytes freed.
+    """Delete the resume points of finished trials, including pruned ones; return the bytes freed.
 
     Raises:
         UserError: a sweep of the suite is running.

@@ -1,4 +1,4 @@
-"""Trials that failed, and another try for them."""
+"""List failed trials, and retry them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mtlsweep.trials.trial import Trial
 
 @dataclass(frozen=True)
 class Failure:
-    """A trial that ended without a result.
+    """A trial that failed or diverged.
 
     Attributes:
         key, name: of the trial.
         outcome: `failed` or `diverged`.
-        cause: one word, by which failures are grouped.
-        detail: where and how, with the traceback of an exception.
-        repeat: the command that runs the trial alone.
+        cause: one word that groups failures.
+        detail: description, with the traceback of an exception.
+        repeat: the command that runs only this trial.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Failure:
 
 
 def list_failures(params: Params, suite: str) -> list[Failure]:
-    """Return the failed and diverged trials of a suite, by cause."""
+    """Return the failed and diverged trials of a suite, sorted by cause."""
     ended = (
         one for one in open_ledger(params, suite).read_all() if one.state.outcome in (Outcome.FAILED, Outcome.DIVERGED)
     )
@@ -54,23 +54,23 @@ def list_failures(params: Params, suite: str) -> list[Failure]:
 
 
 def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) -> list[Trial]:
-    """Forget failed trials, so that the next run trains them again; return them.
+    """Delete the records of failed trials, so that the next run trains them again; return the trials.
 
     Args:
         params: of the study.
-        suite: whose trials.
-        keys: the trials, by key or its beginning; empty means all that failed.
-        cause: only those of this cause.
+        suite: name of the suite.
+        keys: trial keys or their prefixes; empty means all failed trials.
+        cause: select only failures with this cause.
 
     Raises:
-        UserError: a key names no failed trial, or a sweep of the suite is running.
+        UserError: a key matches no failed trial, or a sweep of the suite is running.
     """
     ledger = open_ledger(params, suite)
     failed = [one for one in ledger.read_all() if one.state.outcome is Outcome.FAILED]
     for key in keys:
         if not any(one.trial.key.startswith(key) for one in failed):
             raise UserError(
-                f"no failed trial of `{suite}` begins with `{key}`; `mtlsweep failures {suite}` lists them."
+                f"no failed trial of `{suite}` starts with `{key}`; run `mtlsweep failures {suite}` to list them."
             )
     chosen = [
         one.trial

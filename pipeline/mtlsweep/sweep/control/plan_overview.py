@@ -1,4 +1,4 @@
-"""What `mtlsweep plan` says: what would run, by method, and what it will cost."""
+"""Data for `mtlsweep plan`: trials by method, and their forecast cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from mtlsweep import paths
 from mtlsweep.params.params import Params
-from mtlsweep.sweep.forecast import forecast, read_past, timed_costs, unobserved_examples
+from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, unobserved_examples
 from mtlsweep.sweep.plan.cells import Stage, check_names
 from mtlsweep.sweep.plan.counts import count_by_method
 from mtlsweep.sweep.plan.plan import open_plan
@@ -23,7 +23,7 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
     """Return the plan of a suite as plain data.
 
     Raises:
-        UserError: unknown suite, wrong params, or raw data that is missing.
+        UserError: unknown suite, invalid params, or missing raw data.
     """
     check_names(suite, params.suite(suite))
     return {"suite": suite, "stages": {stage: _read_stage(params, suite, stage) for stage in STAGES}}
@@ -31,10 +31,10 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
 
 def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
     plan = open_plan(params, suite, stage)
-    held = plan.read()
-    finished, known = held.finished, held.known
+    recorded = plan.read()
+    finished, known = recorded.finished, recorded.known
     planned = plan.count_planned(len(finished))
-    listed = not plan.chosen_as_it_goes
+    listed = not plan.is_adaptive
     rows = count_by_method(plan.trials if listed else [], [one.trial for one in finished])
     content: dict[str, Any] = {
         "methods": {row.method: {"planned": row.planned if listed else None, "finished": row.finished} for row in rows},
@@ -42,7 +42,7 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
         "planned": planned,
         "finished": len(finished),
         "forecast": None,
-        "past_errors": [past.error for past in read_past(plan.ledger, stage)],
+        "past_errors": [past.error for past in read_past_forecasts(plan.ledger, stage)],
     }
     baselines = paths.stage_tables(suite, "baselines") / "curves.parquet"
     if paths.prepared(suite).exists() and (stage == "baselines" or baselines.exists()):

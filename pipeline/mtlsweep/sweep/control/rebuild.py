@@ -1,4 +1,4 @@
-"""MLflow's record written again from the ledger."""
+"""Rebuild the MLflow runs of a suite from the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mtlsweep.sweep.stage import open_tracker
 
 
 def rebuild_tracking(params: Params, suite: str) -> int:
-    """Write every finished trial of a suite into MLflow anew, from the ledger; return how many.
+    """Rewrite every finished trial of a suite to MLflow, from the ledger; return how many.
 
     Raises:
         UserError: a sweep of the suite is running, or the server cannot be reached.

@@ -1,4 +1,4 @@
-"""One trial in this process, beside any sweep."""
+"""Train one trial in this process, independent of any sweep."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mtlsweep.trials.trial import Trial
 
 
 def run_alone(params: Params, key: str, report: Callable[[EpochRecord], None]) -> tuple[Trial, Finished]:
-    """Train one planned or finished trial in this process, from the start; nothing is recorded.
+    """Train one planned or finished trial in this process, from the start, without recording it.
 
     Raises:
-        UserError: no trial, or more than one, begins with `key`.
-        Exception: whatever the trial itself raises, for a debugger.
+        UserError: the prefix `key` matches no trial, or more than one.
+        Exception: any exception of the trial, for a debugger.
     """
     found: dict[str, Trial] = {}
     for suite in params.suites:
@@ -36,8 +36,8 @@ def run_alone(params: Params, key: str, report: Callable[[EpochRecord], None]) -
         found |= planned | finished
     if len(found) != 1:
         raise UserError(
-            f"{'no trial begins' if not found else f'{len(found)} trials begin'} with `{key}`; "
-            "`mtlsweep failures` and the tags `trial_key` in MLflow show whole keys."
+            f"{'no trial key starts' if not found else f'{len(found)} trial keys start'} with `{key}`; "
+            "find full keys with `mtlsweep failures` or in the MLflow tag `trial_key`."
         )
     (trial,) = found.values()
     resources = params.resources
@@ -56,7 +56,7 @@ def run_alone(params: Params, key: str, report: Callable[[EpochRecord], None]) -
 
 
 class _OneTrial:
-    """The work of training one trial to its last epoch, for an executor; nothing is recorded."""
+    """`Work` that trains one trial to its last epoch, without recording it."""
 
     def __init__(self, trial: Trial, report: Callable[[EpochRecord], None]) -> None:
         self._waiting: Assignment | None = Assignment(trial, trial.cell.training.epochs)

@@ -1,4 +1,4 @@
-"""What `mtlsweep status` says: read from the ledger, the lease and the driver's progress file."""
+"""Data for `mtlsweep status`, from the ledger, the lease and the driver's progress file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ STAGES: tuple[Stage, ...] = ("baselines", "sweep")
 
 
 def read_status(params: Params, suite: str) -> dict[str, Any]:
-    """Return how far a suite is, as plain data.
+    """Return the progress of a suite as plain data.
 
     Raises:
-        UserError: unknown suite, wrong params, or raw data that is missing.
+        UserError: unknown suite, invalid params, or missing raw data.
     """
     params.suite(suite)
     ledger = Ledger(params.resources.ledger_root, suite)

@@ -16,10 +16,10 @@ SECONDS_TO_STOP = 120.0
 
 
 def stop(params: Params, suite: str) -> str:
-    """Ask the sweep of a suite to end, wait until it has, and say what happened.
+    """Ask the sweep of a suite to stop, wait until it ends, and return a message about the result.
 
     Raises:
-        UserError: it runs on another host, or does not end.
+        UserError: the sweep runs on another host, or does not end.
     """
     directory = open_ledger(params, suite).directory
     holder = read_holder(directory)
@@ -27,14 +27,14 @@ def stop(params: Params, suite: str) -> str:
         return f"{suite}: no sweep is running"
     if holder["host"] != socket.gethostname():
         raise UserError(
-            f"{suite}: the sweep runs as process {holder['pid']} on {holder['host']}; call `mtlsweep stop` there."
+            f"{suite}: the sweep runs as process {holder['pid']} on {holder['host']}; run `mtlsweep stop` on that host."
         )
     os.kill(holder["pid"], signal.SIGTERM)
     deadline = time.monotonic() + SECONDS_TO_STOP
     while time.monotonic() < deadline:
         if (read_holder(directory) or {}).get("pid") != holder["pid"]:
-            return f"{suite}: the sweep has ended; `dvc repro` goes on where it stopped"
+            return f"{suite}: the sweep has ended; `dvc repro` continues where it stopped"
         time.sleep(0.2)
     raise UserError(
-        f"{suite}: process {holder['pid']} did not end within {SECONDS_TO_STOP:.0f} s; `kill -9 {holder['pid']}` loses nothing."
+        f"{suite}: process {holder['pid']} did not end within {SECONDS_TO_STOP:.0f} s; end it with `kill -9 {holder['pid']}`."
     )

@@ -1,1 +1,1 @@
-"""The plan of a stage: its cells, its trials, and what the ledger holds of them."""
+"""The plan of a stage: its cells, its trials, and their records in the ledger."""

@@ -1,4 +1,4 @@
-"""The plan: the finite list of trials a suite wants, and how much of it the ledger already holds."""
+"""The cells that a stage of a suite may train, from its params."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Stage = Literal["baselines", "sweep"]
 T = TypeVar("T")
 
 EQUAL_WEIGHTS = Choice(name="ew")
-"""What a single-task trial is trained with: one task, weight 1."""
+"""Weighting of a single-task trial: one task, weight 1."""
 
 
 def plan_cells(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fingerprint: str) -> tuple[Cell, ...]:
@@ -35,7 +35,7 @@ def plan_cells(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fing
         fingerprint: of the prepared data.
 
     Raises:
-        UserError: an unknown weighting, optimizer or network, a wrong option, or a combination
+        UserError: unknown weighting, optimizer or network, invalid option, or a combination
             that does not exist; the message names the field of params.yaml.
     """
     make_cells = _baseline_cells if stage == "baselines" else _grid_cells
@@ -46,7 +46,7 @@ def check_names(name: str, suite: Suite) -> None:
     """Check every name and option of a suite against the registries, without any data.
 
     Raises:
-        UserError: as `plan_trials`.
+        UserError: as `plan_cells`.
     """
     path = f"suites.{name}"
     _resolve(DATASETS, suite.data.dataset, f"{path}.data.dataset")
@@ -134,7 +134,7 @@ def _resolve(registry: Registry[object], choice: Choice, field: str) -> Choice:
 
 
 def _in_field(field: str, check: Callable[[], T]) -> T:
-    """Run `check`; a mistake it finds is said with the field of params.yaml in front."""
+    """Run `check`; put the field of params.yaml in front of the message of its `UserError`."""
     try:
         return check()
     except UserError as error:

@@ -11,7 +11,7 @@ from mtlsweep.trials.trial import Trial
 
 @dataclass(frozen=True)
 class MethodCount:
-    """How many trials of one method are planned, and how many of them are finished."""
+    """Numbers of planned and finished trials of one method."""
 
     method: str
     planned: int
@@ -19,7 +19,7 @@ class MethodCount:
 
 
 def count_by_method(planned: Iterable[Trial], finished: Iterable[Trial]) -> list[MethodCount]:
-    """Return a line for each method, in the plan's order."""
+    """Return the counts of each method, in the order of the plan."""
     wanted = Counter(_method_name(trial) for trial in planned)
     done = Counter(_method_name(trial) for trial in finished)
     return [MethodCount(method, wanted[method], done[method]) for method in dict.fromkeys([*wanted, *done])]

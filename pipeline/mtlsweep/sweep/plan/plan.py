@@ -1,4 +1,4 @@
-"""The plan of a stage: the trials it may train, and what the ledger holds of them."""
+"""The plan of a stage: the trials it may train, and their records in the ledger."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ S = TypeVar("S", bound=State)
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a ledger holds of a plan, in the order of keys.
+class RecordedTrials:
+    """Records in the ledger that belong to a plan, ordered by key.
 
     Attributes:
-        finished: trials that have ended, those a strategy cut included.
-        paused: trials that a strategy stopped for now.
+        finished: finished trials, including pruned ones.
+        paused: trials that a strategy paused.
     """
 
     finished: list[FinishedTrial]
@@ -37,14 +37,14 @@ class Held:
 
     @property
     def known(self) -> dict[str, TrialRecord[State]]:
-        """Both by key: ends, and how far paused trials have got."""
+        """All records by trial key."""
         records: list[TrialRecord[State]] = [*self.paused, *self.finished]
         return {record.trial.key: record for record in records}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells a stage may train, their seeds, the ledger that holds some of them already, and who chooses among the rest."""
+    """Cells and seeds of a stage, the ledger with its records, and the strategy that chooses what to train."""
 
     space: Space
     seeds: tuple[int, ...]
@@ -52,13 +52,13 @@ class Plan:
     strategy: Choice
 
     @property
-    def chosen_as_it_goes(self) -> bool:
-        """Whether the strategy searches, so that which cells are trained is not known before."""
+    def is_adaptive(self) -> bool:
+        """Whether the strategy chooses cells during the sweep, so that they are not known in advance."""
         return "cells_tried" in self.strategy.options
 
     def count_planned(self, finished: int) -> int:
-        """Return how many trials the plan has when nothing is cut; `finished` of them are in the ledger."""
-        if self.chosen_as_it_goes:
+        """Return how many trials the plan has when none is pruned; `finished` of them are in the ledger."""
+        if self.is_adaptive:
             return max(self.strategy.options["cells_tried"] * len(self.seeds), finished)
         return len(self.trials)
 
@@ -72,33 +72,33 @@ class Plan:
         """Every trial of the full factorial of the listed cells."""
         return [Trial(cell, seed) for cell in self.cells for seed in self.seeds]
 
-    def read(self) -> Held:
-        """Return what the ledger holds of the plan."""
-        return Held(self._own(self.ledger.read_all()), self._own(self.ledger.read_paused()))
+    def read(self) -> RecordedTrials:
+        """Return the records of the plan's trials."""
+        return RecordedTrials(self._select(self.ledger.read_all()), self._select(self.ledger.read_paused()))
 
     def count_half_finished(self) -> int:
         """Return how many trials of the plan have a resume point and no result."""
-        return sum(self._has(trial) for trial in self.ledger.read_half_finished())
+        return sum(self._contains(trial) for trial in self.ledger.read_half_finished())
 
-    def _has(self, trial: Trial) -> bool:
+    def _contains(self, trial: Trial) -> bool:
         return trial.seed in self.seeds and trial.cell in self.space
 
-    def _own(self, trials: Iterable[TrialRecord[S]]) -> list[TrialRecord[S]]:
-        """Return those that belong to the plan, under the names it gives them."""
+    def _select(self, trials: Iterable[TrialRecord[S]]) -> list[TrialRecord[S]]:
+        """Return the records that belong to the plan, with the plan's labels."""
         return [
             replace(one, trial=Trial(self.space.relabel(one.trial.cell), one.trial.seed))
             for one in trials
-            if self._has(one.trial)
+            if self._contains(one.trial)
         ]
 
 
 def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     """Return the plan of a stage; needs neither baselines nor prepared data.
 
-    Without the latter the plan is that of the raw data's tasks, and no trial of it can be finished.
+    Without prepared data the plan uses the tasks of the raw data, and none of its trials is finished.
 
     Raises:
-        UserError: unknown suite, wrong params, or raw data that is missing.
+        UserError: unknown suite, invalid params, or missing raw data.
     """
     section = params.suite(suite)
     ledger = Ledger(params.resources.ledger_root, suite)

@@ -1,4 +1,4 @@
-"""What a stage of a suite is about, read before anything runs: data, cells, ledger, reference."""
+"""Inputs of a stage, read before it runs: data, cells, ledger, baseline values."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mtlsweep.sweep.strategies import STRATEGIES, Known, Strategy
 
 @dataclass(frozen=True)
 class StageContext:
-    """All that running a stage needs.
+    """Everything a stage needs to run.
 
     Attributes:
         suite: its name.
         stage: `baselines` or `sweep`.
         data: the prepared data.
         plan: cells, seeds and ledger.
-        reference: what Delta_m compares with; without values for baselines.
+        reference: baseline values for Delta_m; empty in the stage `baselines`.
     """
 
     suite: str
@@ -45,11 +45,11 @@ class StageContext:
 
     @property
     def progress_path(self) -> Path:
-        """File in which the running stage says how far it is."""
+        """File with the progress of the running stage."""
         return progress_path(self.ledger, self.stage)
 
     def make_strategy(self, known: Known) -> Strategy:
-        """Return the stage's strategy, which knows `known` already."""
+        """Return the stage's strategy; `known` are the trials recorded so far."""
         return STRATEGIES.create(self.plan.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
 
 
@@ -57,7 +57,7 @@ def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
     """Read data, plan and baselines of a stage.
 
     Raises:
-        UserError: unknown suite, wrong params, data not prepared, or baselines missing.
+        UserError: unknown suite, invalid params, data not prepared, or missing baselines.
     """
     data = open_prepared(paths.prepared(suite))
     objectives = tuple(Objective(**definition) for definition in metric_definitions(data.tasks))
@@ -66,11 +66,11 @@ def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
 
 
 def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
-    """Return the single-task values that the tables of the stage `baselines` give.
+    """Return the single-task values from the tables of the stage `baselines`.
 
     Raises:
-        UserError: the stage has not run, none of a task's learning rates finished, or a baseline is
-            zero, so that no change relative to it exists.
+        UserError: the stage has not run, no learning rate of a task finished, or a baseline is
+            zero, so that a relative change is not defined.
     """
     directory = paths.stage_tables(suite, "baselines")
     curves = read_table(directory / "curves.parquet", CURVES.names, ["split", "task", "metric"])
@@ -85,5 +85,5 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
 
 
 def progress_path(ledger: Ledger, stage: Stage) -> Path:
-    """File in which a running stage says how far it is."""
+    """Return the file with the progress of a running stage."""
     return ledger.directory / f"progress-{stage}.json"

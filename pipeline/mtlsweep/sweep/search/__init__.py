@@ -1,1 +1,1 @@
-"""What a search needs: the space of cells, live Delta_m, objective values and Optuna's study."""
+"""Parts of a search: the space of cells, live Delta_m, objective values and Optuna's study."""

@@ -1,7 +1,7 @@
-"""What a sweep compares with while it runs: the single-task values at hand.
+"""Live Delta_m of a running sweep, relative to the single-task values available now.
 
-They decide what people see live (`val/delta_m`), which weights are kept and what a race trains
-further. They never enter a recorded result: analysis computes Delta_m anew.
+It is used for the live display (`val/delta_m`), for keeping weights, and for a race. It is never part
+of a recorded result: analysis computes Delta_m again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Reference:
 
     Attributes:
         objectives: the metrics of the suite's tasks.
-        values: for `val` and `test`, the baseline of each objective by its name.
+        values: for `val` and `test`, the baseline of each objective, by name.
         noise: standard deviation of validation Delta_m over seeds of single-task training, by epoch, in percent.
     """
 
@@ -39,7 +39,7 @@ class Reference:
         )
 
     def seed_noise(self, epoch: int) -> float:
-        """Return `noise` at an epoch (1-based), that of the last one known behind it; 0 when it was not measured."""
+        """Return `noise` at an epoch (1-based), or at the last known epoch after that; 0 if it was not measured."""
         return self.noise[min(epoch, len(self.noise)) - 1] if self.noise else 0.0
 
     def compare(self, epochs: Sequence[Mapping[str, float]], split: str) -> pd.DataFrame:
@@ -50,7 +50,7 @@ class Reference:
         return delta_m(pd.DataFrame(columns), self.values[split], self.objectives)
 
     def derive(self, epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
-        """Return `val/delta_m` and `test/delta_m` of each epoch; nothing when there is no baseline."""
+        """Return `val/delta_m` and `test/delta_m` of each epoch; empty without baselines."""
         if not self.values:
             return [{} for _ in epochs]
         compared = {f"{split}/delta_m": self.compare(epochs, split)["delta_m"].tolist() for split in self.values}
@@ -58,7 +58,7 @@ class Reference:
 
     def score(self, epoch: Mapping[str, float]) -> float:
         """Return validation Delta_m of an epoch, or without baselines the mean validation loss."""
-        if self.values:  # once an epoch, so without a table
+        if self.values:  # called every epoch: no data frame, for speed
             changes = [
                 relative_change(epoch.get(f"val/{o.task}/{o.metric}", math.nan), self.values["val"][o.name], o)
                 for o in counted(self.objectives)
@@ -68,16 +68,16 @@ class Reference:
         return sum(losses) / len(losses)
 
     def best_epoch(self, epochs: Sequence[Mapping[str, float]]) -> pd.Series | None:
-        """Return Delta_m, as `compare` does, at the epoch where validation Delta_m is lowest; None if it never is finite."""
+        """Return Delta_m, as `compare` does, at the epoch where validation Delta_m is lowest; None if it is never finite."""
         compared = self.compare(epochs, "val")
         finite = compared[compared["delta_m"].map(math.isfinite)]
         return None if finite.empty else finite.loc[finite["delta_m"].idxmin()]
 
 
 def seed_noise(curves: pd.DataFrame, cells: Mapping[str, Sequence[str]], reference: Reference) -> tuple[float, ...]:
-    """Return how far Delta_m moves with the seed alone, by epoch, in percent.
+    """Return the standard deviation of Delta_m over seeds, by epoch, in percent.
 
-    Every metric is taken as independent: with s_k the standard deviation of metric k over the seeds of
+    It assumes independent metrics: with s_k the standard deviation of metric k over the seeds of
     its task's baseline, relative to the baseline B_k, it is 100 / K sqrt(sum of s_k^2 over the K metrics).
 
     Args:
@@ -86,7 +86,7 @@ def seed_noise(curves: pd.DataFrame, cells: Mapping[str, Sequence[str]], referen
         reference: the baselines' values.
 
     Returns:
-        Nothing when a task has a single seed, since one value has no spread.
+        Empty if a task has only one seed.
     """
     counted = [objective for objective in reference.objectives if objective.in_delta_m]
     if any(len(cells[objective.task]) < 2 for objective in counted):

@@ -1,4 +1,4 @@
-"""What a search tries to improve: of one trial, at the epoch where its validation Delta_m is lowest."""
+"""Objective values of a search: metrics of a trial at the epoch with its lowest validation Delta_m."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Targets:
     """One value per task (`delta_m`: its validation Delta_m) or per metric that counts (`metrics`: its validation value).
 
     Attributes:
-        reference: what Delta_m compares with; it chooses the epoch of either kind.
+        reference: baseline values for Delta_m, which selects the epoch for both kinds.
         kind: `delta_m` or `metrics`.
     """
 
@@ -28,7 +28,7 @@ class Targets:
 
     @property
     def names(self) -> list[str]:
-        """Return how people read each value."""
+        """Display name of each value."""
         objectives = counted(self.reference.objectives)
         if self.kind == "delta_m":
             return [f"val delta_m {task}" for task in tasks_of(objectives)]
@@ -36,13 +36,13 @@ class Targets:
 
     @property
     def directions(self) -> list[Literal["minimize", "maximize"]]:
-        """Return `minimize` or `maximize` for each value."""
+        """`minimize` or `maximize` for each value."""
         if self.kind == "delta_m":
             return ["minimize"] * len(self.names)
         return ["maximize" if o.higher_is_better else "minimize" for o in counted(self.reference.objectives)]
 
     def of(self, epochs: Sequence[Mapping[str, float]]) -> list[float] | None:
-        """Return the values after these epochs, or None when one of them is not finite."""
+        """Return the values after these epochs, or None if any value is not finite."""
         best = self.reference.best_epoch(epochs)
         if best is None:
             return None
@@ -55,14 +55,14 @@ class Targets:
         return values if all(map(math.isfinite, values)) else None
 
     def costs(self, epochs: Sequence[Mapping[str, float]]) -> list[float] | None:
-        """Return the values turned so that lower is better, or None."""
+        """Return the values with signs such that lower is better, or None."""
         values = self.of(epochs)
         if values is None:
             return None
         return [-v if d == "maximize" else v for v, d in zip(values, self.directions, strict=True)]
 
     def mean(self, replicates: Sequence[FinishedTrial]) -> list[float] | None:
-        """Return the mean over the replicates of a cell, or None unless all of them are done and finite."""
+        """Return the mean over the replicates of a cell, or None if any is not done or not finite."""
         rows = []
         for one in replicates:
             values = self.of([record.metrics for record in one.state.curve])

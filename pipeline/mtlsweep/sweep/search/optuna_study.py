@@ -1,8 +1,8 @@
-"""The Optuna study of a suite: a view of the ledger, rebuilt whenever a sweep starts.
+"""The Optuna study of a suite: a view of the ledger, rebuilt when a sweep starts.
 
-One Optuna trial is one cell, told the mean over its seeds; its objectives are `Targets`. A grid or
-a race enters the cells it runs, an adaptive search has them suggested; either way Optuna's
-importance and Pareto plots, and its dashboard, work on any sweep.
+One Optuna trial is one cell; its values are the means of `Targets` over its seeds. A grid or a race
+adds the cells it runs; an adaptive search lets Optuna suggest them. Optuna's importance and Pareto
+plots and its dashboard work with any strategy.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 MOST_REPETITIONS = 300
-"""Suggestions in a row that are known already, after which a space counts as exhausted."""
+"""Number of known suggestions in a row after which the space counts as exhausted."""
 
 
 class CellStudy:
-    """Enters every cell into Optuna, suggests new ones, and tells what came of each.
+    """Adds every cell to Optuna, suggests new cells, and reports their results.
 
     Args:
         path: file of the study (an Optuna journal); an older one is replaced.
-        space: what a cell may be.
+        space: allowed cells.
         replicates: number of seeds of each cell.
-        targets: what Optuna is told.
+        targets: objective values reported to Optuna.
         sampler: suggests cells; None when the strategy chooses them itself.
-        known: what the ledger holds of the sweep.
+        known: finished trials in the ledger.
     """
 
     def __init__(
@@ -70,40 +70,40 @@ class CellStudy:
         self._restore(known)
 
     def begin(self, cell: Cell) -> None:
-        """Enter a cell that starts, unless it was suggested or began before."""
+        """Add a cell that starts, unless it is open already."""
         if cell.key in self._open:
             return
         params, distributions = self._space.describe(cell)
         self._study.enqueue_trial(params)
         trial = self._study.ask(distributions)
-        self._note(trial, cell)
+        self._add_open(trial, cell)
 
     def suggest(self) -> Cell | None:
-        """Return a cell that is neither known nor running, or None when the sampler finds no more."""
+        """Return a cell that is neither known nor running, or None if the sampler finds no more."""
         for _ in range(MOST_REPETITIONS):
             trial = self._study.ask()
             cell = self._space.suggest(trial)
-            self._note(trial, cell)
+            self._add_open(trial, cell)
             if cell.key not in self._results and len(self._open[cell.key]) == 1:
                 return cell
-            self._tell(cell.key)  # known already: the sampler hears of it at once, or when it ends
+            self._report(cell.key)  # known already: report it now, or when it ends
         return None
 
     def tell(self, finished: FinishedTrial) -> None:
-        """Take one replicate; with the last one of its cell, or when the cell is cut, Optuna is told."""
+        """Add one replicate; report the cell to Optuna when it is complete or pruned."""
         key = finished.trial.cell.key
         self._results[key][finished.trial.key] = finished
-        self._tell(key)
+        self._report(key)
 
     def close(self) -> None:
-        """Tell Optuna that the cells still open are not trained further: the sweep is complete without their replicates."""
+        """Report open cells to Optuna as pruned: the sweep is complete without their other replicates."""
         for trials in self._open.values():
             for trial in trials:
                 self._study.tell(trial, state=TrialState.PRUNED)
         self._open.clear()
 
     def _restore(self, known: Iterable[FinishedTrial]) -> None:
-        """Enter the cells that are complete; half-finished ones begin again."""
+        """Add the complete cells; reopen cells with missing replicates."""
         cells: dict[str, Cell] = {}
         for one in known:
             cells[one.trial.cell.key] = one.trial.cell
@@ -121,19 +121,19 @@ class CellStudy:
                 )
             )
 
-    def _note(self, trial: optuna.Trial, cell: Cell) -> None:
+    def _add_open(self, trial: optuna.Trial, cell: Cell) -> None:
         for name, value in _attributes(cell).items():
             trial.set_user_attr(name, value)
         self._open.setdefault(cell.key, []).append(trial)
 
-    def _tell(self, key: str) -> None:
+    def _report(self, key: str) -> None:
         state, values = self._state(key)
         if state is not TrialState.RUNNING:
             for trial in self._open.pop(key, []):
                 self._study.tell(trial, values, state=state)
 
     def _state(self, key: str) -> tuple[TrialState, list[float] | None]:
-        """Return what Optuna shall think of a cell, and the mean values of a complete one."""
+        """Return the Optuna state of a cell, and the mean values if it is complete."""
         results = list(self._results[key].values()) if key in self._results else []
         if any(one.state.outcome is Outcome.PRUNED for one in results):
             return TrialState.PRUNED, None

@@ -13,7 +13,7 @@ LEARNING_RATE = "learning_rate"
 
 
 class Range(BaseModel):
-    """Every value from `low` to `high`, both included; whole numbers when both are. `log` makes small ones as likely as large ones."""
+    """Every value from `low` to `high`, both included; integers if both are. `log` samples on a logarithmic scale."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     low: int | float
@@ -25,18 +25,18 @@ class Range(BaseModel):
         if not self.low < self.high:
             raise ValueError("`low` must be less than `high`")
         if self.log and self.low <= 0:
-            raise ValueError("with `log: true` `low` must be positive")
+            raise ValueError("`low` must be positive with `log: true`")
         return self
 
 
 Values = Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
 
 Ranges = Mapping[str, Range | Values]
-"""Of `learning_rate`, or of an option by `weighting.option` or `optimizer.option` (`cagrad.c`, `sgd.momentum`)."""
+"""By `learning_rate`, or by `weighting.option` or `optimizer.option` (`cagrad.c`, `sgd.momentum`)."""
 
 
 def propose(trial: BaseTrial, key: str, chosen: Range | Sequence[CategoricalChoiceType]) -> Any:
-    """Return the value of a ranged option that Optuna's sampler proposes."""
+    """Return the value that Optuna's sampler proposes for a ranged option."""
     if not isinstance(chosen, Range):
         return trial.suggest_categorical(key, tuple(chosen))
     if isinstance(chosen.low, int) and isinstance(chosen.high, int):

@@ -1,4 +1,4 @@
-"""The cells a sweep may choose from: those that params.yaml lists, and ranges that an adaptive search varies around them."""
+"""The cells a sweep may choose from: the cells listed in params.yaml, and ranges for an adaptive search."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from mtlsweep.trials.cell import Cell
 
 
 class Space:
-    """Cells by what distinguishes them, as Optuna names it: `weighting`, `optimizer`, `lr` and ranged options.
+    """Cells as Optuna parameters: `weighting`, `optimizer`, `lr` and ranged options.
 
-    A method is a weighting with an optimizer that goes with it, so the space is conditional: an option
-    belongs to it only where its weighting or optimizer was chosen. Without a range of its own the
-    learning rate is the listed one nearest, on a logarithmic scale, to what a search proposes.
+    The space is conditional: an option exists only if its weighting or optimizer is chosen. If the
+    learning rate has no range, a proposed rate is replaced by the nearest listed rate on a logarithmic
+    scale.
 
     Args:
         cells: listed cells; at least one.
-        ranges: see `Ranges`; what the listed cells say of a ranged option does not count.
+        ranges: see `Ranges`; a range replaces the value in the listed cells.
 
     Raises:
-        UserError: a range names nothing in the cells, no option, or a value the option does not allow.
+        UserError: a range names an unknown weighting, optimizer or option, or contains an invalid value.
     """
 
     def __init__(self, cells: Sequence[Cell], ranges: Mapping[str, Any] = {}) -> None:
         self._ranges: Ranges = TypeAdapter(dict[str, Range | Values]).validate_python(dict(ranges))
         self._rates = sorted({cell.learning_rate for cell in cells})
         self._check(cells)
-        unique = {(self._frame(cell), self._plain_rate(cell)): cell for cell in reversed(cells)}
-        self.cells: tuple[Cell, ...] = tuple(self._named_without_ranged(cell) for cell in reversed(unique.values()))
-        """The listed cells, those that differ in ranged options alone once, labelled without these options."""
-        self._by_frame = {self._frame(cell): cell for cell in self.cells}
+        unique = {(self._fixed_part(cell), self._fixed_rate(cell)): cell for cell in reversed(cells)}
+        self.cells: tuple[Cell, ...] = tuple(self._label_without_ranged(cell) for cell in reversed(unique.values()))
+        """The listed cells without ranged options in their labels; cells that differ only in these occur once."""
+        self._by_fixed_part = {self._fixed_part(cell): cell for cell in self.cells}
         methods = {(cell.weighting_label, cell.optimizer_label): cell for cell in self.cells}
         self._methods = methods
         self._weightings = sorted({weighting for weighting, _ in methods})
@@ -58,8 +58,8 @@ class Space:
         return content_hash([[cell.key for cell in self.cells], ranges])
 
     def __contains__(self, cell: Cell) -> bool:
-        """Whether a cell differs from a listed one in nothing but what is ranged, and there lies within."""
-        if self._frame(cell) not in self._by_frame:
+        """Whether a cell equals a listed cell except for ranged options, and those are within their ranges."""
+        if self._fixed_part(cell) not in self._by_fixed_part:
             return False
         if LEARNING_RATE not in self._ranges and cell.learning_rate not in self._rates:
             return False
@@ -69,12 +69,12 @@ class Space:
         )
 
     def relabel(self, cell: Cell) -> Cell:
-        """Return a cell of the space under the names that the space gives it."""
-        listed = self._by_frame[self._frame(cell)]
+        """Return a cell of the space with the labels of the space."""
+        listed = self._by_fixed_part[self._fixed_part(cell)]
         return replace(cell, weighting_label=listed.weighting_label, optimizer_label=listed.optimizer_label)
 
     def describe(self, cell: Cell) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-        """Return the values of a cell as Optuna's parameters, and the distributions they are from."""
+        """Return the Optuna parameters of a cell and their distributions."""
         cell = self.relabel(cell)
         name, _ = self._optimizers[cell.weighting_label]
         values = {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
@@ -89,7 +89,7 @@ class Space:
         rate = trial.suggest_float("lr", *self._rate_ends, log=True)
         if LEARNING_RATE not in self._ranges:
             rate = min(self._rates, key=lambda listed: abs(math.log(listed) - math.log(rate)))
-        proposed = {key: propose(trial, key, self._ranges[key]) for key in self._keys_of(cell)}
+        proposed = {key: propose(trial, key, self._ranges[key]) for key in self._ranged_keys(cell)}
         return replace(
             cell,
             learning_rate=rate,
@@ -97,23 +97,23 @@ class Space:
             optimizer=_with_options(cell.optimizer, proposed, OPTIMIZERS),
         )
 
-    def _keys_of(self, cell: Cell) -> list[str]:
+    def _ranged_keys(self, cell: Cell) -> list[str]:
         """Return the ranged options of a cell's weighting and optimizer."""
         names = (cell.weighting.name, cell.optimizer.name)
         return [key for key in self._ranges if key != LEARNING_RATE and key.rpartition(".")[0] in names]
 
     def _ranged_options(self, cell: Cell) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for key in self._keys_of(cell):
+        for key in self._ranged_keys(cell):
             name, _, option = key.rpartition(".")
             values[key] = (cell.weighting if cell.weighting.name == name else cell.optimizer).options[option]
         return values
 
-    def _plain_rate(self, cell: Cell) -> float:
+    def _fixed_rate(self, cell: Cell) -> float:
         return 0.0 if LEARNING_RATE in self._ranges else cell.learning_rate
 
-    def _frame(self, cell: Cell) -> str:
-        """Return what names a cell but for its learning rate and its ranged options."""
+    def _fixed_part(self, cell: Cell) -> str:
+        """Return a hash of a cell's identity without its learning rate and ranged options."""
         identity = {name: value for name, value in cell.identity.items() if name != LEARNING_RATE}
         for kind in ("weighting", "optimizer"):
             fixed = self._without_ranged(identity[kind]["name"], identity[kind]["options"])
@@ -123,7 +123,7 @@ class Space:
     def _without_ranged(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return {option: value for option, value in options.items() if f"{name}.{option}" not in self._ranges}
 
-    def _named_without_ranged(self, cell: Cell) -> Cell:
+    def _label_without_ranged(self, cell: Cell) -> Cell:
         """Return a listed cell labelled without its ranged options."""
 
         def label(registry: Registry[object], choice: Choice, listed: str) -> str:
@@ -146,14 +146,14 @@ class Space:
             if key == LEARNING_RATE:
                 if not isinstance(chosen, Range) or chosen.low <= 0:
                     raise UserError(
-                        "`space.learning_rate` must be {low: ..., high: ...} with positive ends; single rates stand in `learning_rates`."
+                        "`space.learning_rate` must be {low: ..., high: ...} with positive values; list single rates in `learning_rates`."
                     )
                 continue
             name, _, option = key.rpartition(".")
             if name not in names:
                 known = [*names, LEARNING_RATE]
                 raise UserError(
-                    f"`space.{key}` names neither a weighting nor an optimizer of the sweep{nearest(name, known)} "
+                    f"`space.{key}` does not name a weighting or an optimizer of the sweep{nearest(name, known)} "
                     f"Allowed: {LEARNING_RATE}, or an option of {', '.join(names)} (such as `cagrad.c`)."
                 )
             registry, choice = names[name]
@@ -176,9 +176,9 @@ def _with_options(choice: Choice, proposed: Mapping[str, Any], registry: Registr
 
 
 def _optimizer_parameters(methods: Iterable[tuple[str, str]]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return, by weighting, the name and the choices of the parameter that picks the optimizer.
+    """Return, by weighting, the name and the choices of the parameter that selects the optimizer.
 
-    Optuna knows one set of choices for a name, so a weighting with choices of its own has a name of its own.
+    Optuna allows one set of choices for each parameter name, so a weighting with other choices uses another name.
     """
     choices: dict[str, tuple[str, ...]] = {}
     for weighting, optimizer in sorted(methods):

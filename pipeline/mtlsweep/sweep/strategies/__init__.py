@@ -1,7 +1,7 @@
 """How a sweep chooses its trials: one file per strategy, named by `sweep.strategy` of params.yaml.
 
-A strategy decides from results alone. It knows neither Ray nor the ledger nor MLflow, and what it
-wants follows from what is known: a sweep that died is gone on with by asking it again.
+A strategy decides only from results, without Ray, the ledger or MLflow. The same results give the
+same decisions, so an interrupted sweep continues when a new strategy reads the results so far.
 """
 
 from __future__ import annotations

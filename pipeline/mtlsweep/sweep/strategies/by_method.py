@@ -1,4 +1,4 @@
-"""What the grid and the race share: each method is decided by its own trials alone."""
+"""Base class of the grid and the race: decisions about a method depend only on trials of this method."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mtlsweep.trials.trial import Trial
 
 @dataclass(frozen=True)
 class Decision:
-    """What a strategy wants of one method.
+    """What a strategy wants to do with one method.
 
     Attributes:
-        wanted: trials to train now, the most urgent first.
-        total: trials of the method, finished ones included, as far as is known now.
-        cut: trials that will not be trained further.
+        wanted: trials to train now, most urgent first.
+        total: number of trials of the method known now, including finished ones.
+        cut: trials to prune.
     """
 
     wanted: tuple[Assignment, ...]
@@ -32,13 +32,13 @@ class Decision:
 
 
 class MethodByMethod(Strategy):
-    """A strategy whose decision about a method depends on that method's trials alone.
+    """A strategy whose decision about a method depends only on trials of this method.
 
     Args:
         cells: all cells of the sweep.
         seeds: replicates of each cell.
-        reference: what Delta_m compares with.
-        known: what the ledger holds already.
+        reference: baseline values for Delta_m.
+        known: records of trials so far.
     """
 
     def __init__(self, cells: Sequence[Cell], seeds: Sequence[int], reference: Reference, known: Known) -> None:
@@ -56,14 +56,14 @@ class MethodByMethod(Strategy):
 
     @abstractmethod
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
-        """Return what is wanted of one method; a pure function of what is known."""
+        """Return the decision for one method; a pure function of its arguments."""
 
     def least_epochs_left(self, cells: Sequence[Cell], known: Known) -> int:
-        """Return how many epochs a method has left at least, wanted now or later; 0 where nothing comes later."""
+        """Return the minimum number of epochs left for a method; 0 if it has no later rungs."""
         return 0
 
     def epochs_left(self) -> Mapping[str, int]:
-        """Return for each method what it wants now, or more where later rungs are sure to want more."""
+        """Return for each method the minimum number of epochs left, later rungs included."""
         return dict(self._epochs_left)
 
     def next(self, suggest: Suggest) -> Assignment | None:
@@ -75,8 +75,8 @@ class MethodByMethod(Strategy):
                     return assignment
         return None
 
-    def take(self, record: TrialRecord[State]) -> Sequence[Trial]:
-        """Decide the trial's method anew."""
+    def update(self, record: TrialRecord[State]) -> Sequence[Trial]:
+        """Decide again about the trial's method."""
         self._running.discard(record.trial.key)
         self._known[record.trial.key] = record
         method = record.trial.cell.method
@@ -85,11 +85,11 @@ class MethodByMethod(Strategy):
         return [trial for trial in self._decisions[method].cut if trial.key not in before]
 
     def cut_now(self) -> Sequence[Trial]:
-        """Return the cuts of every method."""
+        """Return the pruned trials of every method."""
         return [trial for decision in self._decisions.values() for trial in decision.cut]
 
     def left(self) -> int:
-        """Return how many trials the methods want now; a race wants more once it knows who goes on."""
+        """Return how many trials to train now; a race adds more when it knows which trials continue."""
         return sum(len(decision.wanted) for decision in self._decisions.values())
 
     def total(self) -> int:

@@ -1,4 +1,4 @@
-"""The full factorial: every cell with every seed, to the last epoch."""
+"""The full factorial: train every cell with every seed to the last epoch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mtlsweep.trials.trial import Trial
 
 @STRATEGIES.register("grid")
 class Grid(MethodByMethod):
-    """The paper's protocol: nothing is cut, nothing is adapted."""
+    """The paper's protocol: no pruning and no adaptation."""
 
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
-        """Want every trial that has not ended."""
+        """Return every trial that has not ended."""
         trials = [Trial(cell, seed) for cell in cells for seed in self._seeds]
         wanted = tuple(Assignment(t, t.cell.training.epochs) for t in trials if not has_ended(t, known))
         return Decision(wanted, total=len(trials))

@@ -1,4 +1,4 @@
-"""What a strategy knows of trials: how each ended, or how far it has got."""
+"""What a strategy knows about trials: the record of each paused or finished trial."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from mtlsweep.trials.state import Finished, Outcome, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 Known = Mapping[str, TrialRecord[State]]
-"""What was seen of each trial, by key."""
+"""Record of each trial, by trial key."""
 
 
 def outcome_of(trial: Trial, known: Known) -> Outcome | None:
-    """Return how a trial ended; None if it never started or is paused."""
+    """Return the outcome of a trial; None if it has not started or is paused."""
     seen = known.get(trial.key)
     return seen.state.outcome if seen is not None and isinstance(seen.state, Finished) else None
 
 
 def has_ended(trial: Trial, known: Known) -> bool:
-    """Whether a trial needs no further training, whatever the strategy: one that was cut may be taken up again."""
+    """Whether a trial needs no more training under any strategy; a pruned trial may continue later."""
     return outcome_of(trial, known) not in (None, Outcome.PRUNED)
 
 
-def is_lost(trial: Trial, known: Known) -> bool:
-    """Whether a trial diverged or failed, so that nothing of it counts."""
+def has_diverged_or_failed(trial: Trial, known: Known) -> bool:
+    """Whether a trial diverged or failed, so that its results do not count."""
     return outcome_of(trial, known) in (Outcome.DIVERGED, Outcome.FAILED)
 
 
 def epochs_seen(trial: Trial, known: Known) -> int:
-    """Return how many epochs of a trial are known."""
+    """Return how many epochs of a trial are recorded."""
     seen = known.get(trial.key)
     return 0 if seen is None else len(seen.state.curve)

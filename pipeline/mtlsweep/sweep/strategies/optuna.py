@@ -1,10 +1,10 @@
-"""Adaptive search: Optuna suggests cells, each is trained with all its seeds, and Optuna is told their mean.
+"""Adaptive search: Optuna suggests cells; each cell is trained with all seeds, and Optuna gets the mean.
 
-With `asha` a cell first runs with one seed and stops at rungs, where only the best part of all cells
-goes on: by non-dominated rank, equal ranks by hypervolume contribution (asynchronous successive
+With `asha` a cell first runs with one seed and pauses at rungs, where only the best share of all cells
+continues: by non-dominated rank, then by hypervolume contribution (asynchronous successive
 halving, Li et al. 2020, arXiv 1810.05934; for several objectives as in Schmucker et al. 2021,
-arXiv 2106.12639). An adaptive search is no fair comparison of methods: it spends most where it
-hopes most. With more than one trial at once its choices depend on the order in which trials end.
+arXiv 2106.12639). An adaptive search does not compare methods fairly: it spends most of its time on
+promising cells. With several trials at once its choices depend on the order in which trials end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.search.objective_values import Kind, Targets
 from mtlsweep.sweep.search.ranges import Ranges
 from mtlsweep.sweep.search.space import Space
-from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_ended, is_lost, outcome_of
+from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_diverged_or_failed, has_ended, outcome_of
 from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
 from mtlsweep.sweep.strategies.strategy import STRATEGIES, Strategy, Suggest
 from mtlsweep.trials.assignment import Assignment
@@ -42,7 +42,7 @@ _SAMPLERS: Mapping[Sampler, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "qmc": lambda seed: optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
 }
-"""Populations are smaller than Optuna's 50: a sweep has tens of cells, and a first generation is drawn at random."""
+"""Populations are smaller than Optuna's default of 50: a sweep has tens of cells, and the first generation is random."""
 
 
 @STRATEGIES.register("optuna")
@@ -52,13 +52,13 @@ class AdaptiveSearch(Strategy):
     Args:
         cells: all cells of the sweep's lists.
         seeds: replicates of each cell.
-        reference: what Delta_m compares with.
-        known: what the ledger holds already of the space; it counts as tried.
+        reference: baseline values for Delta_m.
+        known: records of trials so far; their cells count as tried.
         sampler: `nsga2`, `nsga3`, `tpe`, `gp`, `random` or `qmc`.
-        cells_tried: how many cells the sweep has in all.
-        space: ranges of the learning rate and of options, see `mtlsweep.sweep.search.ranges.Ranges`.
+        cells_tried: total number of cells to try.
+        space: ranges of the learning rate and of options; see `mtlsweep.sweep.search.ranges.Ranges`.
         target: `delta_m` of each task, or the validation `metrics` themselves.
-        asha: rungs; None trains every cell to its end.
+        asha: rungs; None trains every cell to the last epoch.
         seed: of the sampler.
     """
 
@@ -71,7 +71,7 @@ class AdaptiveSearch(Strategy):
         *,
         sampler: Sampler = "tpe",
         cells_tried: Annotated[int, Field(ge=1)] = 60,
-        space: Ranges = {},  # noqa: B006  (never changed)
+        space: Ranges = {},  # noqa: B006  (never mutated)
         target: Kind = "delta_m",
         asha: Asha | None = None,
         seed: Annotated[int, Field(ge=0)] = 0,
@@ -94,7 +94,7 @@ class AdaptiveSearch(Strategy):
         self._costs: dict[tuple[str, int], list[float] | None] = {}
 
     def next(self, suggest: Suggest) -> Assignment | None:
-        """Return a trial of a cell tried already, or else the first trial of one that is suggested now."""
+        """Return an open trial of a tried cell, or the first trial of a newly suggested cell."""
         for assignment in self._open():
             if assignment.trial.key not in self._running:
                 return self._start(assignment)
@@ -106,30 +106,30 @@ class AdaptiveSearch(Strategy):
                 return self._start(Assignment(Trial(cell, self._seeds[0]), [*self._rungs, self._epochs][0]))
         return None
 
-    def take(self, record: TrialRecord[State]) -> Sequence[Trial]:
-        """Hear how far a trial has got; cells that no rung lets pass are cut when nothing else is left to run."""
+    def update(self, record: TrialRecord[State]) -> Sequence[Trial]:
+        """Store a paused or finished trial; prune cells that wait at a rung when nothing else is left to run."""
         self._running.discard(record.trial.key)
         self._known[record.trial.key] = record
         return [] if self._running else self.cut_now()
 
     def cut_now(self) -> Sequence[Trial]:
-        """Return the trials that wait at a rung while the search is complete."""
+        """Return the trials that still wait at a rung when the search is complete."""
         if self.left():
             return []
         runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
         return [runner for runner in runners if not has_ended(runner, self._known)]
 
     def left(self) -> int:
-        """Return the trials that could go on now and those of cells not suggested yet; cells that are cut later count fully."""
+        """Return the number of trials that can continue now plus all trials of cells not suggested yet."""
         return len(self._open()) + self._untried() * len(self._seeds)
 
     def total(self) -> int:
-        """Return the trials begun and those that are left."""
-        begun = {one.trial.key for one in self._known.values()}
-        return len(begun | {assignment.trial.key for assignment in self._open()}) + self._untried() * len(self._seeds)
+        """Return the number of started trials plus trials left."""
+        started = {one.trial.key for one in self._known.values()}
+        return len(started | {assignment.trial.key for assignment in self._open()}) + self._untried() * len(self._seeds)
 
     def epochs_left(self) -> Mapping[str, int]:
-        """Return the epochs of what is open, and of what is not suggested yet as if methods took turns."""
+        """Return the epochs of open trials and of cells not suggested yet, divided evenly among methods."""
         left: Counter[str] = Counter()
         for assignment in self._open():
             left[assignment.trial.cell.method] += assignment.until - epochs_seen(assignment.trial, self._known)
@@ -139,13 +139,13 @@ class AdaptiveSearch(Strategy):
         return left
 
     def _epochs_of_a_cell(self) -> int:
-        """Return what a cell costs on average: all seeds to the end, or with rungs only the part that passes each."""
+        """Return the mean epochs of a cell: all seeds to the end, or with rungs only the share that passes each rung."""
         if self._asha is None:
             return self._epochs * len(self._seeds)
-        share, behind, epochs = 1.0, 0, 0.0
+        share, previous, epochs = 1.0, 0, 0.0
         for rung in [*self._rungs, self._epochs]:
-            epochs += share * (rung - behind)
-            share, behind = share / self._asha.eta, rung
+            epochs += share * (rung - previous)
+            share, previous = share / self._asha.eta, rung
         return math.ceil(epochs + share * self._asha.eta * self._epochs * (len(self._seeds) - 1))
 
     def _start(self, assignment: Assignment) -> Assignment:
@@ -156,14 +156,14 @@ class AdaptiveSearch(Strategy):
         return 0 if self._exhausted else max(0, self._most - len(self._tried))
 
     def _open(self) -> list[Assignment]:
-        """Return what the cells tried so far want, running trials included."""
+        """Return open assignments of the tried cells, including running trials."""
         if self._asha is None:
             trials = [Trial(cell, seed) for cell in self._tried.values() for seed in self._seeds]
             return [Assignment(trial, self._epochs) for trial in trials if not has_ended(trial, self._known)]
         return [*self._replicates(), *self._promotions()]
 
     def _replicates(self) -> list[Assignment]:
-        """Want the other seeds of every cell whose first one is done."""
+        """Return the other seeds of every cell whose first seed is done."""
         wanted = []
         for cell in self._tried.values():
             if outcome_of(Trial(cell, self._seeds[0]), self._known) is Outcome.DONE:
@@ -172,30 +172,30 @@ class AdaptiveSearch(Strategy):
         return wanted
 
     def _promotions(self) -> list[Assignment]:
-        """Want what passes a rung, the highest rung first, and the way to the first rung of what has not reached it."""
+        """Return trials that pass a rung, highest rung first, then trials that have not reached the first rung."""
         assert self._asha is not None
         runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
         wanted: list[Assignment] = []
         stops = [*self._rungs, self._epochs]
         for rung, following in reversed(list(itertools.pairwise(stops))):
-            there = [r for r in runners if has_ended(r, self._known) or epochs_seen(r, self._known) >= rung]
-            passing = len(there) // self._asha.eta
-            if not self._untried() and len(there) == len(runners):
-                passing = max(1, passing)  # a short search still has a winner
-            for runner in self._ranked(there, rung)[:passing]:
+            arrived = [r for r in runners if has_ended(r, self._known) or epochs_seen(r, self._known) >= rung]
+            passing = len(arrived) // self._asha.eta
+            if not self._untried() and len(arrived) == len(runners):
+                passing = max(1, passing)  # at least one trial passes a rung in a short search
+            for runner in self._ranked(arrived, rung)[:passing]:
                 if not has_ended(runner, self._known) and epochs_seen(runner, self._known) < following:
                     wanted.append(Assignment(runner, following))
         before = [r for r in runners if not has_ended(r, self._known) and epochs_seen(r, self._known) < stops[0]]
         return [*wanted, *(Assignment(runner, stops[0]) for runner in before)]
 
     def _ranked(self, runners: Sequence[Trial], rung: int) -> list[Trial]:
-        """Return the runners that have values at the rung, the best first."""
-        alive = [runner for runner in runners if not is_lost(runner, self._known)]
-        measured = [(runner, costs) for runner in alive if (costs := self._costs_at(runner, rung)) is not None]
+        """Return the trials that have values at the rung, best first."""
+        valid = [runner for runner in runners if not has_diverged_or_failed(runner, self._known)]
+        measured = [(runner, costs) for runner in valid if (costs := self._costs_at(runner, rung)) is not None]
         return [measured[position][0] for position in order_by_rank(np.array([costs for _, costs in measured]))]
 
     def _costs_at(self, runner: Trial, rung: int) -> list[float] | None:
-        if (runner.key, rung) not in self._costs:  # a curve grows, but never changes
+        if (runner.key, rung) not in self._costs:  # new epochs never change earlier ones
             curve = self._known[runner.key].state.curve[:rung]
             self._costs[runner.key, rung] = self._targets.costs([record.metrics for record in curve])
         return self._costs[runner.key, rung]

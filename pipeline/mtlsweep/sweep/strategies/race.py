@@ -1,10 +1,10 @@
-"""A race of learning rates, per method: successive halving with one seed, then all seeds for what is left.
+"""A race of learning rates for each method: successive halving with one seed, then all seeds for the rest.
 
-A careless race is biased: the good rates of SGD start slowly, so cutting early manufactures the
-conclusion that Adam wins. This one is conservative. It cuts only at the rungs of its schedule, keeps
-a number of rates at each whatever their lead, keeps beyond that number every rate within seed noise
-of the last one kept, and treats all methods alike. What it cut, and how that looked when it was cut,
-stays in the ledger with outcome `pruned`, so the risk can be reported and a later grid continues from there.
+Early pruning is biased: good learning rates of SGD start slowly, so it favours Adam. This race is
+conservative. It prunes only at the rungs of its schedule, keeps a fixed number of rates at each rung,
+also keeps every rate within seed noise of the last one kept, and uses the same rule for all methods.
+Pruned trials keep their curve in the ledger with outcome `pruned`, so that the risk can be reported
+and a later grid can continue them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.strategies.by_method import Decision, MethodByMethod
-from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_ended, is_lost, outcome_of
+from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_diverged_or_failed, has_ended, outcome_of
 from mtlsweep.sweep.strategies.rungs import epoch_at
 from mtlsweep.sweep.strategies.strategy import STRATEGIES
 from mtlsweep.trials.assignment import Assignment
@@ -35,13 +35,13 @@ class Race(MethodByMethod):
 
     Args:
         cells: all cells of the sweep.
-        seeds: replicates; the first one runs the race.
-        reference: what Delta_m compares with, and its seed noise.
-        known: what the ledger holds already.
-        rungs: share of the epochs after which rates are cut -> how many are kept there; a rung at 1
-            says how many rates get all seeds.
-        noise: rates within this many standard deviations (seed noise of single-task training at the
-            same epoch, for a difference of two trials) of the last one kept are kept, too.
+        seeds: replicates; the race uses the first one.
+        reference: baseline values for Delta_m, and its seed noise.
+        known: records of trials so far.
+        rungs: share of the epochs -> number of rates to keep there; the rung at 1 gives the number of
+            rates that get all seeds.
+        noise: also keep rates within this many standard deviations of the last one kept (seed noise of
+            single-task training at the same epoch, for a difference of two trials).
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Race(MethodByMethod):
         reference: Reference,
         known: Known,
         *,
-        rungs: dict[Share, Keep] = {0.375: 4, 0.625: 2, 1.0: 1},  # noqa: B006  (never changed)
+        rungs: dict[Share, Keep] = {0.375: 4, 0.625: 2, 1.0: 1},  # noqa: B006  (never mutated)
         noise: Annotated[float, Field(ge=0)] = 1.0,
     ) -> None:
         self._rungs = sorted(rungs.items())
@@ -59,15 +59,15 @@ class Race(MethodByMethod):
         super().__init__(cells, seeds, reference, known)
 
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
-        """Want the next rung of the first seed, or behind the last one the other seeds of what is left."""
+        """Return the first seed up to the next rung, or after the last rung the other seeds of the rates kept."""
         runners = [Trial(cell, self._seeds[0]) for cell in cells]
         epochs = cells[0].training.epochs
         out: list[Trial] = []
         for share, keep in [*self._rungs, (1.0, len(cells))]:
             rung = epoch_at(share, epochs)
-            behind = [r for r in runners if not has_ended(r, known) and epochs_seen(r, known) < rung]
-            if behind:
-                wanted = tuple(Assignment(runner, rung) for runner in behind)
+            waiting = [r for r in runners if not has_ended(r, known) and epochs_seen(r, known) < rung]
+            if waiting:
+                wanted = tuple(Assignment(runner, rung) for runner in waiting)
                 return Decision(wanted, len(cells), self._cuts(out, known))
             ranked = sorted(runners, key=lambda runner: self._score(runner, known, rung))
             kept = self._kept(ranked, known, rung, keep)
@@ -76,48 +76,48 @@ class Race(MethodByMethod):
         return self._replicate(runners, out, known)
 
     def least_epochs_left(self, cells: Sequence[Cell], known: Known) -> int:
-        """Return the epochs of a whole race in which no rate is within noise of the last one kept, less those behind it.
+        """Return the epochs of a race that keeps no extra rate within noise, minus the epochs already trained.
 
-        A trial that diverged or failed leaves out what it had before it up to the next rung.
+        A diverged or failed trial also counts as trained up to the next rung.
         """
-        epochs, runners, whole, behind = cells[0].training.epochs, len(cells), 0, 0
+        epochs, runners, whole, previous = cells[0].training.epochs, len(cells), 0, 0
         stops = [epoch_at(share, epochs) for share, _ in self._rungs]
         for rung, keep in zip([*stops, epochs], [*(keep for _, keep in self._rungs), len(cells)], strict=True):
-            whole += runners * (rung - behind)
-            runners, behind = min(runners, keep), rung
+            whole += runners * (rung - previous)
+            runners, previous = min(runners, keep), rung
         whole += runners * (len(self._seeds) - 1) * epochs
         for trial in (Trial(cell, seed) for cell in cells for seed in self._seeds):
             seen = epochs_seen(trial, known)
-            if is_lost(trial, known):
+            if has_diverged_or_failed(trial, known):
                 seen = min((stop for stop in [*stops, epochs] if stop > seen), default=epochs)
             whole -= seen
         return max(whole, 0)
 
     def _kept(self, ranked: Sequence[Trial], known: Known, rung: int, keep: int) -> list[Trial]:
-        """Return the first `keep` of `ranked`, and whoever is within noise of the last of them."""
+        """Return the first `keep` of `ranked`, and every other trial within noise of the last of them."""
         scores = [self._score(runner, known, rung) for runner in ranked]
-        alive = [runner for runner, score in zip(ranked, scores, strict=True) if math.isfinite(score)]
-        if len(alive) <= keep:
-            return alive
+        valid = [runner for runner, score in zip(ranked, scores, strict=True) if math.isfinite(score)]
+        if len(valid) <= keep:
+            return valid
         margin = self._noise * math.sqrt(2) * self._reference.seed_noise(rung)
-        return [runner for runner, score in zip(alive, scores, strict=False) if score <= scores[keep - 1] + margin]
+        return [runner for runner, score in zip(valid, scores, strict=False) if score <= scores[keep - 1] + margin]
 
     def _replicate(self, runners: list[Trial], out: list[Trial], known: Known) -> Decision:
-        """Want all seeds of the winners; the next in line steps in when none of them is done with every seed.
+        """Return all seeds of the winners; if no winner completes every seed, add the next best rate.
 
-        Without it a method whose winner diverges with another seed would have no result at all.
+        Otherwise a method whose winner diverges with another seed would have no result.
         """
         others = [Trial(runner.cell, seed) for runner in runners for seed in self._seeds[1:]]
         total = len(runners) + len(out) + len(others)
         wanted = [trial for trial in others if not has_ended(trial, known)]
         if not wanted and not any(self._is_done_with_every_seed(runner.cell, known) for runner in runners):
-            for reserve in out:
-                rest = [runner for runner in out if runner != reserve]
-                if not has_ended(reserve, known):
-                    assignment = Assignment(reserve, reserve.cell.training.epochs)
+            for next_best in out:
+                rest = [runner for runner in out if runner != next_best]
+                if not has_ended(next_best, known):
+                    assignment = Assignment(next_best, next_best.cell.training.epochs)
                     return Decision((assignment,), total, self._cuts(rest, known))
-                if outcome_of(reserve, known) is Outcome.DONE:
-                    return self._replicate([*runners, reserve], rest, known)
+                if outcome_of(next_best, known) is Outcome.DONE:
+                    return self._replicate([*runners, next_best], rest, known)
         assignments = tuple(Assignment(trial, trial.cell.training.epochs) for trial in wanted)
         return Decision(assignments, total, self._cuts(out, known))
 
@@ -126,8 +126,8 @@ class Race(MethodByMethod):
         return all(outcome_of(trial, known) is Outcome.DONE for trial in trials)
 
     def _score(self, runner: Trial, known: Known, rung: int) -> float:
-        """Return the lowest validation Delta_m up to the rung; infinite for a runner that diverged or failed."""
-        if is_lost(runner, known):
+        """Return the lowest validation Delta_m up to the rung; infinite for a trial that diverged or failed."""
+        if has_diverged_or_failed(runner, known):
             return math.inf
         curve = known[runner.key].state.curve[:rung]
         best = self._reference.best_epoch([record.metrics for record in curve])

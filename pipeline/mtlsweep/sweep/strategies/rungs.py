@@ -1,4 +1,4 @@
-"""Rungs: the epochs at which trials are compared and cut."""
+"""Rungs: the epochs at which trials are compared and pruned."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Asha(BaseModel):
-    """Rungs at `first` x `eta`^k of the epochs; one in `eta` goes on at each."""
+    """Rungs at `first` x `eta`^k of the epochs; one trial in `eta` continues at each rung."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     first: Annotated[float, Field(gt=0, lt=1)] = 0.25
     eta: Annotated[int, Field(ge=2)] = 3
 
     def rungs(self, epochs: int) -> list[int]:
-        """Return the epochs after which cells are compared, without the last epoch."""
+        """Return the rungs in epochs, without the last epoch."""
         rungs: list[int] = []
         share = self.first
         while (rung := epoch_at(share, epochs)) < epochs:
@@ -30,8 +30,8 @@ class Asha(BaseModel):
 def order_by_rank(points: np.ndarray) -> list[int]:
     """Return the positions of points [N, K] (lower is better): by non-dominated rank, then by hypervolume contribution.
 
-    The contribution is within a rank, to a reference point a tenth of the range beyond the worst values;
-    points that are still equal keep their order.
+    The contribution is computed within a rank; the reference point is one tenth of the range beyond the
+    worst values. Remaining ties keep their order.
     """
     if len(points) == 0:
         return []
@@ -46,5 +46,5 @@ def order_by_rank(points: np.ndarray) -> list[int]:
 
 
 def epoch_at(share: float, epochs: int) -> int:
-    """Return the epoch with which a share of all epochs is complete (0.1 of 30 are 3, whatever the last bit of 0.1 says)."""
+    """Return the first epoch that completes a share of all epochs, robust to rounding (0.1 of 30 is 3)."""
     return max(1, math.ceil(round(share * epochs, 9)))

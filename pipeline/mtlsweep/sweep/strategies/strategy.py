@@ -1,4 +1,4 @@
-"""The interface of a strategy, and what the grid and the race share: methods decided one by one."""
+"""The interface of a strategy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 Suggest = Callable[[], Cell | None]
-"""Gives a cell that was never suggested before, or None when the space has no more."""
+"""Returns a cell that was not suggested before, or None when no more cells are left."""
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "mtlsweep.sweep.strategies")
 
 
 class Strategy(ABC):
-    """Hands out trials and hears of their ends; all calls come from one thread.
+    """Chooses trials and reacts to their results; all calls come from one thread.
 
     Attributes:
-        sampler: suggests cells, for a strategy that does not choose them itself.
-        target: what the suite's Optuna study is told of a cell.
+        sampler: suggests cells; None if the strategy chooses cells itself.
+        target: kind of objective values in the suite's Optuna study.
     """
 
     sampler: optuna.samplers.BaseSampler | None = None
@@ -33,24 +33,24 @@ class Strategy(ABC):
 
     @abstractmethod
     def next(self, suggest: Suggest) -> Assignment | None:
-        """Return a trial to start now, or None when nothing can start before something running ends."""
+        """Return a trial to start now, or None if a running trial must end first."""
 
     @abstractmethod
-    def take(self, record: TrialRecord[State]) -> Sequence[Trial]:
-        """Hear how far a trial has got or how it ended; return the trials that are cut by it."""
+    def update(self, record: TrialRecord[State]) -> Sequence[Trial]:
+        """Store a paused or finished trial; return the trials to prune as a result."""
 
     @abstractmethod
     def cut_now(self) -> Sequence[Trial]:
-        """Return the trials that are cut by what was known at the start."""
+        """Return the trials to prune according to the records so far."""
 
     @abstractmethod
     def left(self) -> int:
-        """Return how many trials are to be trained further as far as is known now; 0 means that the sweep is complete."""
+        """Return how many trials are left to train, as known now; 0 means that the sweep is complete."""
 
     @abstractmethod
     def total(self) -> int:
-        """Return how many trials the sweep has as far as is known now, finished ones included."""
+        """Return how many trials the sweep has, as known now, including finished ones."""
 
     @abstractmethod
     def epochs_left(self) -> Mapping[str, int]:
-        """Return by method how many epochs are left to train; of what depends on results yet to come, the least."""
+        """Return the epochs left to train by method; a minimum where the number depends on future results."""
