@@ -37,6 +37,9 @@ TINY: dict[str, Any] = {
     },
     "resources": {"checkpoint_seconds": 0},
 }
+INLINE = {"executor": "inline"}
+"""For what is not about Ray: no cluster has to start."""
+
 TRIALS = 3 * 2 * (2 + 1)
 """Of each method both rates with the first seed, one of them cut after an epoch, and the other with the second seed."""
 
@@ -98,9 +101,10 @@ class Sweep:
             assert done.returncode == 0, done.stdout + done.stderr
         return (self.root / "results" / SUITE / "trials.parquet").read_bytes()
 
-    def copy(self, target: Path) -> Sweep:
+    def copy(self, target: Path, resources: dict[str, Any] | None = None) -> Sweep:
+        """Copy the study; the copy runs on Ray unless `resources` says otherwise."""
         shutil.copytree(self.root, target)
-        return Sweep(target, self.uri, self.resources)
+        return Sweep(target, self.uri, resources or {})
 
     def check_every_trial_once(self) -> None:
         """In the ledger, in MLflow and in the table: each trial once, and no run left open."""
@@ -119,7 +123,7 @@ class Sweep:
 @pytest.fixture(scope="session")
 def baselines(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """The study with its data and baselines, before the sweep."""
-    sweep = Sweep(tmp_path_factory.mktemp("baselines"))
+    sweep = Sweep(tmp_path_factory.mktemp("baselines"), resources=INLINE)
     for stage in ("prepare", "baselines"):
         done = sweep.run(stage)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -128,8 +132,8 @@ def baselines(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
 @pytest.fixture(scope="session")
 def undisturbed(baselines: Sweep, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The table of trials of a sweep that nothing happened to."""
-    sweep = baselines.copy(tmp_path_factory.mktemp("undisturbed") / "study")
+    """The table of trials of a sweep in one process that nothing happened to: what any sweep on Ray must give, too."""
+    sweep = baselines.copy(tmp_path_factory.mktemp("undisturbed") / "study", INLINE)
     table = sweep.finish()
     sweep.check_every_trial_once()
     return table

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TRIALS, Sweep
+from .conftest import INLINE, TRIALS, Sweep
 
 pytestmark = [pytest.mark.slow]
 
 
 def test_a_budget_of_trials_stops_with_what_is_missing(baselines: Sweep, tmp_path: Path) -> None:
     sweep = baselines.copy(tmp_path / "study")
-    sweep.resources = {"budget": {"trials": 3}}
+    sweep.resources = {**INLINE, "budget": {"trials": 3}}
 
     def begun() -> int:
         return len(list(sweep.ledger.glob("*/spec.json")))

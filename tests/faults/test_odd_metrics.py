@@ -89,6 +89,7 @@ def run(directory: Path, forgetful: bool, *stages: str) -> list[subprocess.Compl
                 },
             }
         },
+        "resources": {"executor": "inline"},
     }
     (directory / "odd.py").write_text(ODD)
     (directory / "params.yaml").write_text(yaml.safe_dump(raw))

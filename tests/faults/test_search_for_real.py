@@ -1,4 +1,4 @@
-"""An adaptive search through Ray Tune: stopped in the middle, gone on with, complete, and nothing left to do."""
+"""An adaptive search: stopped in the middle, continued, complete, and nothing left to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from .conftest import SUITE, TINY, Sweep
+from .conftest import INLINE, SUITE, TINY, Sweep
 
 pytestmark = [pytest.mark.slow]
 
@@ -42,7 +42,11 @@ SEARCH: dict[str, Any] = {
 def stage(
     sweep: Sweep, name: str, search: dict[str, Any] = SEARCH, **resources: Any
 ) -> subprocess.CompletedProcess[str]:
-    params = {**TINY, "suites": {SUITE: {**TINY["suites"][SUITE], "sweep": search}}, "resources": resources}
+    params = {
+        **TINY,
+        "suites": {SUITE: {**TINY["suites"][SUITE], "sweep": search}},
+        "resources": {**INLINE, **resources},
+    }
     (sweep.root / "params.yaml").write_text(yaml.safe_dump(params))
     words = [f"stages.{name}", SUITE] if name in ("sweep", "analyse") else ["mtlsweep.cli.main", name, "--json"]
     return subprocess.run(
