@@ -2,12 +2,12 @@
 
     python benchmarks/data_loading.py --directory build/data_loading
 
-Writes noise in NYUv2's format in MTAN's layout (288x384; images, labels and depth in float64, normals in
+Writes noise as NYUv2 in MTAN's layout (288x384; images, labels and depth in float64, normals in
 float32: 52 bytes a pixel, which for 1449 frames makes the 8 GB of MTAN's archive), prepares it, and lets 1 and
 4 processes at a time read shuffled batches of 8 with either loader, opened once. Everything is in the page cache.
-Private memory is the most that a reader holds, during an epoch, beyond what it had when all was imported; the
+Private memory is the most that a reader holds, during an epoch, beyond its memory after all imports; the
 DataLoader reads in the reader's own process.
-On a machine that is busy otherwise trust the CPU time rather than the throughput.
+On a busy machine trust the CPU time more than the throughput.
 """
 
 from __future__ import annotations

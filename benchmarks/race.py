@@ -1,13 +1,13 @@
-"""What a race of learning rates saves, and what it risks: replayed on the curves of a whole grid.
+"""What a race of learning rates saves and what it may miss, replayed on the curves of a whole grid.
 
     python benchmarks/race.py --suite multidigits-lenet --directory build/race
 
 Trains the full grid of ten learning rates and three seeds once (four weightings x three optimizers;
-a second start goes on where the first stopped), then lets the race choose from the very same curves,
+a second start continues where the first stopped), then lets the race choose from the same curves,
 with each seed in turn running it, and compares its choices with the grid's. Nothing is trained for the
 replay, so any schedule can be tried in seconds: `--race '{"rungs": {"0.125": 4, "1.0": 1}}'`.
 
-A race agrees about a method when it selects the grid's learning rate, or one whose validation Delta_m,
+A race agrees with the grid about a method when it selects the grid's learning rate, or one whose validation Delta_m,
 in the grid's own three-seed figures, is within one seed deviation of the grid's.
 """
 

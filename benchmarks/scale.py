@@ -1,10 +1,10 @@
-"""How far one driver carries: no-op trials through the real recorder, ledger and tables.
+"""How many trials one driver can handle: no-op trials through the real recorder, ledger and tables.
 
     python benchmarks/scale.py --trials 10000 --directory build/scale
 
 Every trial brings 30 epochs of 10 metrics. They go to the ledger and, by the recorder's thread, to
 MLflow (SQLite), as in a sweep; then the tables are built from MLflow, checked against the ledger, and
-100,000 rows are analysed. No Ray and no training: what is measured is our own share of a sweep.
+100,000 rows are analysed. No Ray and no training: this measures our own overhead in a sweep.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a training step costs, next to the least it could: one forward and as many backwards as needed.
+"""What a training step costs, relative to the minimum: one forward and as many backwards as needed.
 
     python benchmarks/step_cost.py                      # every network, every method
     python benchmarks/step_cost.py lenet3 --methods pcgrad cagrad
@@ -8,7 +8,7 @@
 The floor of a gradient weighting is one forward, T separate `backward()` calls and the optimizer's
 step; that of a loss weighting is the step of equal weights. Each round runs the floor, then ours, then
 each peer's, and the table shows the median over rounds, and over networks built anew, of the ratio to
-the floor of the round: CPU time of this one thread, so that neighbours on the machine matter little.
+the floor of the round: CPU time of this one thread, so that other processes have little influence.
 
 TorchJD's aggregators (behind its `mtl_backward`, one task at a time) and LibMTL's classes (with the
 steps of its trainer) are run beside ours where they can be imported: TorchJD needs its extra `full`
@@ -95,10 +95,10 @@ PROBLEMS: dict[str, tuple[Callable[[], Problem], int]] = {
     "segnet": (lambda: rooms("segnet", 8), 1),
     "resnet18": (lambda: faces(32), 1),
 }
-"""How each is made, and rounds of each build."""
+"""How each network is built, and the rounds per build."""
 
 REBUILDS = 3
-"""Where networks and batches happen to lie in memory is worth several percent, so each is made anew."""
+"""The position of networks and batches in memory changes times by several percent, so each is built several times."""
 
 
 # --- floors ---
@@ -117,7 +117,7 @@ def forward_and_backwards(problem: Problem) -> Step:
     return step
 
 
-# --- ours and theirs ---
+# --- our steps and those of peers ---
 
 
 def ours(problem: Problem, name: str, **options: Any) -> Step:
@@ -337,7 +337,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    warnings.simplefilter("ignore")  # peers' solvers warn a great deal
+    warnings.simplefilter("ignore")  # peers' solvers give many warnings
     if arguments.peak_of:
         peak_of(arguments.problems[0], *arguments.peak_of)
     elif arguments.memory:

@@ -1,4 +1,4 @@
-"""How much of a sweep's time is training: ours, plain Ray Tune, and a shell loop, on the same trials.
+"""The share of a sweep's time that is training: ours, plain Ray Tune, and a shell loop, on the same trials.
 
     python benchmarks/sweep_efficiency.py --trials 60 --seconds 10
     python benchmarks/sweep_efficiency.py --trials 200 --seconds 1

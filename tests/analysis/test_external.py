@@ -75,16 +75,16 @@ def test_a_baseline_per_task_may_stand_in_rows_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("table", "higher", "baseline", "message"),
     [
-        (RUNS.drop(columns="lr"), [], "stl", "no column `lr`; needed are weighting, optimizer, lr"),
+        (RUNS.drop(columns="lr"), [], "stl", "no column `lr`; expected weighting, optimizer, lr"),
         (RUNS[["weighting", "optimizer", "lr"]], [], "stl", "there is no metric"),
-        (RUNS, ["seg_mIou"], "stl", "--higher names `seg_mIou`, which is no metric; did you mean `seg_miou`"),
+        (RUNS, ["seg_mIou"], "stl", "--higher names `seg_mIou`, which is not a metric; did you mean `seg_miou`"),
         (RUNS, [], "sttl", "no row has the baseline weighting `sttl`; did you mean `stl`"),
         (RUNS[:2], [], "stl", "every row is the baseline"),
         (
             RUNS.assign(seg_miou=["0.5", "n/a", "1", "1", "1"]),
             [],
             "stl",
-            "column `seg_miou` holds 'n/a', which is no number",
+            "column `seg_miou` holds 'n/a', which is not a number",
         ),
         (RUNS.assign(lr=[0.1, 0.2, 1, 1, 1]), [], "stl", "has 2 different settings of `seg miou`"),
         (RUNS.assign(depth_err=[np.nan, np.nan, 1, 1, 1]), [], "stl", "has no value of `depth err`"),

@@ -89,11 +89,11 @@ CITYSCAPES: dict[str, tuple[Damage, str]] = {
     ),
     "a disparity file has 8 bits": (
         lambda root: save_picture(root / DISPARITY_0, np.zeros((64, 128), np.uint8)),
-        r"disparity\.png: a picture of mode L; needed is one channel of 16 bits",
+        r"disparity\.png: a picture of mode L; expected one channel of 16 bits",
     ),
     "a label file is the colour version": (
         lambda root: save_picture(root / LABEL_0, np.zeros((64, 128, 3), np.uint8)),
-        r"labelIds\.png: a picture of mode RGB; needed is one channel of 8 bits",
+        r"labelIds\.png: a picture of mode RGB; expected one channel of 8 bits",
     ),
     "a label file has another size": (
         lambda root: save_picture(root / LABEL_0, np.zeros((32, 64), np.uint8)),
@@ -173,11 +173,11 @@ NYUV2: dict[str, tuple[Damage, str]] = {
     ),
     "depth has another type": (
         lambda root: replace_mat(root / MAT, "depths", np.zeros((13, 64, 48))),
-        r"`depths` is float64 \(13, 64, 48\); needed is float32",
+        r"`depths` is float64 \(13, 64, 48\); expected float32",
     ),
     "axes are not reversed": (
         lambda root: replace_mat(root / MAT, "labels", np.zeros((48, 64, 13), np.uint16)),
-        r"`labels` is uint16 \(48, 64, 13\); needed is uint16 \(13, 64, 48\) \(frames, width, height\)",
+        r"`labels` is uint16 \(48, 64, 13\); expected uint16 \(13, 64, 48\) \(frames, width, height\)",
     ),
     "a label is out of range": (
         lambda root: change_mat(root / MAT, "labels", (2, 5, 9), 895),
@@ -220,11 +220,11 @@ CELEBA: dict[str, tuple[Damage, str]] = {
     ),
     "a line of the attribute file is truncated": (
         lambda root: truncate(root / ATTRIBUTES, 0.97),
-        r"line 17 \(000015\.jpg\) has \d values; needed are 4",
+        r"line 17 \(000015\.jpg\) has \d values; expected 4",
     ),
     "an attribute is neither 1 nor -1": (
         lambda root: replace_text(root / ATTRIBUTES, "000003.jpg ", "000003.jpg 2 "),
-        r"line 5 \(000003\.jpg\) has 5 values; needed are 4",
+        r"line 5 \(000003\.jpg\) has 5 values; expected 4",
     ),
     "an attribute has another value": (
         lambda root: replace_text(root / ATTRIBUTES, "-1\r\n", "-7\r\n"),
@@ -232,7 +232,7 @@ CELEBA: dict[str, tuple[Damage, str]] = {
     ),
     "the first line is missing": (
         lambda root: replace_text(root / ATTRIBUTES, "15\r\n", ""),
-        r"line 1 is '5_o_Clock_Shadow Bald Smiling Young'; needed is the number of images",
+        r"line 1 is '5_o_Clock_Shadow Bald Smiling Young'; expected the number of images",
     ),
     "the partition is empty": (
         lambda root: truncate(root / PARTITION, 0),
@@ -240,7 +240,7 @@ CELEBA: dict[str, tuple[Damage, str]] = {
     ),
     "the partition has a fourth split": (
         lambda root: replace_text(root / PARTITION, "000009.jpg 1", "000009.jpg 3"),
-        r"line 9 is '000009\.jpg 3'; needed is a file name and 0, 1 or 2",
+        r"line 9 is '000009\.jpg 3'; expected a file name and 0, 1 or 2",
     ),
     "the partition lacks a file": (
         lambda root: replace_text(root / PARTITION, "000009.jpg", "900009.jpg"),

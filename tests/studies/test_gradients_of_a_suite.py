@@ -16,7 +16,7 @@ from mtlsweep.studies.gradients.pairs import MEASURES
 from mtlsweep.studies.gradients.params import Gradients
 from mtlsweep.studies.gradients.run import run
 from mtlsweep.studies.gradients.watcher import EFFECT_COLUMNS, EPOCH_COLUMNS, measure_training
-from mtlsweep.studies.retraining import measures_as_recorded, retrain, trained_network
+from mtlsweep.studies.retraining import reproduces_recorded_metrics, retrain, trained_network
 
 SUITE, CPU = "digits", torch.device("cpu")
 
@@ -31,7 +31,7 @@ def test_training_again_is_the_trial_to_the_bit_even_while_it_is_measured(mini_s
     assert seen == [1, 1, 1, 2, 2, 2]
 
     measured = measure_training(chosen, mini_suite.data, section, CPU)
-    assert measures_as_recorded(network, chosen, mini_suite.data, CPU) and measured.about["parameters"] > 0
+    assert reproduces_recorded_metrics(network, chosen, mini_suite.data, CPU) and measured.about["parameters"] > 0
 
 
 def test_tables_have_every_measure_of_every_epoch_and_equal_runs_give_equal_bytes(mini_suite):
@@ -74,5 +74,5 @@ def test_a_cell_can_be_named_and_an_unknown_one_is_told(mini_suite):
 def test_a_checkpoint_of_another_epoch_is_noticed_and_the_trial_trained_again(mini_suite):
     chosen = ChosenTrial(mini_suite.multi.trial, 1, mini_suite.multi.state)
     network = trained_network(chosen, mini_suite.data, mini_suite.ledger, CPU)
-    assert measures_as_recorded(network, chosen, mini_suite.data, CPU)
+    assert reproduces_recorded_metrics(network, chosen, mini_suite.data, CPU)
     assert not torch.equal(load(mini_suite.weights)["backbone.0.weight"], network.state_dict()["backbone.0.weight"])

@@ -37,6 +37,6 @@ def test_create_hands_each_its_own():
 
 def test_a_class_that_is_no_weighting_is_refused():
     with pytest.raises(
-        UserError, match=r"`collections:OrderedDict` is no weighting: derive it from one of LossWeighting"
+        UserError, match=r"`collections:OrderedDict` is not a weighting: derive it from one of LossWeighting"
     ):
         WEIGHTINGS.resolve(Choice(name="collections:OrderedDict"))

@@ -1,5 +1,5 @@
 """From raw curves to conclusions: tables in, tables out.
 
-This room computes and does not draw, train or track: neither torch, ray nor mlflow may enter, and
-nothing here touches a file except `tables`, which reads and writes them whole.
+This room computes; it does not draw, train or track: neither torch, ray nor mlflow may enter, and
+only `suite_files` and readers of tables touch files.
 """

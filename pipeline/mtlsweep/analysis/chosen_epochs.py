@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-MEASURED_OUTCOMES = ("done", "pruned")  # a diverged or failed trial has no result, whatever it reached before
+MEASURED_OUTCOMES = ("done", "pruned")  # a diverged or failed trial has no result, even if earlier epochs were good
 
 
 def at_epochs(curves: pd.DataFrame, columns: Sequence[tuple[str, str, str]]) -> pd.DataFrame:

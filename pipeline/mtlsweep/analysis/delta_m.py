@@ -3,7 +3,7 @@
 Delta_m = (100 / K) sum over the K metrics of s_k (M_k - B_k) / B_k, with B the single-task baseline and
 s_k = -1 where higher is better, +1 otherwise (Elich et al., arXiv 2311.04698): **positive = worse**.
 It is a flat mean over metrics, so a task with five metrics weighs five times; the mean over tasks
-stands beside it as `delta_m_task_mean`.
+is given beside it as `delta_m_task_mean`.
 
 Deviation from the formula: the denominator is |B_k|, which is the same for every metric of the paper
 (all positive) and keeps the sign right for one that is negative.

@@ -2,7 +2,7 @@
 
 The table has a row per run with `weighting`, `optimizer`, `lr`, optionally `seed`, and a column per
 metric named `<task>_<metric>` (`semseg_miou`). There is no validation in it, so nothing is selected:
-every combination of weighting, optimizer and learning rate stands for itself.
+every combination of weighting, optimizer and learning rate is a result of its own.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def analyse_runs(runs: pd.DataFrame, higher: Sequence[str], baseline: str, sourc
     """Compare the runs of a table with its baseline rows and conclude as for a sweep of our own.
 
     Args:
-        runs: a row per run, see above; `delta_m` and `delta_m_std` are taken for printed results and ignored.
+        runs: a row per run, see above; `delta_m` and `delta_m_std` are assumed to be printed results and ignored.
         higher: the metrics for which higher is better; for all others lower is.
         baseline: the weighting whose rows are the single-task baseline; replicates are averaged.
         source: what the table is called in error messages.
 
     Raises:
-        UserError: a column or the baseline is missing, a metric is no number, or a baseline is zero.
+        UserError: a column or the baseline is missing, a metric is not a number, or a baseline is zero.
     """
     metrics = _metric_columns(runs, higher, source)
     objectives = tuple(_objective(metric, metric in higher) for metric in metrics)
@@ -92,8 +92,8 @@ def _metric_columns(runs: pd.DataFrame, higher: Sequence[str], source: str) -> l
     for column in REQUIRED:
         if column not in runs:
             raise UserError(
-                f"{source}: there is no column `{column}`; needed are {', '.join(REQUIRED)} and a column per metric, "
-                f"found are {', '.join(map(str, runs.columns))}."
+                f"{source}: there is no column `{column}`; expected {', '.join(REQUIRED)} and a column per metric, "
+                f"found {', '.join(map(str, runs.columns))}."
             )
     metrics = [str(column) for column in runs.columns if column not in NOT_METRICS]
     if not metrics:
@@ -101,13 +101,13 @@ def _metric_columns(runs: pd.DataFrame, higher: Sequence[str], source: str) -> l
     for name in higher:
         if name not in metrics:
             raise UserError(
-                f"{source}: --higher names `{name}`, which is no metric{nearest(name, metrics)} Found: {', '.join(metrics)}."
+                f"{source}: --higher names `{name}`, which is not a metric{nearest(name, metrics)} Found: {', '.join(metrics)}."
             )
     for metric in metrics:
         if not pd.api.types.is_numeric_dtype(runs[metric]):
             bad = runs[metric][pd.to_numeric(runs[metric], errors="coerce").isna() & runs[metric].notna()].iloc[0]
             raise UserError(
-                f"{source}: column `{metric}` holds {bad!r}, which is no number; remove the column or mend the value."
+                f"{source}: column `{metric}` holds {bad!r}, which is not a number; remove the column or correct the value."
             )
     return metrics
 

@@ -26,7 +26,7 @@ class Objective:
 
     @property
     def label(self) -> str:
-        """What people read: `left accuracy`, `semseg mIoU` as the task calls it."""
+        """The name people read: `left accuracy`, `semseg mIoU` as the task calls it."""
         return f"{self.task} {self.metric}".replace("_", " ")
 
 

@@ -1,7 +1,7 @@
-"""Late selection: which epoch speaks for a trial, which trials are the baseline, which learning rate speaks for a method.
+"""Late selection: which epoch represents a trial, which trials are the baseline, which learning rate represents a method.
 
-Every choice here is made on validation figures. Test figures are looked up at what was chosen and
-never compared: `select_learning_rates` is not even given them.
+Every choice here is made on validation figures. Test figures are read for what was chosen and
+never compared: `select_learning_rates` does not even get them.
 """
 
 from __future__ import annotations

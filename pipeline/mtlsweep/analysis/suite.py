@@ -30,13 +30,13 @@ class SuiteAnalysis:
         baselines: a row per task and metric: the STL cell behind Delta_m.
         members: a row per finished MTL run: is it Pareto-optimal, in full and against each optimizer.
         optimizer_counts, weighting_counts: Pareto counts.
-        noise_counts: Pareto counts that forgive differences within seed noise.
-        outcomes: how many trials of each method and learning rate ended how.
-        cuts: how each learning rate that a race cut looked when it was cut.
+        noise_counts: Pareto counts that ignore differences within seed noise.
+        outcomes: number of trials per method, learning rate and outcome.
+        cuts: the figures of each learning rate that a race cut, at the epoch of the cut.
         comparisons: paired tests between methods. rankings: agreement between optimizers.
         pareto_probability: bootstrap probability of each method to be Pareto-optimal.
-        sensitivity: how far each method's learning rate may stray.
-        hypervolume, reference_point: how much each optimizer and weighting covers, and of what.
+        sensitivity: how far each method's learning rate may be from the best.
+        hypervolume, reference_point: hypervolume of each optimizer and weighting, and its reference point.
         attainment, attainment_differences: surfaces over seeds per pair of objectives.
         learning_curves: per selected method and epoch, Delta_m, losses and task weights.
     """
@@ -120,7 +120,7 @@ def conclude(
     finished = multi_task[multi_task["outcome"] == "done"].reset_index(drop=True)
     chosen = finished[finished["cell_key"].isin(selected["cell_key"])]
     unambiguous = chosen.groupby(METHOD, observed=True)["cell_key"].transform("nunique") == 1
-    rivals = chosen[unambiguous]  # one cell per method: only so can methods be compared
+    rivals = chosen[unambiguous]  # one cell per method, or methods could not be compared
     members = pareto_counts.pareto_members(finished, objectives)
     hypervolume, reference_point = fronts.hypervolume_shares(finished, objectives)
     return SuiteAnalysis(

@@ -1,4 +1,4 @@
-"""Where the analysis of a suite lies on disk: `results/<suite>/`.
+"""Where the analysis of a suite is on disk: `results/<suite>/`.
 
 In: `{baselines,sweep}/{curves,outcomes}.parquet` and `sweep/metrics.json`. Out: `trials.parquet`,
 `analysis/<table>.parquet`, `summary.json`, `headline.json` (`dvc metrics`) and `plots/*.csv` (`dvc plots`).

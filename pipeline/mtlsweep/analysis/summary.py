@@ -32,7 +32,7 @@ def summarise(analysis: SuiteAnalysis) -> dict[str, Any]:
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `dvc metrics` shows: of a summary so much as fits into a line of a terminal."""
+    """Return what `dvc metrics` shows: as much of a summary as fits into a line of a terminal."""
     best, pareto = summary["best"], summary["pareto"]
     return {
         "best": {"method": f"{best['weighting']} {best['optimizer']}"} | _picked(best, "lr", "delta_m") if best else {},

@@ -24,7 +24,7 @@ def measure_trials(
 
 
 def with_delta_m(trials: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]) -> pd.DataFrame:
-    """Append `val_delta_m*` and `test_delta_m*` to trials that stand at their chosen epochs."""
+    """Append `val_delta_m*` and `test_delta_m*` to trials at their chosen epochs."""
     parts = [
         delta_m(columns_of_split(trials, split), baselines.values[split], objectives).add_prefix(f"{split}_")
         for split in ("val", "test")

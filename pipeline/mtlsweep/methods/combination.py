@@ -14,7 +14,7 @@ def check_combination(weighting: Choice, optimizer: Choice, tasks: int | Sequenc
     """Check, without building anything, that the two can train a network on `tasks` (names, or how many).
 
     Raises:
-        UserError: unknown names or options, or a combination that makes no sense.
+        UserError: unknown names or options, or an invalid combination.
     """
     options = WEIGHTINGS.resolve(weighting).options
     OPTIMIZERS.resolve(optimizer)

@@ -78,7 +78,7 @@ def _fronts(analysis: SuiteAnalysis) -> Iterator[str]:
 
 
 def _head_to_head(a: str, b: str, counts: pd.DataFrame) -> str:
-    """Say who dominates whom; none at all is the strongest statement there is."""
+    """Say which optimizer's runs dominate the other's; no domination at all is the strongest statement."""
     runs = {name: int(counts.loc[name, "runs"] - counts.loc[name, "not_comparable"]) for name in (a, b)}
     free = {a: int(counts.loc[a, f"pareto_wrt_{b}"]), b: int(counts.loc[b, f"pareto_wrt_{a}"])}
     if free[a] == runs[a] and free[b] == runs[b]:
@@ -148,7 +148,7 @@ def _lost_trials(analysis: SuiteAnalysis) -> Iterator[str]:
 
 
 def _cuts(analysis: SuiteAnalysis) -> Iterator[str]:
-    """Say what a race risked."""
+    """Say what the race may have missed."""
     cuts = analysis.cuts
     if cuts.empty:
         return
@@ -165,7 +165,7 @@ def _cuts(analysis: SuiteAnalysis) -> Iterator[str]:
 
 
 def _edges(analysis: SuiteAnalysis) -> Iterator[str]:
-    """Warn where the best learning rate is the last one tried: a better one may lie beyond."""
+    """Warn if the best learning rate is at the end of the tried range: a better one may be outside."""
     rows = analysis.sensitivity
     edge = rows[(rows["best_lr"] == rows["low_lr"]) & rows["open_end"].isin(["low", "both"])
                 | (rows["best_lr"] == rows["high_lr"]) & rows["open_end"].isin(["high", "both"])]  # fmt: skip

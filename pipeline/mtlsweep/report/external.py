@@ -18,7 +18,7 @@ def analyse_table(path: Path, higher: Sequence[str], baseline: str, out: Path | 
 
     Args:
         path: the table: columns weighting, optimizer, lr, optionally seed, and one per metric
-            named `<task>_<metric>`; `delta_m` and `delta_m_std` are taken for printed results.
+            named `<task>_<metric>`; `delta_m` and `delta_m_std` are assumed to be printed results.
         higher: metrics for which higher is better; for all others lower is.
         baseline: the weighting whose rows are the baseline.
         out: directory for `rows.csv` (Delta_m per row) and the whole report; None writes nothing.

@@ -1,6 +1,6 @@
-"""Sections of the page that a study of one's own adds by leaving files: it describes, this room shows.
+"""Sections that a user's own study adds to the page: the study writes files, this room shows them.
 
-Such a study leaves a directory with `section.json`:
+Such a study writes a directory with `section.json`:
 
     {"title": "...", "sentences": ["..."],
      "tables": [{"name": "...", "caption": "...", "file": "x.csv"}],
@@ -27,7 +27,7 @@ from mtlsweep.report.tables.table import Table, from_frame
 
 @dataclass(frozen=True)
 class Section:
-    """What one study has to say."""
+    """The section of one study."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ def read_sections(directory: Path) -> tuple[Section, ...]:
     """Read the sections that `*/section.json` under `directory` describe, by name.
 
     Raises:
-        UserError: a section is there but damaged, or names a file that is not.
+        UserError: a section is damaged, or names a missing file.
     """
     return tuple(_read_section(path.parent, path.parent.name) for path in sorted(directory.glob("*/section.json")))
 

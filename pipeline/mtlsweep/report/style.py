@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-# Okabe and Ito's palette, then Tol's muted one; the dark variant is lightened where blue and grey would sink into the ground.
+# Okabe and Ito's palette, then Tol's muted one; the dark variant has lighter blues and greys, to be visible on the dark background.
 _LIGHT = [
     "#0072B2",
     "#D55E00",
@@ -53,7 +53,7 @@ def palette(dark: bool = False) -> list[str]:
 
 
 def vega_config(dark: bool = False) -> dict[str, Any]:
-    """Return the Vega-Lite configuration of all figures; the ground is transparent so that the page shows."""
+    """Return the Vega-Lite configuration of all figures; the background is transparent, so that the page's colour is visible."""
     ink, faint = ("#e8e8e8", "#4a4f57") if dark else ("#1b1f24", "#dfe3e8")
     text = {"labelFont": _FONT, "titleFont": _FONT, "labelColor": ink, "titleColor": ink, "labelFontSize": 12}
     return {

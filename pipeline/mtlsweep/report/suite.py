@@ -1,4 +1,4 @@
-"""What the report knows about one suite: its analysis, where it came from, and what it cost."""
+"""What the report knows about one suite: its analysis, its provenance and its costs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SuiteReport:
 
 
 def read_suite(name: str, directory: Path, sections: tuple[Section, ...] = ()) -> SuiteReport:
-    """Read what the stages left under `directory`; costs and importance are optional.
+    """Read what the stages wrote under `directory`; costs and importance are optional.
 
     Args:
         name: of the suite.

@@ -1,4 +1,4 @@
-"""Which finished trials a study looks at: the cells that validation selected, their replicates, their tasks."""
+"""The finished trials that a study uses: the cells selected on validation, their replicates, their tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESULTS = ["weighting", "optimizer", "lr", "cell_key", "val_delta_m_mean"]
 
 @dataclass(frozen=True)
 class ChosenTrial:
-    """A finished trial, and the epoch at which it counts.
+    """A finished trial and its best epoch.
 
     Attributes:
         best_epoch: chosen on validation by the analysis; 1 for the first.
@@ -42,7 +42,7 @@ class ChosenTrial:
 
 @dataclass(frozen=True)
 class FinishedSuite:
-    """What the stage `analyse` left of a suite.
+    """What the stage `analyse` wrote about a suite.
 
     Attributes:
         trials: a row per trial.
@@ -126,10 +126,10 @@ class FinishedSuite:
         return chosen
 
     def selected_methods(self, weightings: Sequence[str], optimizers: Sequence[str]) -> pd.DataFrame:
-        """Return the results' rows of the named weightings and optimizers; none named means all.
+        """Return the rows of the results with the named weightings and optimizers; no name means all.
 
         Raises:
-            UserError: a name that no result bears.
+            UserError: a name that is in no result.
         """
         results = self.results
         for column, wanted in (("weighting", weightings), ("optimizer", optimizers)):

@@ -1,4 +1,4 @@
-"""Finished trials made again: with someone watching, or as the network of their best epoch."""
+"""Trains finished trials again: to watch their training, or to get the network of their best epoch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mtlsweep.training.trial import EpochEnd, run_trial
 from mtlsweep.trials.trial import Trial
 
 TOLERANCE = 1e-3
-"""How far, relatively, a metric may lie from the recorded one: other hardware rounds otherwise."""
+"""Largest relative difference between a metric and the recorded one: other hardware rounds differently."""
 
 
 def retrain(trial: Trial, data: PreparedData, device: torch.device, epochs: int, watcher: Watcher) -> MultiTaskNetwork:
-    """Train the first `epochs` of `trial` as `run_trial` does, to the bit, and show `watcher` every step.
+    """Train the first `epochs` of `trial` as `run_trial` does, bit for bit; call `watcher` before every step.
 
     Raises:
-        Diverged: as the trial did.
+        Diverged: if the trial diverged.
     """
     network, updater = begin_training(trial, data, device)
     for epoch in range(1, epochs + 1):
@@ -35,16 +35,16 @@ def retrain(trial: Trial, data: PreparedData, device: torch.device, epochs: int,
 
 
 def trained_network(chosen: ChosenTrial, data: PreparedData, ledger: Ledger, device: torch.device) -> MultiTaskNetwork:
-    """Return the network of a trial at its best epoch: from the ledger's checkpoint if it is that one, else trained again.
+    """Return the network of a trial at its best epoch: from the ledger's checkpoint if that is of the best epoch, else trained again.
 
     Raises:
-        UserError: even trained again it does not measure what was recorded.
+        UserError: even after training again its metrics differ from the recorded ones.
     """
     network = build_network(chosen.trial, data, device)
     checkpoint = ledger.directory / chosen.trial.key / BEST
     if checkpoint.exists():
         network.load_state_dict(load_safetensors(checkpoint.read_bytes()))
-        if measures_as_recorded(network, chosen, data, device):
+        if reproduces_recorded_metrics(network, chosen, data, device):
             return network
     weights: list[bytes] = []
 
@@ -54,7 +54,7 @@ def trained_network(chosen: ChosenTrial, data: PreparedData, ledger: Ledger, dev
 
     run_trial(chosen.trial, data, keep, score=lambda metrics: math.inf, device=device, until=chosen.best_epoch)
     network.load_state_dict(load_safetensors(weights[0]))
-    if not measures_as_recorded(network, chosen, data, device):
+    if not reproduces_recorded_metrics(network, chosen, data, device):
         raise UserError(
             f"trial `{chosen.trial.key}` ({chosen.trial.name}) no longer gives the test metrics recorded for it, so it was trained by "
             f"other code or on another machine; run `mtlsweep run {chosen.trial.key}` to compare, or remove its directory from the ledger."
@@ -62,7 +62,7 @@ def trained_network(chosen: ChosenTrial, data: PreparedData, ledger: Ledger, dev
     return network
 
 
-def measures_as_recorded(
+def reproduces_recorded_metrics(
     network: MultiTaskNetwork, chosen: ChosenTrial, data: PreparedData, device: torch.device
 ) -> bool:
     """Whether `network` has, on the clean test split, the metrics that the trial recorded at its best epoch."""

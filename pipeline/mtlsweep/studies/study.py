@@ -1,4 +1,4 @@
-"""Studies by the names of their folders: `run.py` makes a study's tables, `section.py` says on the page what they show.
+"""Finds studies by folder name: `run.py` makes a study's tables, `section.py` its section of the page.
 
 A study is one folder beside this file, with
 
@@ -21,10 +21,10 @@ from mtlsweep.report.sections import Section, read_sections
 
 
 def run_study(name: str, params: Params, suite: str | None = None) -> str:
-    """Run a study, of a suite if it needs one; return what it has to say on the terminal.
+    """Run a study, of a suite if it needs one; return its summary for the terminal.
 
     Raises:
-        UserError: there is no such study, or a suite is missing or not wanted; and as the study's own `run`.
+        UserError: there is no such study, or a suite is missing or not needed; also those of the study's own `run`.
     """
     studies = study_sections()
     if name not in studies:
@@ -40,14 +40,14 @@ def run_study(name: str, params: Params, suite: str | None = None) -> str:
 
 
 def study_results(directory: Path, per_suite: bool) -> tuple[Section, ...]:
-    """Return what studies found, as far as they have run: those of this package, then others under `directory`.
+    """Return the sections of all studies that have run: those of this package, then others under `directory`.
 
     Args:
         directory: `results/<suite>` for studies of a suite, else `results`.
         per_suite: which of the two kinds of study.
 
     Raises:
-        UserError: a file is missing beside others of its study, or damaged.
+        UserError: a file of a study is missing or damaged.
     """
     names = [name for name, section in study_sections().items() if section.per_suite is per_suite]
     own = [_read(name, directory / name) for name in names if (directory / name).is_dir()]

@@ -1,1 +1,1 @@
-"""What is learnt: tasks, datasets, prepared data and networks. Methods, training and results may not enter."""
+"""What a network learns: tasks, datasets, prepared data and networks. Methods, training and results may not enter."""

@@ -1,11 +1,11 @@
-"""What any weighting, a user's own included, can be held to.
+"""Checks for every weighting, also for a user's own.
 
     from mtlsweep.testing import check_weighting
 
     def test_mine():
         check_weighting("my_package.my_module:MyWeighting")
 
-Problems are small enough for a test; a broken promise is an `AssertionError` with a sentence.
+The problems are small enough for a unit test; a failed check is an `AssertionError` with a sentence.
 """
 
 from __future__ import annotations

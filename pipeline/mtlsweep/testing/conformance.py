@@ -1,4 +1,4 @@
-"""The promises of a weighting, one function each.
+"""The checks of a weighting, one function each.
 
 Every check takes a `Choice` that names a registered weighting or a `package.module:Class`, with the
 options that work for the tasks `task0`, `task1`, ... of `small_problem`.
@@ -34,10 +34,10 @@ Check = Callable[[Choice], None]
 
 
 def check_weighting(weighting: Choice | str) -> None:
-    """Hold `weighting` to every promise.
+    """Run every check on `weighting`.
 
     Raises:
-        AssertionError: a promise is broken; the message says which, and how.
+        AssertionError: a check fails; the message says which, and why.
         UserError: there is no such weighting, or its options are wrong.
     """
     choice = Choice(name=weighting) if isinstance(weighting, str) else weighting
@@ -45,7 +45,7 @@ def check_weighting(weighting: Choice | str) -> None:
         check(choice)
 
 
-def states_its_facts(choice: Choice) -> None:
+def declares_its_facts(choice: Choice) -> None:
     """The class says where it comes from, what its scale and heads are, and what a step costs."""
     method = WEIGHTINGS.get(choice.name)
     facts = getattr(method, "facts", None)
@@ -69,8 +69,8 @@ def trains(choice: Choice) -> None:
     assert not infinite, f"`{choice.name}` reports figures that are not finite: {', '.join(infinite)}"
 
 
-def depends_on_its_own_stream_only(choice: Choice) -> None:
-    """Equal streams give equal bits, whatever torch's global stream does, which is left alone."""
+def uses_only_its_own_random_stream(choice: Choice) -> None:
+    """Equal random streams give equal bits; torch's global stream has no influence and is not used."""
     results = []
     for global_seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
@@ -80,7 +80,7 @@ def depends_on_its_own_stream_only(choice: Choice) -> None:
             _run(problem, _updater(problem, choice), range(3))
             assert torch.equal(state, torch.get_rng_state()), f"`{choice.name}` draws from torch's global stream"
         results.append(problem.flat_parameters())
-    assert torch.equal(*results), f"`{choice.name}` is not decided by its own random stream"
+    assert torch.equal(*results), f"`{choice.name}` depends on more than its own random stream"
 
 
 def resumes(choice: Choice) -> None:
@@ -112,8 +112,8 @@ def runs_in_bfloat16(choice: Choice) -> None:
     assert parameters.isfinite().all(), f"`{choice.name}` left parameters that are not finite under bfloat16"
 
 
-def follows_the_only_task(choice: Choice) -> None:
-    """With a single task the shared weight is positive: its gradient is followed."""
+def gives_a_single_task_a_positive_weight(choice: Choice) -> None:
+    """With a single task the shared weight is positive: the update follows its gradient."""
     options = {name: value for name, value in choice.options.items() if name not in ("task1", "task2")}
     problem = small_problem(1)
     updater = _updater(problem, Choice(name=choice.name, options=options))
@@ -123,7 +123,7 @@ def follows_the_only_task(choice: Choice) -> None:
 
 
 def diverges_without_a_crash(choice: Choice) -> None:
-    """At an absurd learning rate a step either works or says `Diverged`; no solver's own error gets out."""
+    """At a huge learning rate a step either works or raises `Diverged`; no error of a solver escapes."""
     problem = small_problem()
     try:
         check_combination(choice, Choice(name="sgd"), [task.name for task in problem.tasks])
@@ -164,8 +164,8 @@ def gives_finite_weights(choice: Choice) -> None:
             assert values.isfinite().all(), f"`{choice.name}`: {kind} weights {values.tolist()} for {name} gradients"
 
 
-def leaves_its_input_alone(choice: Choice) -> None:
-    """Neither losses nor Gramian are written to."""
+def does_not_write_to_its_inputs(choice: Choice) -> None:
+    """The method does not write to the losses or the Gramian."""
     for _, losses, gramian in _inputs(3):
         kept = losses.clone(), gramian.clone()
         if _weigh(_method(choice, 3), losses, gramian) is None:
@@ -174,8 +174,8 @@ def leaves_its_input_alone(choice: Choice) -> None:
         assert torch.equal(gramian, kept[1]), f"`{choice.name}` writes to the Gramian"
 
 
-def treats_tasks_alike(choice: Choice) -> None:
-    """Swapping tasks swaps weights. Checked where weights are unique; methods that draw are left out."""
+def does_not_depend_on_task_order(choice: Choice) -> None:
+    """Swapping tasks swaps weights. Checked where weights are unique; random methods are left out."""
     method = WEIGHTINGS.get(choice.name)
     named = any(name.startswith("task") for name in choice.options)
     if named or not method.facts.symmetric or _draws(choice):
@@ -195,7 +195,7 @@ def treats_tasks_alike(choice: Choice) -> None:
             assert difference <= 1e-6 * size, f"`{choice.name}`: {kind} weights depend on the order of tasks ({name})"
 
 
-def keeps_its_claim_of_no_conflict(choice: Choice) -> None:
+def is_non_conflicting_if_claimed(choice: Choice) -> None:
     """If the facts say `non_conflicting`, the update raises no task's loss, to rounding."""
     if not WEIGHTINGS.get(choice.name).facts.non_conflicting:
         return
@@ -216,18 +216,18 @@ def keeps_its_claim_of_no_conflict(choice: Choice) -> None:
 
 
 CHECKS: tuple[Check, ...] = (
-    states_its_facts,
+    declares_its_facts,
     trains,
-    depends_on_its_own_stream_only,
+    uses_only_its_own_random_stream,
     resumes,
     runs_in_bfloat16,
-    follows_the_only_task,
+    gives_a_single_task_a_positive_weight,
     diverges_without_a_crash,
     unit_scale_sums_to_the_number_of_tasks,
     gives_finite_weights,
-    leaves_its_input_alone,
-    treats_tasks_alike,
-    keeps_its_claim_of_no_conflict,
+    does_not_write_to_its_inputs,
+    does_not_depend_on_task_order,
+    is_non_conflicting_if_claimed,
 )
 
 

@@ -1,6 +1,6 @@
-"""Invented sweeps whose truth is known: what the statistics and the report are tested on.
+"""Simulated sweeps with known effects, to test the statistics and the report.
 
-The tables have the form that a real sweep writes; nothing here learns anything.
+The tables have the form that a real sweep writes; nothing is trained here.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _BASELINE = {"left": 0.84, "right": 0.87, "mass": 0.40}
 
 @dataclass(frozen=True)
 class Truth:
-    """What the invented sweep is made from.
+    """The true effects of a simulated sweep.
 
     Attributes:
         weighting_effect: by weighting, how many percent worse than the optimizer's own level.
         optimizer_effect: by optimizer, its Delta_m in percent at its best learning rate.
-        best_log10_lr: by optimizer, where that is; Delta_m grows by `curvature` per decade squared.
+        best_log10_lr: by optimizer, that learning rate; Delta_m grows by `curvature` per decade squared.
         noise: standard deviation over seeds of every relative metric, in percent; the part
             `shared_noise` (0 to 1) of its variance is common to all trials of a seed.
         diverges_above: by optimizer, the learning rate above which trials diverge.

@@ -1,4 +1,4 @@
-"""Small problems: a network with tasks and batches, and a bank of task gradients of every shape."""
+"""Small problems: a network with tasks and batches, and a collection of task gradients of many kinds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtlsweep.suites.tasks import Task, task_from_definition
 
 @dataclass(frozen=True)
 class SmallProblem:
-    """A network of a few hundred parameters, its tasks, and batches without end."""
+    """A network of a few hundred parameters, its tasks, and as many batches as needed."""
 
     network: MultiTaskNetwork
     tasks: tuple[Task, ...]
@@ -35,7 +35,7 @@ class SmallProblem:
 
 
 def small_problem(tasks: int = 3) -> SmallProblem:
-    """Return a regression problem with that many tasks (`task0`, ...); its initial weights never change."""
+    """Return a regression problem with that many tasks (`task0`, ...), always with the same initial weights."""
     definitions = [{"kind": "regression", "name": f"task{index}", "options": {}} for index in range(tasks)]
     made = tuple(task_from_definition(definition) for definition in definitions)
     with torch.random.fork_rng(devices=[]):

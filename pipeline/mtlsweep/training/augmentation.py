@@ -40,25 +40,25 @@ class Geometry:
 def augment(
     batch: Batch, tasks: Sequence[Task], mode: Literal["paper", "geometric"], generator: torch.Generator
 ) -> Batch:
-    """Return the batch with each image scaled by 1, 1.2 or 1.5, cropped to its size and flipped by chance.
+    """Return the batch with each image scaled by 1, 1.2 or 1.5, cropped back to its size, and randomly flipped.
 
     Images and normals are sampled bilinearly, and normals renormalised; labels and depth come from the
     nearest pixel. Depth is divided by the scale. Inverse depth is divided too in mode `paper`, as in the
-    study's code; in mode `geometric` it is multiplied, since enlarged things are nearer. Flipping negates
+    study's code; in mode `geometric` it is multiplied, because enlarged objects are nearer. Flipping negates
     the normals' x.
 
-    Against MTAN's code, from which the study's derives: new pixels lie at the same place in image and
-    labels (MTAN aligns corners in the one and not in the other), a normal stays invalid where the nearest
-    one is, and normals have length 1 again.
+    Differences from MTAN's code, on which the study's code is based: image and labels use the same source
+    coordinates (MTAN aligns corners in only one of them), a normal is invalid where the nearest one is
+    invalid, and normals are scaled to length 1 again.
 
     Args:
         batch: on any device.
-        tasks: whose targets are kept; all must be dense.
+        tasks: the tasks whose targets are returned; all must be dense.
         mode: see above.
         generator: on the CPU.
 
     Raises:
-        UserError: a task is not dense, so that it may change its meaning.
+        UserError: a task is not dense, so augmentation may change what its target means.
     """
     size = batch.inputs.shape[-2:]
     geometry = draw_geometry(len(batch.inputs), (size[0], size[1]), generator, batch.inputs.device)
@@ -67,7 +67,7 @@ def augment(
 
 
 def draw_geometry(count: int, size: tuple[int, int], generator: torch.Generator, device: torch.device) -> Geometry:
-    """Draw `count` geometries on the CPU, so that they are the same whatever the device, and put them on `device`."""
+    """Draw `count` geometries on the CPU, so that they are the same on every device, and move them on `device`."""
     scale = torch.tensor(SCALES, dtype=torch.float64)[torch.randint(len(SCALES), (count,), generator=generator)]
     flipped = torch.rand(count, generator=generator) < 0.5
     rows, columns = (_source_coordinates(length, scale, torch.rand(count, generator=generator)) for length in size)
@@ -82,7 +82,7 @@ def sample_nearest(values: Tensor, geometry: Geometry) -> Tensor:
 
 
 def sample_bilinear(values: Tensor, geometry: Geometry) -> Tensor:
-    """Sample [N, C, H, W] bilinearly; beyond the edge stands the edge."""
+    """Sample [N, C, H, W] bilinearly; outside the image the nearest edge pixel counts."""
     above, left = geometry.rows.floor(), geometry.columns.floor()
     down = (geometry.rows - above).to(values.dtype)[:, None, :, None]
     across = (geometry.columns - left).to(values.dtype)[:, None, None, :]
@@ -108,8 +108,8 @@ def _augment_target(target: Tensor, task: Task, geometry: Geometry, mode: str) -
         mirror = torch.where(geometry.flipped, -1.0, 1.0)[:, None, None]
         return torch.cat([normals[:, :1] * mirror[:, None], normals[:, 1:]], dim=1)
     raise UserError(
-        f"augmentation `{mode}` does not know what to do with task `{task.name}` ({task.kind}): "
-        "it is for segmentation, depth and normals; set `training.augmentation: none`."
+        f"augmentation `{mode}` does not support task `{task.name}` ({task.kind}): "
+        "it supports segmentation, depth and normals; set `training.augmentation: none`."
     )
 
 

@@ -1,4 +1,4 @@
-"""How many threads torch computes with."""
+"""Which device a trial uses, and how many threads torch computes with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use `count` threads inside; with another number of threads sums differ in their last bits."""
+    """Let torch use `count` threads inside the context: another number of threads changes the last bits of sums."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""How a trial begins and trains an epoch: the same to the bit for the sweep and for a study that looks on."""
+"""How a trial starts and trains one epoch: bit for bit the same in the sweep and in a study that watches it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtlsweep.training.step.updater import Updater, build_updater
 from mtlsweep.trials.trial import Trial
 
 Watcher = Callable[[MultiTaskNetwork, Batch, int], None]
-"""Sees (network, batch, epoch) before each step; it must leave network and random state as they are."""
+"""Called with (network, batch, epoch) before each step; must not change the network or the random state."""
 
 
 def begin_training(trial: Trial, data: PreparedData, device: torch.device) -> tuple[MultiTaskNetwork, Updater]:
@@ -54,7 +54,7 @@ def train_epoch(
     device: torch.device,
     watcher: Watcher | None = None,
 ) -> dict[str, float]:
-    """Train `epoch` (1-based) of a trial and return the mean losses, weights and the like that the updater saw in it.
+    """Train `epoch` (1-based) of a trial and return the epoch's means (losses, weights, ...) from the updater.
 
     Raises:
         Diverged: a loss stopped being finite or exploded.

@@ -17,7 +17,7 @@ from mtlsweep.trials.state import EpochRecord
 
 @dataclass
 class RunState:
-    """All that changes while a trial trains."""
+    """Everything that changes while a trial trains."""
 
     network: MultiTaskNetwork
     updater: Updater

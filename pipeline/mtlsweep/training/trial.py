@@ -61,13 +61,13 @@ def run_trial(
         report: called after every epoch.
         score: of an epoch's metrics, lower is better; decides only which weights are worth keeping.
         device: where to train.
-        resume: bytes of an earlier `EpochEnd.resume_point`, or None to start afresh.
-        until: stop behind this epoch; None means the trial's last.
+        resume: bytes of an earlier `EpochEnd.resume_point`, or None to start at the first epoch.
+        until: stop after this epoch; None means the trial's last.
 
     Returns:
         Finished with outcome `done`; paused when it stopped at `until` before its last epoch; finished as
-        `diverged` with its cause when a loss stopped being finite or exploded. Any other exception is
-        the caller's to type.
+        `diverged` with its cause when a loss stopped being finite or exploded. The caller
+        handles any other exception.
 
     Raises:
         ValueError: the data is not what the trial's key says.

@@ -1,6 +1,6 @@
 """Method against method at their selected learning rates: paired tests, rankings, sensitivity, Pareto probability.
 
-Selection happened on validation; what is compared here are test figures of what was selected.
+Selection used validation figures; this compares the test figures of the selected cells.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a race cut, and what that may have cost: how each cut learning rate looked when it was cut.
 
 A race keeps for each method the rates that lead at a rung. The risk is a rate that starts slowly and
-would have won: here a cut rate stands beside the one its method selected, both at the epoch of the cut.
+would have won: this compares each cut rate with the one its method selected, both at the epoch of the cut.
 """
 
 from __future__ import annotations

@@ -16,16 +16,16 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 PARAMETERS = ("weighting", "optimizer", "lr")
 _COLUMNS = ["hyperparameter", "target", "importance"]
-_FEWEST_CELLS = 4  # below it a forest of regression trees has nothing to split
-_MOST_TASKS = 6  # forty attributes would be forty forests and an unreadable figure
-_MOST_CELLS = 2000  # beyond it a fixed sample stands for all: the forest takes minutes and says the same
+_FEWEST_CELLS = 4  # with fewer, a forest of regression trees has nothing to split
+_MOST_TASKS = 6  # forty attributes would need forty forests and give an unreadable figure
+_MOST_CELLS = 2000  # with more, a fixed sample is used: the forest would take minutes and give the same result
 
 
 def hyperparameter_importance(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the share of the variance of validation Delta_m that each hyperparameter explains alone (Hutter et al. 2014).
 
-    The study is made anew from the trial table, one Optuna trial per cell, told the mean over its
-    done replicates; cells without one are left out, as they are told FAIL in the sweep's own study.
+    The study is rebuilt from the trial table: one Optuna trial per cell, with the mean over its done
+    replicates. Cells without a done replicate are left out; the sweep's own study records them as FAIL.
 
     Args:
         trials: the table that `analyse` puts out (trials.parquet).

@@ -1,4 +1,4 @@
-"""How the selected methods learnt: Delta_m, losses and task weights over epochs."""
+"""How the selected methods trained: Delta_m, losses and task weights over epochs."""
 
 from __future__ import annotations
 

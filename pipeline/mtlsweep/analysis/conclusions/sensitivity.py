@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def learning_rate_sensitivity(cells: pd.DataFrame, trials: pd.DataFrame, tolerance: float = 5.0) -> pd.DataFrame:
-    """Return per method how far its learning rate may stray from the best before Delta_m is `tolerance` points worse.
+    """Return per method how far its learning rate may be from the best before Delta_m is `tolerance` points worse.
 
     Args:
         cells: eligible cells (weighting, optimizer, lr, mean validation Delta_m as `mean`).
@@ -17,7 +17,7 @@ def learning_rate_sensitivity(cells: pd.DataFrame, trials: pd.DataFrame, toleran
     Returns:
         best_lr, low_lr and high_lr (ends of the unbroken range of eligible rates within tolerance),
         `decades` (its width), `tried` (rates) and `open_end` ("low", "high", "both" or "": where the
-        range runs into the end of what was tried, so that it may be wider).
+        range reaches the end of the tried rates, so that it may be wider).
     """
     rows = []
     for (weighting, optimizer), method in cells.groupby(["weighting", "optimizer"], observed=True):

@@ -1,7 +1,6 @@
-"""How sure are we: intervals, paired tests and corrections for as few seeds as people can afford.
+"""How certain the results are: intervals, paired tests and corrections, for the few seeds that people can afford.
 
-What needs more seeds than there are is not guessed at: the functions return None for it, and the
-tables say why.
+With too few seeds for a figure the functions return None instead of a guess, and the tables say why.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from statsmodels.stats.multitest import multipletests
 from mtlsweep.analysis.fronts.pareto_set import nondominated
 
 LEVEL = 0.95
-FEWEST_SEEDS = 5  # below it the bootstrap covers far less than it promises, and no test can doubt normality
-FEWEST_BLOCKS = 6  # below it an exact sign-flip test cannot reach 5 %: 2 / 2**5 = 0.0625
+FEWEST_SEEDS = 5  # with fewer, bootstrap intervals cover far less than 95 %, and no test can check normality
+FEWEST_BLOCKS = 6  # with fewer, an exact sign-flip test cannot reach 5 %: 2 / 2**5 = 0.0625
 _RESAMPLES = 2000
 _MOST_FLIPS = 14  # up to 2**14 sign patterns are enumerated, beyond that as many are drawn
-_STREAM = 20240910  # every resampling starts here, so that equal tables give equal figures
+_STREAM = 20240910  # the seed of every resampling, so that equal tables give equal figures
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     """Return low, high and method of 95 % intervals of the mean of each column of `values` [seeds, figures].
 
     From `FEWEST_SEEDS` on the studentised bootstrap (Efron and Tibshirani 1993, chapter 12.5), which
-    keeps its level for skewed values too; with 2 to 4 seeds Student's t, which trusts that they are
-    normal; with one seed there is none (NaN). A column with a NaN has none either. Written here because
+    keeps its level for skewed values too; with 2 to 4 seeds Student's t, which assumes normal
+    values; with one seed there is no interval (NaN). A column with a NaN has none either. Written here because
     `scipy.stats.bootstrap` has no studentised method.
     """
     count = len(values)
@@ -66,7 +65,7 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     shift = weights @ centred
     variance = (weights @ centred**2 - shift**2) * (count / (count - 1))
     spread = np.sqrt(np.maximum(variance, 0.0) / count)
-    usable = spread > 1e-6 * error  # a draw of one value repeated has no scale to be measured in
+    usable = spread > 1e-6 * error  # a sample that repeats one value has no spread to divide by
     studentised = np.where(usable, np.divide(shift, spread, where=usable, out=np.zeros_like(shift)), np.nan)
     constant = ~(error > 0)
     studentised[:, constant] = 0.0
@@ -84,7 +83,7 @@ def _resamples(count: int) -> NDArray[np.float64]:
 def compare_pairs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:
     """Compare values paired by seed with Student's paired t test.
 
-    `scipy.stats.ttest_rel` gives the same p to 15 digits, but no sentence where the difference does not vary.
+    `scipy.stats.ttest_rel` gives the same p to 15 digits, but no note when the difference does not vary.
     """
     difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     count, mean = len(difference), float(np.mean(difference))
@@ -102,7 +101,7 @@ def compare_pairs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:
 def compare_blocks(differences: NDArray[np.float64]) -> Comparison:
     """Test whether differences, one per block (a weighting), centre on zero: sign-flip test of the mean.
 
-    It speaks about weightings like these, not about seeds, so it needs many weightings and not many seeds.
+    It generalises over weightings, not over seeds, so it needs many weightings and not many seeds.
     Up to `_MOST_FLIPS` blocks it is scipy's exact test. Beyond, the signs are drawn here: scipy would draw
     others, and the p values of studies already written would change.
     """
@@ -150,8 +149,8 @@ def rank_agreement(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[floa
 def membership_probability(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return for each method the bootstrap probability that its mean is on the front of all means.
 
-    Seeds are drawn with replacement, the same for every method, since a seed's luck (its data order)
-    is shared. Deviations are stretched by sqrt(n / (n - 1)), as the mean of a bootstrap sample
+    Seeds are drawn with replacement, the same for every method, because a seed's effect (its data
+    order) is shared. Deviations are multiplied by sqrt(n / (n - 1)), as the mean of a bootstrap sample
     otherwise varies too little with few seeds.
 
     Args:

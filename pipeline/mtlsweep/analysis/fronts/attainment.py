@@ -1,4 +1,4 @@
-"""Empirical attainment: which share of the seeds reaches each point of the objective space."""
+"""Empirical attainment: what share of the seeds reaches each point of the objective space."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mtlsweep.analysis.fronts.pareto_set import comparable, costs
 from mtlsweep.analysis.objectives import Objective, counted
 
 _MOST_AXES = 4  # pairs of at most this many objectives are drawn and compared by attainment
-_MOST_SEEDS = 30  # more attempts make no visible difference and grow the rectangles with their square
+_MOST_SEEDS = 30  # more seeds make no visible difference, and the number of rectangles grows with their square
 LEVELS = ("any seed", "half of the seeds", "every seed")
 
 
 def axis_pairs(objectives: Sequence[Objective]) -> list[tuple[Objective, Objective]]:
-    """Return the pairs that are worth a picture: the first counted metric of each of the first tasks."""
+    """Return the pairs to draw: the first counted metric of each of the first tasks."""
     firsts = {objective.task: objective for objective in reversed(counted(objectives))}
     axes = [objective for objective in counted(objectives) if firsts[objective.task] is objective]
     return list(combinations(axes[:_MOST_AXES], 2))
@@ -85,7 +85,7 @@ def attainment_differences(runs: pd.DataFrame, objectives: Sequence[Objective]) 
                 _by_seed(points[in_both & (optimizer == side)], seeds[in_both & (optimizer == side)]) for side in (a, b)
             ]
             if np.array_equal(*(moocore.eaf(side[:, :2], side[:, 2]) for side in sides)):
-                continue  # no difference anywhere, which eafdiff cannot say
+                continue  # no difference anywhere, which eafdiff cannot express
             rectangles = np.asarray(moocore.eafdiff(*sides, rectangles=True))
             for x0, y0, x1, y1, difference in rectangles[rectangles[:, 4] != 0]:
                 low = np.maximum([x0, y0], frame.ideal) * signs

@@ -1,4 +1,4 @@
-"""How good a front is, and how sure: hypervolume, attainment over seeds, and dominance beyond seed noise."""
+"""How good a front is, and how certain that is: hypervolume, attainment over seeds, and dominance beyond seed noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mtlsweep.analysis.fronts.pareto_set import comparable, costs, nondominated
 from mtlsweep.analysis.objectives import Objective
 
-_MARGIN = 0.1  # the reference point lies this share of the range beyond the worst value of each objective
+_MARGIN = 0.1  # the reference point is this share of the range beyond the worst value of each objective
 _EXACT_WORK = 1e8  # members ** (objectives / 2): what an exact hypervolume may cost, about half a second
 _SAMPLES = 32768  # of the approximation beyond that; within 0.5 % on fronts of up to nine objectives
 
@@ -40,7 +40,7 @@ def frame_of(points: NDArray[np.float64]) -> Frame:
 
 
 def _frame_of_fronts(points: NDArray[np.float64], optimizer: NDArray[np.object_]) -> Frame:
-    """Return the frame of each optimizer's own front: a few runs gone astray must not flatten all differences."""
+    """Return the frame of each optimizer's own front: a few very bad runs must not hide all differences."""
     member = np.zeros(len(points), dtype=bool)
     for name in set(optimizer):
         member[optimizer == name] = nondominated(points[optimizer == name])
@@ -52,7 +52,7 @@ def hypervolume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> 
 
     Rows with a NaN are left out; rows that are not better than the reference everywhere add nothing;
     a member at minus infinity makes the volume infinite. Fronts too large for the exact algorithm of
-    moocore (Fonseca, Paquete and Lopez-Ibanez 2006) are measured by its quasi-Monte Carlo
+    moocore (Fonseca, Paquete and Lopez-Ibanez 2006) use its quasi-Monte Carlo
     approximation (Deng and Zhang 2019), which is deterministic.
     """
     inside = points[comparable(points) & (points < reference).all(axis=1)]
@@ -108,7 +108,7 @@ def hypervolume_growth(runs: pd.DataFrame, objectives: Sequence[Objective], step
         for start, stop in zip([0, *stops[:-1]], stops, strict=True):
             grown = np.concatenate([front, own[start:stop]])
             member = nondominated(grown)
-            if member[len(front) :].any():  # measuring is dear, and late runs seldom change the front
+            if member[len(front) :].any():  # measuring is slow, and late runs rarely change the front
                 front = grown[member]
                 volume = hypervolume(front, one)[0]
             rows.append((optimizer, int(stop), volume))

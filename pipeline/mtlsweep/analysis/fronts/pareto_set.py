@@ -1,8 +1,8 @@
-"""Which runs no other run beats: Pareto sets over every metric, exact and fast to 100,000 runs.
+"""Pareto sets over every metric: the runs that no other run dominates; exact, and fast up to 100,000 runs.
 
 A run *dominates* another when it is at least as good on every objective and better on one; equal
 runs do not dominate each other, so duplicates of a Pareto-optimal run are all counted. Runs with a
-NaN anywhere cannot be compared: they are left out, and counted. Infinities compare as they should.
+NaN anywhere cannot be compared: they are left out, and counted. Infinities are compared as usual.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def nondominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _ranked_if_infinite(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Replace values by their ranks where one is infinite: moocore takes infinity for a mark of its own."""
+    """Replace values by their ranks where one is infinite: moocore uses infinity as a special value."""
     if np.isfinite(points).all():
         return points
     return np.column_stack([np.unique(column, return_inverse=True)[1] for column in points.T]).astype(float)
@@ -54,8 +54,8 @@ def dominated_by(points: NDArray[np.float64], others: NDArray[np.float64]) -> ND
     Only the front of `others` matters. Per objective, the members that are at least as good as a
     value form a prefix of the sorted front; prefixes are kept as bit sets, and a run is dominated
     when the intersection of its prefixes is not empty: |points| x |front| / 8 bytes per objective
-    instead of as many comparisons. A run equal to a member of the front is dominated by none, for
-    whatever dominated it would dominate that member.
+    instead of as many comparisons. A run equal to a member of the front is not dominated, because
+    a run that dominates it would dominate that member too.
     """
     front = np.unique(others[nondominated(others)], axis=0)
     dominated = np.zeros(len(points), dtype=bool)
@@ -91,6 +91,6 @@ def _prefix_bits(column: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
 
 
 def _rows_in(points: NDArray[np.float64], front: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which rows of `points` also stand in `front` (-0.0 equals 0.0)."""
+    """Return which rows of `points` are also in `front` (-0.0 equals 0.0)."""
     members = {row.tobytes() for row in front + 0.0}
     return np.fromiter((row.tobytes() in members for row in np.ascontiguousarray(points + 0.0)), bool, len(points))

@@ -1,4 +1,4 @@
-"""How far two seeds of the same cell lie apart, and which differences exceed that."""
+"""How much seeds of the same cell differ, and which differences are larger than that."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The printed results of the paper, to stand beside one's own."""
+"""The printed results of the paper, to compare with one's own."""

@@ -1,4 +1,4 @@
-"""The paper's own figures, to stand beside ours where a suite is one of the paper's.
+"""The paper's own figures, to compare with ours where a suite is one of the paper's.
 
 Source: Elich et al., arXiv 2311.04698; see `paper_tables/README.md`.
 """

@@ -25,7 +25,7 @@ class LossWeighting(Weighting):
         """Return the weights [T] of shared and head gradients for `losses` [T]."""
 
     def observe(self, losses: Tensor) -> None:
-        """Take note of the batch's `losses` [T] after the step; called if `reevaluates`."""
+        """Receive the batch's `losses` [T] after the step; called if `reevaluates`."""
 
 
 class GradientWeighting(Weighting):
@@ -57,7 +57,7 @@ class GramianWeighting(GradientWeighting):
 
 
 class JacobianWeighting(GradientWeighting):
-    """Combinations that no weights express: the method sees the task gradients, on their device."""
+    """Combinations that weights cannot express: the method gets the task gradients, on their device."""
 
     @abstractmethod
     def combine(
@@ -78,12 +78,12 @@ class JacobianWeighting(GradientWeighting):
 
 
 class TaskOptimizers(Weighting):
-    """A weighting and optimizer in one: each task moves the shared parameters with its own optimizer."""
+    """A weighting and optimizer in one: each task updates the shared parameters with its own optimizer."""
 
     kind = "optimizer"
-    moves_between: ClassVar[bool]
-    """Whether a task's gradient is taken where the tasks before it have moved the parameters."""
+    sequential: ClassVar[bool]
+    """Whether a task's gradient is taken after the tasks before it have updated the parameters."""
 
 
 SMALLEST = 1e-20
-"""Losses count as at least this, so that a task that is learnt to the bit gets a finite weight."""
+"""Losses count as at least this, so that a task whose loss is exactly 0 gets a finite weight."""

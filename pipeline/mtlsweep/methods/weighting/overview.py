@@ -1,4 +1,4 @@
-"""Every registered weighting with its conventions, as rows of a table."""
+"""All registered weightings with their conventions, as rows of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weightings by name; every one takes its conventions as options beside its own."""
+"""The weightings by name; each takes the conventions as options in addition to its own."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ KINDS = (LossWeighting, GramianWeighting, JacobianWeighting, TaskOptimizers)
 
 
 class WeightingRegistry(Registry[Weighting]):
-    """A registry that knows the conventions."""
+    """A registry that adds the conventions to the options of each weighting."""
 
     def get(self, name: str) -> type[Weighting]:
         """Return the class that `name` stands for.
 
         Raises:
-            UserError: no such name, or it is no weighting.
+            UserError: no such name, or it is not a weighting.
         """
         entry = super().get(name)
         if not (isinstance(entry, type) and issubclass(entry, KINDS)):
             kinds = ", ".join(kind.__name__ for kind in KINDS)
             raise UserError(
-                f"weighting `{name}` is no weighting: derive it from one of {kinds} in `mtlsweep.methods.weighting`."
+                f"weighting `{name}` is not a weighting: derive it from one of {kinds} in `mtlsweep.methods.weighting`."
             )
         return entry
 

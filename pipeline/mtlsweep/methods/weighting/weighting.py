@@ -1,7 +1,7 @@
 """What a weighting is, and the conventions that hold for all of them.
 
-Losses, Gramian and weights are handed over on the host in float64: so every method works the same on
-any device, costs one transfer a step, and keeps its state in small CPU tensors that a checkpoint
+Losses, Gramian and weights are passed on the host in float64. So every method works the same on every
+device, costs one transfer a step, and keeps its state in small CPU tensors that a checkpoint
 restores to the bit. Only methods that need the task gradients themselves see the device.
 """
 
@@ -55,7 +55,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Conventions:
-    """Choices that papers leave open and that decide who wins under SGD; recorded with every result.
+    """Choices that papers leave open and that decide which method wins under SGD; recorded with every result.
 
     Attributes:
         scale: `native` as published; `unit` scales shared and head weights so that each sum to T.
@@ -82,8 +82,8 @@ class Conventions:
 def unit_factor(weights: Tensor) -> float:
     """Return what makes `weights` [T] sum to T.
 
-    Weights of both signs can sum to nothing or less; dividing by that would blow the update up or
-    turn it round, so their absolute values are made to sum to T instead. Zero weights stay zero.
+    Weights of both signs can sum to nothing or less; dividing by that sum would make the update
+    huge or reverse it, so their absolute values are made to sum to T instead. Zero weights stay zero.
     """
     total, magnitude = float(weights.sum()), float(weights.abs().sum())
     if magnitude == 0.0:
@@ -123,4 +123,4 @@ class Weighting(nn.Module, ABC):
         return None
 
     def end_epoch(self, losses: Tensor) -> None:
-        """Take note that an epoch ended with the mean training losses `losses` [T]."""
+        """Called at the end of an epoch, with its mean training losses `losses` [T]."""

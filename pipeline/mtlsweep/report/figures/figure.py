@@ -1,4 +1,4 @@
-"""What a figure is: panels that the page lays out as the screen allows and a file sets side by side."""
+"""What a figure is: panels; the page arranges them to fit the screen, a file puts them side by side."""
 
 from __future__ import annotations
 

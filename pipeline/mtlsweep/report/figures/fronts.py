@@ -12,12 +12,12 @@ from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.figures.figure import Figure, optimizer_colour
 from mtlsweep.report.style import optimizer_order
 
-_MOST_DOMINATED = 1500  # more dominated runs than this are a grey sea and a slow page
+_MOST_DOMINATED = 1500  # more dominated runs than this make an unreadable figure and a slow page
 PANEL_HEIGHT = 260
 
 
 def finished_runs(analysis: SuiteAnalysis) -> tuple[pd.DataFrame, str]:
-    """Return the done multi-task runs with their Pareto marks, thinned where too many are dominated, and a note on that."""
+    """Return the done multi-task runs with their Pareto marks, a sample of the dominated ones if they are too many, and a note about that."""
     done = analysis.trials.merge(analysis.members[["trial_key", "full"]], on="trial_key", how="inner")
     dominated, members = done[~done["full"]], done[done["full"]]
     step = -(-len(dominated) // _MOST_DOMINATED)

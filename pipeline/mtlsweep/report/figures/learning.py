@@ -42,7 +42,7 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
         )
         panels.append((band + line).properties(height=PANEL_HEIGHT))
     caption = "Validation Delta_m against the learning rate: mean over seeds, band from best to worst seed; rates at which all diverged are absent."
-    return Figure("learning_rates", caption + _leaving(data["mean"], limit), tuple(panels), tuple(optimizers))
+    return Figure("learning_rates", caption + _clipping_note(data["mean"], limit), tuple(panels), tuple(optimizers))
 
 
 def learning_curves(analysis: SuiteAnalysis) -> Figure | None:
@@ -71,7 +71,7 @@ def learning_curves(analysis: SuiteAnalysis) -> Figure | None:
     caption = (
         "Validation Delta_m over epochs at the selected learning rate: mean over seeds, band of one standard deviation."
     )
-    return Figure("learning_curves", caption + _leaving(data["mean"], limit), tuple(panels), tuple(optimizers))
+    return Figure("learning_curves", caption + _clipping_note(data["mean"], limit), tuple(panels), tuple(optimizers))
 
 
 def weights(analysis: SuiteAnalysis) -> Figure | None:
@@ -103,12 +103,12 @@ def weights(analysis: SuiteAnalysis) -> Figure | None:
 
 
 def _upper_fence(values: pd.Series) -> float:
-    """Return where an axis may end: Tukey's upper fence, so that a few astray values do not flatten the rest."""
+    """Return where an axis may end: Tukey's upper fence, so that a few extreme values do not flatten the rest."""
     finite = values[np.isfinite(values)]
     first, third = finite.quantile([0.25, 0.75])
     return float(min(finite.max(), third + 1.5 * (third - first)))
 
 
-def _leaving(means: pd.Series, limit: float) -> str:
-    """Say where lines end although their values go on."""
+def _clipping_note(means: pd.Series, limit: float) -> str:
+    """Say at which value lines are cut off."""
     return f" Lines leave the panel where Delta_m exceeds {limit:.0f} %." if means.max() > limit else ""

@@ -1,4 +1,4 @@
-"""The page: one HTML file with its data, figures, styles and scripts inside; it asks no network for anything."""
+"""The page: one HTML file with its data, figures, styles and scripts inside; it needs no network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIRST_FIGURES = 4
 
 
 def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ()) -> str:
-    """Return the report on `suites`, and on studies of no suite, as one self-contained HTML document."""
+    """Return the report on `suites`, and on studies without a suite, as one self-contained HTML document."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -50,7 +50,7 @@ def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ())
 
 @cache
 def _vega() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script; putting them together takes seconds."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script; this takes seconds."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
 
 

@@ -37,7 +37,7 @@ def comparisons_table(analysis: SuiteAnalysis) -> Table:
 
 
 def rankings_table(analysis: SuiteAnalysis) -> Table:
-    """Return how alike two optimizers rank the weightings."""
+    """Return how similarly two optimizers rank the weightings."""
     table = analysis.rankings
     p_values = [
         Cell(note or "–", sort=math.inf) if pd.isna(p) else Cell(p_value(p), sort=p)
@@ -58,7 +58,7 @@ def rankings_table(analysis: SuiteAnalysis) -> Table:
 
 
 def methods_table(analysis: SuiteAnalysis) -> Table:
-    """Return per method how sure its place on the front is, and how much its learning rate matters."""
+    """Return per method how certain its place on the front is, and how much its learning rate matters."""
     on = ["weighting", "optimizer"]
     table = analysis.pareto_probability.merge(analysis.sensitivity, on=on, how="outer")
     table = table.sort_values(on, ignore_index=True).astype({"seeds": float, "tried": float})

@@ -44,9 +44,9 @@ def to_latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` with LaTeX's own letters escaped and mathematical signs as commands.
+    """Return `text` with LaTeX's special characters escaped and mathematical signs as commands.
 
-    pandas' escaping knows no sign but LaTeX's own, and would leave ± and arrows to an engine that refuses them.
+    pandas escapes only LaTeX's special characters; it would leave ± and arrows, which some engines refuse.
     """
     return _WORDS.sub(lambda match: _COMMANDS[match[0]], text)
 

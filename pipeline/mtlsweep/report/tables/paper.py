@@ -1,4 +1,4 @@
-"""The table that stands beside the paper's printed results."""
+"""The table that compares our results with the paper's printed ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mtlsweep.report.tables.table import Column, Table, means, names, numbers, w
 
 
 def paper_table(analysis: SuiteAnalysis, suite: str) -> Table | None:
-    """Return our Delta_m beside the paper's, method by method, where the suite is one of the paper's."""
+    """Return our Delta_m next to the paper's, method by method, if the suite is one of the paper's."""
     theirs = paper_results(suite)
     if theirs is None:
         return None

@@ -1,4 +1,4 @@
-"""What a table is, and how its numbers are worded: once, for the page, for LaTeX and for CSV."""
+"""What a table is, and how its numbers are written: the same on the page, in LaTeX and in CSV."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def from_frame(name: str, caption: str, frame: pd.DataFrame) -> Table:
 
 
 def names(frame: pd.DataFrame, *columns: str) -> list[Column]:
-    """Return columns of words under their own names."""
+    """Return text columns under their own names."""
     return [
         Column(
             column.replace("_", " "), tuple(Cell(str(value), sort=str(value)) for value in frame[column]), numeric=False
@@ -89,7 +89,7 @@ def _least_significant_difference(deviations: pd.Series, seeds: pd.Series) -> fl
 
     Two or three seeds say little about one row's noise, but twenty rows say much about the noise they
     share: its variance is the median of the rows' variances, corrected for the skewness of the
-    chi-square distribution, so that a few methods gone wild do not blur all others.
+    chi-square distribution, so that a few very noisy methods do not hide the differences between the others.
     """
     known = deviations.notna() & (seeds > 1)
     if not known.any():
@@ -114,7 +114,7 @@ def digits_of(values: pd.Series) -> int:
 
 
 def time_unit(seconds: float) -> tuple[str, float]:
-    """Return the unit in which a span of time reads best, and its seconds."""
+    """Return the unit in which a duration is easiest to read, and its seconds."""
     return ("hours", 3600.0) if seconds >= 2 * 3600 else ("minutes", 60.0)
 
 

@@ -25,7 +25,7 @@ def outcomes_table(analysis: SuiteAnalysis) -> Table:
 
 
 def _lost_rates(outcomes: pd.DataFrame) -> str:
-    """Say at which learning rates of one method trials diverged or failed, and how many of how many."""
+    """Say at which learning rates of one method trials diverged or failed, and how many of all."""
     words = []
     for row in outcomes.to_dict("records"):
         lost, total = row["diverged"] + row["failed"], sum(row[name] for name in OUTCOME_NAMES)
@@ -34,7 +34,7 @@ def _lost_rates(outcomes: pd.DataFrame) -> str:
 
 
 def cuts_table(analysis: SuiteAnalysis) -> Table | None:
-    """Return how each cut learning rate looked when it was cut, the closest first; None when nothing was cut."""
+    """Return the figures of each cut learning rate at its cut, the closest first; None when nothing was cut."""
     cuts = analysis.cuts.sort_values("behind", ignore_index=True)
     if cuts.empty:
         return None

@@ -1,4 +1,4 @@
-"""How far two distributions lie apart."""
+"""How much two distributions differ."""
 
 from __future__ import annotations
 

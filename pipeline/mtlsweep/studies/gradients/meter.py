@@ -2,9 +2,9 @@
 
 A measurement draws samples of a batch and tasks, takes the gradient of every drawn task's loss on
 every drawn sample alone, and compares them in pairs. Gradients are those on the shared parameters that
-every task reaches; BatchNorm uses its running statistics and dropout is off, so that samples do not
-meet in a batch. Gradients are never all in memory: coordinates are worked off piece by piece, and what
-pairs need (inner products, coordinates of opposite sign) adds up over pieces.
+every task reaches; BatchNorm uses its running statistics and dropout is off, so that samples of a
+batch do not affect each other. Gradients are never all in memory: coordinates are processed piece by piece,
+and inner products and numbers of coordinates with opposite sign are summed over pieces.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Task
 
 BYTES_PER_ELEMENT = 32
-"""Of a piece: the gradient in float64 and a copy in other order, its signs (float64, float32) and their magnitudes."""
+"""Bytes per coordinate of a piece: gradient in float64 and a reordered copy, signs (float64, float32), magnitudes."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class ConflictMeter:
 
     Args:
         parameters: by name, those on which gradients are compared.
-        by_layer: whether to give each parameter for itself, too.
-        memory_bytes: room for gradients, beside the graphs of the drawn samples.
+        by_layer: whether to measure each parameter separately, too.
+        memory_bytes: memory for gradients, without the graphs of the drawn samples.
     """
 
     def __init__(self, parameters: dict[str, nn.Parameter], by_layer: bool, memory_bytes: float) -> None:
@@ -128,7 +128,7 @@ class LayerSums:
     samples_over_tasks: PairSums = field(default_factory=PairSums)
 
     def add(self, single: Tensor, whole: Tensor) -> None:
-        """Take in gradients of samples [N, T, C] and of the batch [T, C]."""
+        """Add gradients of samples [N, T, C] and of the batch [T, C]."""
         self.tasks.add(single)
         self.samples.add(single.transpose(0, 1))
         self.tasks_of_batch.add(whole[None])
@@ -154,7 +154,7 @@ class LayerSums:
 
 @contextmanager
 def measuring(network: nn.Module) -> Iterator[None]:
-    """Put `network` into evaluation mode for a while; every module then is as it was."""
+    """Put `network` into evaluation mode inside the context; afterwards every module has its mode back."""
     were_training = [module for module in network.modules() if module.training]
     network.eval()
     try:

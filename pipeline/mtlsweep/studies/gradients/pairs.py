@@ -14,7 +14,7 @@ MEASURES = ("cosine", "magnitude_similarity", "conflicting_share", "scalar_produ
 
 @dataclass(frozen=True)
 class Pairs:
-    """What one measurement says of one kind of pairs: for each measure its values, one a pair.
+    """One measurement of one kind of pairs: for each measure, one value per pair.
 
     Attributes:
         kind: `inter-task` (two tasks, one sample) or `inter-sample` (two samples, one task).
@@ -38,7 +38,7 @@ class PairSums:
     coordinates: int = 0
 
     def add(self, rows: Tensor) -> None:
-        """Take in some more coordinates C of the gradients `rows` [B, K, C], float64."""
+        """Add some more coordinates C of the gradients `rows` [B, K, C], float64."""
         self.products = self.products.to(rows.device) + rows @ rows.mT
         signs = rows.sign().float()  # exact: a piece has fewer than 2^24 coordinates
         magnitudes = signs.abs()

@@ -14,13 +14,13 @@ class Gradients(StudySection):
     """Gradient conflicts while a cell trains: between tasks of one sample, and between samples of one task.
 
     Attributes:
-        cells: what is trained and measured; none means the best equal-weights (EW) cell.
+        cells: what is trained and measured; an empty list means the best equal-weights (EW) cell.
         seeds: how many replicates of each cell.
-        every: a measurement is taken at every so many iterations.
+        every: iterations between two measurements.
         samples, tasks: how many of each are drawn at random for a measurement.
-        epochs: the first so many; None means all.
-        by_layer: whether to measure each parameter tensor for itself, too.
-        memory_mb: room for gradients; more are computed piece by piece.
+        epochs: number of epochs to measure, from the first; None means all.
+        by_layer: whether to measure each parameter tensor separately, too.
+        memory_mb: memory for gradients; if they need more, they are computed piece by piece.
     """
 
     per_suite: ClassVar[bool] = True

@@ -1,8 +1,8 @@
 """The experiment `gradients`: do gradients of tasks conflict more than gradients of samples do?
 
-A finished trial of the suite is trained once more, to the bit, and measured on its way. The tables say
-how the measures of `mtlsweep.studies.gradients.meter` are distributed in every epoch, and how far tasks and
-samples lie apart over the whole training.
+A finished trial of the suite is trained again, bit for bit, and measured meanwhile. The tables say
+how the measures of `mtlsweep.studies.gradients.meter` are distributed in every epoch, and how much tasks and
+samples differ over the whole training.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EPOCHS, EFFECTS, ABOUT, COSTS = "epochs.parquet", "effects.parquet", "about.json
 def run(params: Params, suite: str) -> str:
     """Measure the suite's chosen cells and write tables under `results/<suite>/gradients/`; return where they are.
 
-    `costs.json` holds times and is no part of the result.
+    `costs.json` holds times and is not part of the result.
 
     Raises:
         UserError: the suite is not analysed, a named cell has not finished, or the ledger has lost a trial.

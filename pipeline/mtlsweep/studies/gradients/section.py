@@ -1,4 +1,4 @@
-"""What the page says of gradient conflicts: between tasks and between samples, with effect sizes."""
+"""What the page says about gradient conflicts: between tasks and between samples, with effect sizes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _HEIGHT = 180
 
 
 def read(directory: Path) -> Section | None:
-    """Return what the study has to say, from the tables under `directory`.
+    """Return the study's section, from the tables under `directory`.
 
     Raises:
-        UserError: a file is missing beside others of the study, or damaged.
+        UserError: a file of the study is missing or damaged.
     """
     costs = directory / "costs.json"
     return gradients_section(

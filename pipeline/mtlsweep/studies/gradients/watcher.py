@@ -48,7 +48,7 @@ EFFECT_COLUMNS = [
 
 @dataclass(frozen=True)
 class Measured:
-    """What one trial's training showed.
+    """The measurements of one trial's training.
 
     Attributes:
         epochs: EPOCH_COLUMNS without labels: mean, standard deviation and 2.5 % (`low`) and 97.5 %

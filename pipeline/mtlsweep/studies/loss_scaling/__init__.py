@@ -1,1 +1,1 @@
-"""What multiplying the losses changes, for each weighting and optimizer."""
+"""What changes when the losses are multiplied, for each weighting and optimizer."""

@@ -21,7 +21,7 @@ from mtlsweep.training.step.divergence import Diverged
 from mtlsweep.training.step.updater import build_updater
 
 TARGETS = {"near": 2.0, "far": 0.5}
-"""The two depth-like tasks: each target is so many times the input."""
+"""The two depth-like tasks: each target is a multiple of the input."""
 
 PARTS = ("backbone", *(f"head {name}" for name in TARGETS))
 WIDTH = 20
@@ -88,7 +88,7 @@ def train_course(section: LossScaling, method: Method, scales: tuple[float, floa
             updater.step(batch)
         except Diverged:
             break
-        if frozen:  # put back rather than left out of the graph: then any method can be run
+        if frozen:  # restored after the step, not left out of the graph, so that every method can run
             with torch.no_grad():
                 nn.utils.vector_to_parameters(before["backbone"], parts["backbone"])
         figures = updater.end_epoch()
@@ -107,7 +107,7 @@ def train_course(section: LossScaling, method: Method, scales: tuple[float, floa
 
 
 def _task_gradients(network: MultiTaskNetwork, tasks: list[ScaledDistance], batch: Batch) -> list[dict[str, Tensor]]:
-    """Return of each task its scaled loss's gradients on the backbone and on its head, flat."""
+    """Return for each task the gradients of its scaled loss on the backbone and on its head, flat."""
     outputs = network(batch.inputs)
     found = []
     for task in tasks:
@@ -123,7 +123,7 @@ def _task_gradients(network: MultiTaskNetwork, tasks: list[ScaledDistance], batc
 
 
 def _gradient_norms(gradients: list[dict[str, Tensor]], figures: dict[str, float]) -> dict[str, float]:
-    """Return the length of what the method makes of the gradients: weighted where it weighs, else their sum."""
+    """Return the norm of the combined gradient: the weighted sum if the method has weights, else the plain sum."""
     weights = [figures.get(f"train/{name}/weight", 1.0) for name in TARGETS]
     of_heads = [figures.get(f"train/{name}/head_weight", 1.0) for name in TARGETS]
     total = sum((weight * each["shared"] for weight, each in zip(weights, gradients, strict=True)), torch.zeros(()))

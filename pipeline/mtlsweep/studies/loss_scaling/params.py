@@ -13,14 +13,14 @@ from mtlsweep.params.suite import Method
 
 
 class LossScaling(StudySection):
-    """What multiplying the losses of two small regressions changes, with the backbone free and frozen.
+    """What changes when the losses of two small regressions are multiplied, with the backbone free and frozen.
 
     Attributes:
-        methods: weightings with their optimizers; nothing decays unless `weight_decay` is given.
+        methods: weightings with their optimizers; no weight decay unless `weight_decay` is given.
         scales: of the two losses, compared with (1, 1).
         epochs: of one step each, on all samples.
-        tolerance: largest relative difference of updates that still counts as none; one sample whose L1 loss
-            turns a step earlier is worth about 1 / samples.
+        tolerance: largest relative difference of updates that still counts as equal; one sample whose L1 loss changes
+            sign a step earlier makes a difference of about 1 / samples.
     """
 
     per_suite: ClassVar[bool] = False

@@ -1,6 +1,6 @@
-"""The experiment `loss_scaling`: what multiplying the losses of two tasks changes, shown rather than assumed.
+"""The experiment `loss_scaling`: measures what changes when the losses of two tasks are multiplied.
 
-Two networks start from the same weights; one sees the losses as they are, the other multiplied by
+Two networks start from the same weights; one trains on the losses as they are, the other on losses multiplied by
 `scales`. Both are trained by the project's own trainer. Where a method is invariant their updates
 coincide; the verdict is the largest relative difference between them.
 """
@@ -50,7 +50,7 @@ class LossScalingTables:
 
 
 def run(params: Params, suite: str | None = None) -> str:
-    """Run the experiment and write its tables under `results/loss_scaling/`; return what came out."""
+    """Run the experiment and write its tables under `results/loss_scaling/`; return a summary."""
     directory = paths.RESULTS / "loss_scaling"
     tables = run_loss_scaling(find_section(params.studies, LossScaling))
     tables.write(directory)
@@ -61,7 +61,7 @@ def run_loss_scaling(section: LossScaling) -> LossScalingTables:
     """Train every method with scaled and unscaled losses, backbone free and frozen, and compare.
 
     Raises:
-        UserError: an unknown name, a wrong option, or a pair that does not exist.
+        UserError: an unknown name, a wrong option, or a pair that cannot be combined.
     """
     for method in section.methods:
         check_combination(method.weighting, method.optimizer, list(TARGETS))

@@ -1,4 +1,4 @@
-"""What the page says of loss scaling: which updates feel the scale of a loss, with the curves that show it."""
+"""What the page says about loss scaling: which updates depend on the scale of a loss, with the curves that show it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _HEIGHT = 150
 
 
 def read(directory: Path) -> Section:
-    """Return what the study has to say, from the tables under `directory`.
+    """Return the study's section, from the tables under `directory`.
 
     Raises:
-        UserError: a file is missing beside others of the study, or damaged.
+        UserError: a file of the study is missing or damaged.
     """
     return loss_scaling_section(read_table(directory / "curves.parquet"), read_csv(directory / "verdicts.csv"))
 

@@ -1,4 +1,4 @@
-"""Corrupted copies of a split's images: made once, in parallel, and kept on disk by what they were made from."""
+"""Corrupted copies of a split's images: made once, in parallel, and kept on disk under a hash of their inputs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from mtlsweep.training.seeds import stream, stream_seed
 CORRUPTED = Path("data/corrupted")
 
 _PART_BYTES = 4 * 2**20
-"""Images that one process corrupts at a time; what bounds memory, whatever the size of the split."""
+"""Images that one process corrupts at a time; this bounds memory for splits of any size."""
 
 _CPU = torch.device("cpu")
 
 
 class ChosenRows:
-    """Some rows of a split, perhaps with other images: what evaluation and training want of a split.
+    """Some rows of a split, perhaps with other images, as evaluation and training use a split.
 
     Args:
-        split: where targets, and images if there are no others, come from.
+        split: source of the targets, and of the images if no others are given.
         rows: [M], numbers of the rows.
         images: [M, C, H, W], uint8.
     """
@@ -62,7 +62,7 @@ class SetSpec:
 
     Attributes:
         name: of its file. split: `train` or `test`. rows: which.
-        names, severities: of each row's corruption. salt: what tells its seeds from those of other sets.
+        names, severities: of each row's corruption. salt: makes its seeds differ from those of other sets.
     """
 
     name: str
@@ -79,11 +79,11 @@ class CorruptedSets:
     Args:
         data: the clean images, in [0, 1].
         seed: of all corruptions.
-        executor: what corrupts in parallel; None does it in this process.
+        executor: corrupts in parallel; None means in this process.
         root: directory of all corrupted sets.
 
     Raises:
-        UserError: images too small or with other than 1 or 3 channels, or the library is not installed.
+        UserError: images are too small, do not have 1 or 3 channels, or the library is not installed.
     """
 
     def __init__(self, data: PreparedData, seed: int, executor: Executor | None, root: Path = CORRUPTED) -> None:
@@ -111,7 +111,7 @@ class CorruptedSets:
         return self.directory / f"{spec.split}-{len(spec.rows)}-{spec.name}.npy"
 
     def _make(self, spec: SetSpec, path: Path) -> None:
-        """Write the set under another name and rename it, so that a stop in the middle leaves nothing half made."""
+        """Write the set under another name and rename it, so that a stop in the middle leaves no incomplete file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         shape = (len(spec.rows), *self._data.input_shape)
@@ -119,7 +119,7 @@ class CorruptedSets:
             images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             per_part = max(1, _PART_BYTES // int(np.prod(shape[1:])))
             parts = [slice(start, min(start + per_part, shape[0])) for start in range(0, shape[0], per_part)]
-            for waiting in _some_at_a_time(parts, 2 * (os.cpu_count() or 1)):
+            for waiting in _in_groups(parts, 2 * (os.cpu_count() or 1)):
                 arguments = [self._arguments(spec, part) for part in waiting]
                 apply = map if self._executor is None else self._executor.map
                 for part, corrupted in zip(waiting, apply(corrupt, *zip(*arguments, strict=True)), strict=True):
@@ -143,7 +143,7 @@ def as_bytes(inputs: Tensor) -> np.ndarray:
     """Return images [N, C, H, W] in [0, 1] as uint8.
 
     Raises:
-        UserError: values outside, which no picture has.
+        UserError: values outside this range.
     """
     if float(inputs.min()) < 0 or float(inputs.max()) > 1:
         raise UserError(
@@ -155,7 +155,7 @@ def as_bytes(inputs: Tensor) -> np.ndarray:
 
 
 def evenly_spaced(rows: int, wanted: int | None) -> Tensor:
-    """Return `wanted` of `rows` row numbers at even distances; all of them if None or if there are no more."""
+    """Return `wanted` evenly spaced row numbers below `rows`; all of them if None or if there are fewer."""
     count = min(rows, wanted or rows)
     return torch.arange(count) * rows // count
 
@@ -179,7 +179,7 @@ def corrupted_training_set(
 
 @contextmanager
 def corrupting_pool(workers: int) -> Iterator[Executor | None]:
-    """Give an executor with so many processes; none for one."""
+    """Yield an executor with this many processes; None for one process."""
     if workers == 1:
         yield None
         return
@@ -187,6 +187,6 @@ def corrupting_pool(workers: int) -> Iterator[Executor | None]:
         yield pool
 
 
-def _some_at_a_time(parts: list[slice], count: int) -> Iterator[list[slice]]:
+def _in_groups(parts: list[slice], count: int) -> Iterator[list[slice]]:
     for start in range(0, len(parts), count):
         yield parts[start : start + count]

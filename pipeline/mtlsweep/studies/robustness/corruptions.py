@@ -31,7 +31,7 @@ SMALLEST = 32
 """Fewest pixels of a side that the library takes."""
 
 _OWN_SEED = ("glass_blur", "impulse_noise")
-"""These draw from a generator of their own."""
+"""These draw from their own generator."""
 
 
 def resolve_corruptions(names: Sequence[str]) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def resolve_corruptions(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def library_version() -> str:
-    """Return the version of the library: another one may corrupt otherwise.
+    """Return the version of the library: another one may give other images.
 
     Raises:
         UserError: it is not installed.
@@ -79,7 +79,7 @@ def corrupt(images: np.ndarray, names: Sequence[str], severities: Sequence[int],
         with (
             _numpy_seeded(seed % 2**32),
             contextlib.redirect_stdout(io.StringIO()),
-        ):  # the library prints of images it pads
+        ):  # the library prints a message for images it pads
             colour = np.repeat(image, 3, axis=0) if len(image) == 1 else image
             result = library.corrupt(colour.transpose(1, 2, 0), severity=severity, corruption_name=name, **options)
         corrupted[number] = result.transpose(2, 0, 1)[: len(image)]

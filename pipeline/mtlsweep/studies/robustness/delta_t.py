@@ -32,7 +32,7 @@ SCORE_COLUMNS = [
 
 
 def gather_scores(measured: Iterable[tuple[str, FinishedTrial]], tasks: Sequence[Task]) -> pd.DataFrame:
-    """Return SCORE_COLUMNS of pairs (key of the source trial, what the study made of it); losses are left out."""
+    """Return SCORE_COLUMNS of pairs (key of the source trial, the study's trial); losses are left out."""
     rows = [row for key, finished in measured for row in _rows(key, finished, tasks)]
     table = pd.DataFrame(rows, columns=SCORE_COLUMNS)
     return table.sort_values(["trial_key", *METRIC, "corruption", "severity"], ignore_index=True)

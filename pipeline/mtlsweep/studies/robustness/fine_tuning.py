@@ -1,4 +1,4 @@
-"""Heads trained again on corrupted images over a frozen backbone."""
+"""Trains heads again on corrupted images, with a frozen backbone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def fine_tune(
 ) -> None:
     """Train the heads of `network` on corrupted images, each on its own task's loss; the backbone stays as it is.
 
-    Frozen means also that the backbone's BatchNorm keeps its statistics.
+    Frozen also means that the backbone's BatchNorm keeps its statistics.
 
     Raises:
-        Diverged: a loss left the finite world.
+        Diverged: a loss is not finite or exploded.
     """
     tuning = section.fine_tuning
     network.backbone.requires_grad_(False)

@@ -42,7 +42,7 @@ Metrics = dict[int, dict[str, float]]
 
 
 class RobustnessMeter:
-    """What all models have in common: rows, sets, and where they are recorded."""
+    """Measures all models on the same rows and corrupted sets, and records the results."""
 
     def __init__(
         self, section: Robustness, data: PreparedData, ledger: Ledger, sets: CorruptedSets, device: str, threads: int
@@ -62,7 +62,7 @@ class RobustnessMeter:
         }
 
     def run(self, models: Sequence[Model], sources: Ledger) -> None:
-        """Finish every model that the ledger lacks."""
+        """Finish every model that is not finished in the ledger."""
         done = self._ledger.finished_keys()
         pending = [model for model in models if model.trial.key not in done]
         print(f"robustness: {len(models) - len(pending)} of {len(models)} models finished before", flush=True)
@@ -76,7 +76,7 @@ class RobustnessMeter:
             self._finish(model, Finished(Outcome.DONE, _curve(self._measured(model))))
 
     def _fine_tuned(self, model: Model, sources: Ledger) -> bool:
-        """Train the heads unless the ledger has them; return whether they survived it."""
+        """Train the heads unless the ledger has them; return whether training did not diverge."""
         key = model.trial.key
         if (self._ledger.directory / key / BEST).exists():
             return True
@@ -106,7 +106,7 @@ class RobustnessMeter:
         return True
 
     def _measure_corrupted(self, models: Sequence[Model], corruption: str) -> None:
-        """Measure every model under all severities of one corruption, unless it has been."""
+        """Measure every model under all severities of one corruption, unless already done."""
         if all(_has(self._measured(model), corruption) for model in models):
             return
         rows = self._test_rows
@@ -117,7 +117,7 @@ class RobustnessMeter:
                 self._sets.drop(spec)
 
     def _measure(self, models: Sequence[Model], corruption: str, sets: Mapping[int, ChosenRows]) -> None:
-        """Measure, on `sets` by severity, every model that has not been; one network is in memory at a time."""
+        """Measure, on `sets` by severity, every model not measured yet; one network is in memory at a time."""
         for model in models:
             metrics = self._measured(model)
             if _has(metrics, corruption):
@@ -130,7 +130,7 @@ class RobustnessMeter:
 
     def _evaluate(self, network: MultiTaskNetwork, model: Model, rows: ChosenRows, corruption: str) -> dict[str, float]:
         size = model.trial.cell.training.batch_size
-        # Evaluation asks no more of a split than its length and its batches.
+        # Evaluation uses only the length and the batches of a split.
         values = evaluate(network, cast(Split, rows), self._tasks(model), size, self._device)
         return {f"{corruption}/{name}": value for name, value in values.items()}
 

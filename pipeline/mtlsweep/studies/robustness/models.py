@@ -1,4 +1,4 @@
-"""Which trained models the robustness study measures."""
+"""The trained models that the robustness study measures."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mtlsweep.suites.prepared.splits import PreparedData
 from mtlsweep.trials.trial import Trial
 
 STUDY_VERSION = 1
-"""Bumped by hand when fine-tuning or measuring comes to mean something else."""
+"""Increased by hand when the meaning of fine-tuning or measuring changes."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A finished trial whose heads are trained anew.
+    """A finished trial whose heads are trained again.
 
     Attributes:
-        source: the trial. trial: what the study makes of it, named by its own key.
+        source: the trial. trial: the study's trial made from it, with its own key.
     """
 
     source: ChosenTrial
@@ -35,7 +35,7 @@ def choose_models(params: Params, suite: str, section: Robustness, data: Prepare
     """Return the replicates of each method's selected cell and of each task's baseline.
 
     Raises:
-        UserError: the suite is not analysed, an unknown name, or a trial that the ledger has lost.
+        UserError: the suite is not analysed, an unknown name, or a trial missing in the ledger.
     """
     finished, ledger = FinishedSuite.read(paths.results(suite)), Ledger(params.resources.ledger_root, suite)
     keys = [
@@ -47,7 +47,7 @@ def choose_models(params: Params, suite: str, section: Robustness, data: Prepare
 
 
 def study_trial(source: ChosenTrial, suite: str, section: Robustness, fingerprint: str) -> Trial:
-    """Return the trial that the study makes of `source`: its key changes with all that changes its result."""
+    """Return the trial that the study makes from `source`: its key depends on everything that changes its result."""
     meaning = section.model_dump(
         mode="json", exclude={"enabled", "weightings", "optimizers", "seeds", "keep_corrupted"}
     )

@@ -12,7 +12,7 @@ from mtlsweep.params.studies import StudySection
 
 
 class FineTuning(Section):
-    """How heads are trained anew on corrupted images over a frozen backbone."""
+    """How heads are trained again on corrupted images, with a frozen backbone."""
 
     optimizer: Choice = Choice(name="adam")
     learning_rate: LearningRate = 1e-3
@@ -22,15 +22,15 @@ class FineTuning(Section):
 
 
 class Robustness(StudySection):
-    """How the selected cells and the baselines bear corrupted images.
+    """How the selected cells and the baselines perform on corrupted images.
 
     Attributes:
         weightings, optimizers: labels of the methods to take; none means all.
         seeds: how many replicates of each cell.
-        corruptions, severities: what is done to test images; no corruption named means all fifteen.
+        corruptions, severities: corruptions of the test images; an empty list means all fifteen.
         test_samples: evenly spaced rows of the test split; None means all.
-        seed: of the corruptions, and of what fine-tuning draws.
-        keep_corrupted: whether corrupted sets stay on disk for the next time.
+        seed: of the corruptions and of fine-tuning.
+        keep_corrupted: whether corrupted sets stay on disk for the next run.
     """
 
     per_suite: ClassVar[bool] = True

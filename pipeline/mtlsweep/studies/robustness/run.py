@@ -1,10 +1,10 @@
-"""The experiment `robustness`: does multi-task training make a backbone bear corrupted images better?
+"""The experiment `robustness`: does multi-task training make a backbone perform better on corrupted images?
 
-The heads of each method's selected cell and of the single-task baselines are trained anew on corrupted
-images over the frozen backbone, then measured under every corruption and severity. Each such model is
+The heads of each method's selected cell and of the single-task baselines are trained again on corrupted
+images with a frozen backbone, then measured under every corruption and severity. Each such model is
 a trial of its own in a ledger and an MLflow experiment of the study (`<suite>-robustness`): a metric
-`<corruption>/<task>/<metric>` stands at the step that is its severity, 0 for clean images. A run that
-was stopped goes on behind the last corruption each model has finished.
+`<corruption>/<task>/<metric>` has the severity as its step, 0 for clean images. A stopped run
+continues after the last corruption that each model has finished.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ SCORES, DELTA_T, BY_CORRUPTION, ABOUT = "scores.parquet", "delta_t.parquet", "by
 
 
 def run(params: Params, suite: str, workers: int | None = None) -> str:
-    """Measure what the ledger lacks and write tables under `results/<suite>/robustness/`; return where they are.
+    """Measure what is missing in the ledger and write tables under `results/<suite>/robustness/`; return where they are.
 
     Args:
         workers: processes that corrupt images; None means one for each CPU.
 
     Raises:
         UserError: the suite is not analysed, an unknown name, images that cannot be corrupted, a lost or
-            changed trial, or an outage of MLflow. What was measured until then is in the ledger.
+            changed trial, or an outage of MLflow. Everything measured before is in the ledger.
     """
     section, directory = find_section(params.suite(suite).studies, Robustness), paths.results(suite) / "robustness"
     if not section.enabled:
@@ -72,7 +72,7 @@ def run(params: Params, suite: str, workers: int | None = None) -> str:
 
 
 def _track(uri: str, suite: str, models: Sequence[Model], finished: Sequence[FinishedTrial]) -> None:
-    """Bring the study's MLflow experiment to what the ledger says.
+    """Update the study's MLflow experiment from the ledger.
 
     Raises:
         UserError: the server cannot be used.
@@ -83,7 +83,7 @@ def _track(uri: str, suite: str, models: Sequence[Model], finished: Sequence[Fin
             tracker.finish(one, {"study": "robustness", "source_trial_key": model.source.trial.key})
     except TrackingError as error:
         raise UserError(
-            f"the tracking server went away ({first_line(error)}); every evaluation is safe in the ledger: "
+            f"the tracking server stopped answering ({first_line(error)}); every evaluation is safe in the ledger: "
             "start the server and run `dvc repro` again, nothing is measured twice."
         ) from error
 

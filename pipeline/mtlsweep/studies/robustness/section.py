@@ -1,4 +1,4 @@
-"""What the page says of robustness: delta_t per weighting, metric and corruption, and absolute scores."""
+"""What the page says about robustness: delta_t per weighting, metric and corruption, and absolute scores."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HEIGHT = 200
 
 
 def read(directory: Path) -> Section | None:
-    """Return what the study has to say, from the tables under `directory`.
+    """Return the study's section, from the tables under `directory`.
 
     Raises:
-        UserError: a file is missing beside others of the study, or damaged.
+        UserError: a file of the study is missing or damaged.
     """
     return robustness_section(
         read_table(directory / "scores.parquet"),

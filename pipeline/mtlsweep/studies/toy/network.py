@@ -23,12 +23,12 @@ from mtlsweep.training.step.updater import build_updater
 NAMES = ("L1", "L2")
 
 _NOTHING = Batch(torch.zeros(1, 1, 1, 1), {name: torch.zeros(1) for name in NAMES})
-"""The problem has no data; a step wants a batch."""
+"""The problem has no data, but a step needs a batch."""
 
 
 @dataclass(frozen=True)
 class ToyTask(Task):
-    """A loss that the network has computed already."""
+    """A loss that the network has already computed."""
 
     metrics: ClassVar[tuple[Metric, ...]] = ()
 
@@ -62,15 +62,15 @@ class _Loss(nn.Module):
 
 
 def toy_network(start: Sequence[float]) -> MultiTaskNetwork:
-    """Return the point as a backbone whose one parameter [2] is where it stands, and the losses as heads."""
+    """Return the problem as a network: the point's position [2] is the backbone's parameter, the losses are the heads."""
     return MultiTaskNetwork(_Position(start), {name: _Loss(number) for number, name in enumerate(NAMES)})
 
 
 def check_method(weighting: Choice, optimizer: Choice) -> None:
-    """Check that the trainer knows both and that they go together.
+    """Check that the trainer knows both and that they can be combined.
 
     Raises:
-        UserError: they do not.
+        UserError: unknown or not combinable.
     """
     check_combination(weighting, optimizer, NAMES)
 

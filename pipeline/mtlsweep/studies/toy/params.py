@@ -16,7 +16,7 @@ class Toy(StudySection):
 
     Attributes:
         optimizers: of the registry, or `gd` for gradient descent without momentum.
-        iterations: after which a start counts as not arriving.
+        iterations: after this many, a start counts as not arriving.
     """
 
     per_suite: ClassVar[bool] = False

@@ -1,9 +1,9 @@
 """The two-task toy problem of the CAGrad paper (Liu et al. 2021, arXiv 2110.14048), in float32.
 
-Trajectories on it are chaotic, so rounding decides what they do: in float64 CAGrad with gradient
+Its trajectories are chaotic, so rounding changes them: in float64 CAGrad with gradient
 descent at learning rate 1 needs 310 iterations instead of 213. `evaluate` therefore repeats, for many
 points at once and without building a graph, exactly the operations in which torch evaluates the
-losses and differentiates them; a test holds it to autograd bit by bit.
+losses and differentiates them; a test compares it with autograd bit by bit.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def evaluate(positions: np.ndarray) -> Point:
     c1, c2 = np.maximum(gate, 0), np.maximum(-gate, 0)
     height = -x2 - _f(8)
     bowl_height = _f(0.1) * (height * height)
-    # What both tasks' derivatives by x2 have in common. Torch fuses the 1 - t^2 of tanh's derivative.
+    # The common part of both tasks' derivatives by x2. Torch fuses the 1 - t^2 of tanh's derivative.
     gate_slope, slope_slope = _one_minus_square(gate), _one_minus_square(slope)
     tenth = c2 / _f(10)
     of_height = -((tenth * _f(0.1)) * (_f(2) * height))

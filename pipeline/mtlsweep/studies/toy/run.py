@@ -1,8 +1,8 @@
 """The experiment `toy`: after how many iterations each setting reaches the toy problem's global minimum.
 
-EW, PCGrad and CAGrad with gradient descent and Adam run in the form of the CAGrad paper's toy code, all
+EW, PCGrad and CAGrad with gradient descent and Adam run as in the CAGrad paper's toy code, all
 learning rates and starts at once. Every other weighting or optimizer, and these with options, is
-trained by the project's own trainer at its native scale: one start at a time, and slowly.
+trained by the project's own trainer at its native scale: one start at a time, which is slow.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mtlsweep.studies.toy.together import Method, Run, recorded_iterations, run_
 ITERATIONS, TRAJECTORIES, SURFACE = "iterations.csv", "trajectories.parquet", "surface.parquet"
 
 GRADIENT_DESCENT = Choice(name="sgd", options={"momentum": 0.0})
-"""What `gd` means where the project's own trainer runs."""
+"""The meaning of `gd` in the project's own trainer."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ToyTables:
 
     Attributes:
         iterations: optimizer, weighting, lr, iterations (the slowest start; null if one did not arrive).
-        trajectories: optimizer, weighting, lr, start, iteration, x1, x2 at growing distances in time.
+        trajectories: optimizer, weighting, lr, start, iteration, x1, x2 at ever larger intervals.
         surface: x1, x2, mean_loss on a grid, to draw trajectories on.
     """
 
@@ -58,7 +58,7 @@ class ToyTables:
 
 
 def run(params: Params, suite: str | None = None) -> str:
-    """Run the experiment and write its tables under `results/toy/`; return what came out."""
+    """Run the experiment and write its tables under `results/toy/`; return a summary."""
     directory = paths.RESULTS / "toy"
     tables = run_toy(find_section(params.studies, Toy))
     tables.write(directory)
@@ -74,7 +74,7 @@ def run_toy(section: Toy, workers: int | None = None) -> ToyTables:
         workers: processes; None means one for each CPU, 1 runs everything in this one.
 
     Raises:
-        UserError: an unknown name, a wrong option, or a pair that does not exist.
+        UserError: an unknown name, a wrong option, or a pair that cannot be combined.
     """
     methods = [Method(weighting, optimizer) for optimizer in section.optimizers for weighting in section.weightings]
     for method in methods:
@@ -135,7 +135,7 @@ def _run_jobs(jobs: Sequence[tuple[Method, Sequence[float]]], limit: int, worker
 
 
 def _shares(method: Method, learning_rates: Sequence[float]) -> Iterator[Sequence[float]]:
-    """Yield the learning rates that one process runs: together where that is cheap, else one by one."""
+    """Yield the learning rates that one process runs: together if that is fast, else one by one."""
     if method.has_toy_form:
         yield tuple(learning_rates)
     else:
@@ -143,7 +143,7 @@ def _shares(method: Method, learning_rates: Sequence[float]) -> Iterator[Sequenc
 
 
 def _in_registry(optimizer: Choice) -> Choice:
-    """Return `optimizer` as the trainer knows it: nothing decays here, for the point is no weight."""
+    """Return `optimizer` as the trainer knows it, without weight decay, because the point is not a weight."""
     chosen = GRADIENT_DESCENT if optimizer == Choice(name="gd") else optimizer
     options = {"weight_decay": 0.0} if "weight_decay" in OPTIMIZERS.options_of(chosen.name) else {}
     return Choice(name=chosen.name, options={**options, **chosen.options})

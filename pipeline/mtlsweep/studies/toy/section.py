@@ -1,4 +1,4 @@
-"""What the page says of the toy problem: iterations per setting, and where trajectories go."""
+"""What the page says about the toy problem: iterations per setting, and where trajectories go."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SETTING = ["optimizer", "weighting", "lr"]
 
 
 def read(directory: Path) -> Section:
-    """Return what the study has to say, from the tables under `directory`.
+    """Return the study's section, from the tables under `directory`.
 
     Raises:
-        UserError: a file is missing beside others of the study, or damaged.
+        UserError: a file of the study is missing or damaged.
     """
     iterations = read_csv(directory / "iterations.csv").astype({"iterations": "Int64"})
     return toy_section(
@@ -94,7 +94,7 @@ def with_progress(trajectories: pd.DataFrame) -> pd.DataFrame:
 
 
 def _contours(surface: pd.DataFrame) -> Image.Image:
-    """Return the mean loss as filled contours; a picture, for thousands of little rectangles would slow the page."""
+    """Return the mean loss as filled contours, as a picture: thousands of small rectangles would slow the page down."""
     side = math.isqrt(len(surface))
     loss = surface["mean_loss"].to_numpy().reshape(side, side)[::-1]
     level = np.digitize(loss, np.quantile(loss, np.linspace(0, 1, LEVELS + 1)[1:-1]))

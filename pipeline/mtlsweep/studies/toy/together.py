@@ -68,7 +68,7 @@ class Run:
 
 
 def recorded_iterations(limit: int) -> list[int]:
-    """Return at which iterations a trajectory is drawn: each of the first 20, then ever sparser."""
+    """Return at which iterations a trajectory is drawn: each of the first 20, then fewer and fewer."""
     chosen = [*range(min(20, limit)), *np.geomspace(20, max(limit, 20), 80).round().astype(int).tolist()]
     return sorted({iteration for iteration in chosen if iteration <= limit})
 
@@ -76,8 +76,8 @@ def recorded_iterations(limit: int) -> list[int]:
 def run_together(method: Method, learning_rates: Sequence[float], limit: int) -> list[Run]:
     """Run every learning rate and start of a method that has a toy form, all at once.
 
-    A point that gradient descent leaves where it is, or that is no longer finite, is given up: it
-    would stay so for ever.
+    A point that gradient descent leaves where it is, or that is no longer finite, is dropped: it
+    would never change again.
     """
     combine = COMBINATIONS[method.weighting.name]
     rates = np.repeat(np.array(learning_rates, np.float64), len(STARTS))

@@ -33,7 +33,7 @@ def mean_gradient(gradients: np.ndarray) -> np.ndarray:
 
 
 def projected_gradients(gradients: np.ndarray) -> np.ndarray:
-    """PCGrad: the mean of the two gradients, each without its part against the other."""
+    """PCGrad: the mean of the two gradients, each without its component against the other."""
     g11, g12, g22 = _products(gradients)
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = (1 - g12 / g11).astype(np.float32), (1 - g12 / g22).astype(np.float32)
@@ -45,7 +45,7 @@ def conflict_averse_gradient(gradients: np.ndarray) -> np.ndarray:
     """CAGrad with c = 0.5: (g0 + lambda g_w) / (1 + c), g0 the mean gradient and lambda = c |g0| / |g_w|.
 
     The weight w of the first task is found by one bounded scalar search. As in the official toy code
-    1e-4 stands under each root and is added to |g_w| in lambda's denominator.
+    1e-4 is added under each root and to |g_w| in lambda's denominator.
     """
     g11, g12, g22 = _products(gradients)
     reach = _RADIUS * (0.5 * np.sqrt(g11 + g22 + 2 * g12 + 1e-4))
@@ -61,8 +61,8 @@ def conflict_averse_gradient(gradients: np.ndarray) -> np.ndarray:
 def conflict_averse_weight(reach: float, square: float, linear: float, constant: float) -> float:
     """Return argmin over w in [0, 1] of <g_w, g0> + reach |g_w|.
 
-    The search is Brent's as in `scipy.optimize.minimize_scalar(method="bounded")`, step by step, since
-    trajectories feel in which point within its tolerance of 1e-5 it ends; calling scipy for each of a
+    The search is Brent's as in `scipy.optimize.minimize_scalar(method="bounded")`, step by step, because
+    trajectories depend on where within its tolerance of 1e-5 it ends; calling scipy for each of a
     million updates takes five times as long.
 
     Args:

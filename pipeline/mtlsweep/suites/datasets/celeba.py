@@ -63,7 +63,7 @@ class CelebA(Dataset):
         missing = [file for file in files if file not in partition]
         if missing:
             raise UserError(
-                f"{partition_file}: `{missing[0]}` of {attribute_file} is not in it, nor are {len(missing) - 1} more."
+                f"{partition_file}: `{missing[0]}` of {attribute_file} is missing there, and {len(missing) - 1} more."
             )
         numbers = np.array([partition[file] for file in files])
         self._files = {
@@ -92,7 +92,7 @@ class CelebA(Dataset):
 
 
 def _find(root: Path) -> tuple[Path, Path, Path]:
-    """Return the folder of images, the list of attributes and that of splits, in whatever layout they lie."""
+    """Return the folder of images, the list of attributes and that of splits, in any of the layouts."""
     found = {
         _IMAGES: next((root / place for place in _FOLDERS[_IMAGES] if any((root / place).glob("*.jpg"))), None),
         _ATTRIBUTES: _find_list(root, _ATTRIBUTES),
@@ -136,14 +136,14 @@ def _read_attributes(path: Path) -> tuple[list[str], list[str], np.ndarray]:
         _, first = next(lines)
         count = int(first[0]) if len(first) == 1 and first[0].isdecimal() else None
         if count is None:
-            raise UserError(f"{path}: line 1 is {' '.join(first)[:60]!r}; needed is the number of images.")
+            raise UserError(f"{path}: line 1 is {' '.join(first)[:60]!r}; expected the number of images.")
         names = next(lines)[1]
     meaning = {"1": 1, "-1": 0, "0": 0}
     files: list[str] = []
     values = bytearray()
     for number, (file, *row) in lines:
         if len(row) != len(names):
-            raise UserError(f"{path}: line {number} ({file}) has {len(row)} values; needed are {len(names)}.")
+            raise UserError(f"{path}: line {number} ({file}) has {len(row)} values; expected {len(names)}.")
         try:
             values.extend([meaning[value] for value in row])
         except KeyError as error:
@@ -163,7 +163,7 @@ def _read_partition(path: Path) -> dict[str, int]:
         if path.suffix == ".csv" and number == 1:
             continue
         if len(row) != 2 or row[1] not in ("0", "1", "2"):
-            raise UserError(f"{path}: line {number} is {' '.join(row)[:60]!r}; needed is a file name and 0, 1 or 2.")
+            raise UserError(f"{path}: line {number} is {' '.join(row)[:60]!r}; expected a file name and 0, 1 or 2.")
         partition[row[0]] = int(row[1])
     return partition
 

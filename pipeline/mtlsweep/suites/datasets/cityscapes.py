@@ -63,7 +63,7 @@ class _Scene:
 
 @DATASETS.register("cityscapes")
 class Cityscapes(Dataset):
-    """`leftImg8bit/`, `gtFine/` (labelIds) and `disparity/` as they are unpacked.
+    """`leftImg8bit/`, `gtFine/` (labelIds) and `disparity/` as unpacked.
 
     The official validation split is the test split (the official test labels are not public);
     validation rows are held out of `train`. Images shrink bilinearly, labels and disparity to the
@@ -74,7 +74,7 @@ class Cityscapes(Dataset):
         size: height and width.
         ignored_ids: whether pixels of ids that the official evaluation ignores are void, or belong to
             their category.
-        val_share, split_seed: share of `train` held out for validation, and what draws it.
+        val_share, split_seed: share of `train` held out for validation, and the seed of that draw.
     """
 
     tasks: tuple[Task, ...] = (Segmentation("segmentation", classes=7), Depth("depth", inverse=True))

@@ -1,4 +1,4 @@
-"""What a dataset must say so that `prepare` can store it."""
+"""What a dataset must provide so that `prepare` can store it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtlsweep.suites.tasks import Task
 DATASETS: Registry[Dataset] = Registry("dataset", "mtlsweep.suites.datasets")
 
 IMAGE = "image"
-"""Name of the column of inputs; a target's column bears its task's name."""
+"""Name of the column of inputs; a target's column has its task's name."""
 
 SPLITS = ("train", "val", "test")
 
@@ -24,12 +24,12 @@ Columns = dict[str, np.ndarray]
 
 
 class Dataset(ABC):
-    """Images and targets of every split, in rows that can be asked for in any order.
+    """Images and targets of every split, in rows that can be read in any order.
 
-    Columns are stored as they are given. On the way into a batch an integer column becomes int64, a
+    Columns are stored as they are given. In a batch an integer column becomes int64, a
     float column float32, and a column named in `scales` float32 times its scale. Images are
     [rows, C, H, W]; targets [rows] or, if dense, [rows, H, W] or [rows, C, H, W]. A subclass's
-    keyword-only parameters are its options; making one looks for the raw files, and raises UserError
+    keyword-only parameters are its options; the constructor looks for the raw files, and raises UserError
     when they are not there.
     """
 
@@ -52,8 +52,8 @@ class Dataset(ABC):
         """Return what a reader of `summary.json` should know (JSON), such as statistics and warnings."""
         return {}
 
-    def begin(self, workspace: Path) -> None:  # noqa: B027 - nothing to begin with is the usual case
-        """Do, once and before any row is read, what needs time or room: make raw files in `workspace`, or check them.
+    def begin(self, workspace: Path) -> None:  # noqa: B027 - most datasets have nothing to do here
+        """Do slow work once, before any row is read: make raw files in `workspace`, or check them.
 
-        `workspace` is empty at first; it is kept, with what is in it, until preparation has succeeded.
+        `workspace` is empty at first; it is kept, with its content, until preparation has succeeded.
         """

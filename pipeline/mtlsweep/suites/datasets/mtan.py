@@ -106,11 +106,11 @@ class MTANDataset(Dataset):
     """A dense dataset in MTAN's layout.
 
     Args:
-        name: of the dataset; validation rows are drawn by it.
+        name: of the dataset; the draw of validation rows depends on it.
         tasks: segmentation, depth and normals tasks.
         folders: task name -> subfolders its target may lie in.
         val_share: share of `train` that is held out for validation.
-        split_seed: draws it.
+        split_seed: seed of that draw.
         official: official counts of `train` and `val`, if any.
     """
 

@@ -23,12 +23,12 @@ Count = Annotated[int, Field(ge=1)]
 
 @DATASETS.register("multidigits")
 class MultiDigits(Dataset):
-    """Three tasks that pull apart: the left digit, the right digit, and the ink (`mass`) of the left one.
+    """Three tasks that compete: the left digit, the right digit, and the ink (`mass`) of the left one.
 
     Two of the 1797 8x8 digits are enlarged to 28x28 (bicubic) and overlaid by pixel maximum at the top
-    left and the bottom right of a 36x36 image, each moved by 0 to 4 pixels. No source digit serves two
+    left and the bottom right of a 36x36 image, each moved by 0 to 4 pixels. No source digit is in two
     splits. `mass` is z-scored with the training split's mean and standard deviation, then multiplied by
-    `target_scale`, which makes losses of different scales on purpose.
+    `target_scale`, to give the losses different scales on purpose.
     """
 
     tasks: tuple[Task, ...] = (
@@ -87,7 +87,7 @@ def _enlarged_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _source_digits(count: int, seed: int) -> dict[str, np.ndarray]:
-    """Share out the source digits, 70 : 10 : 20, at random."""
+    """Split the source digits 70 : 10 : 20 at random."""
     order = np.random.default_rng([seed, len(SPLITS)]).permutation(count)
     train, val, test = np.split(order, [round(0.7 * count), round(0.8 * count)])
     return {"train": train, "val": val, "test": test}

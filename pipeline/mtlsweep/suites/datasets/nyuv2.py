@@ -63,7 +63,7 @@ class NYUv2(Dataset):
             the .mat file; `from_depth` computes them from the depth.
         normal_signs: factors of 1 or -1 that turn the files' axes into the above. Published archives
             differ; floors that do not look upwards are refused.
-        val_share, split_seed: share of the training frames held out for validation, and what draws it.
+        val_share, split_seed: share of the training frames held out for validation, and the seed of that draw.
     """
 
     tasks = nyuv2_tasks()

@@ -1,4 +1,4 @@
-"""How far a long loop has come: a bar on a terminal, nothing in a log."""
+"""A progress bar for long loops: shown on a terminal, not in a log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ T = TypeVar("T")
 
 
 def progress(items: Iterable[T], title: str, total: int) -> Iterator[T]:
-    """Yield `items`, of which there are `total`, and show how many have come."""
+    """Yield `items` (`total` of them) and show how many are done."""
     console = Console(stderr=True)
     yield from track(items, title, total, console=console, transient=True, disable=not console.is_terminal)

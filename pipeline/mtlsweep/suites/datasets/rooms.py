@@ -1,4 +1,4 @@
-"""Rooms: generated indoor scenes in NYUv2's format, for whoever does not have NYUv2."""
+"""Rooms: generated indoor scenes in NYUv2's format, for users without NYUv2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VOID_LABEL = -1
 INVALID_SHARE = 0.02
 
 CLEARANCE = 0.9
-"""Metres that the viewer keeps from things."""
+"""Smallest distance, in metres, between the viewer and an object."""
 
 
 # Width, height and depth in metres: smallest and largest; and the usual colour.

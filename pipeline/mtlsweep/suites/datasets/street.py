@@ -1,4 +1,4 @@
-"""Street: generated outdoor scenes in Cityscapes' format, for whoever does not have Cityscapes."""
+"""Street: generated outdoor scenes in Cityscapes' format, for users without Cityscapes."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class ASPP(nn.Module):
 class DeepLabV3Head(nn.Sequential):
     """ASPP, a 3x3 and a 1x1 convolution, enlarged to the image: 16.13 million parameters for 2048 channels.
 
-    As LibMTL's `DeepLabHead`, corners aligned when enlarging included.
+    As LibMTL's `DeepLabHead`; enlarging aligns corners, as there.
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int]) -> None:
@@ -83,7 +83,7 @@ class DeepLabV3PlusHead(nn.Module):
 
 
 class TwoLevelResNet(nn.Module):
-    """A ResNet that gives both what `layer1` and what `layer4` see."""
+    """A ResNet that returns the outputs of `layer1` and of `layer4`."""
 
     def __init__(self, resnet: ResNet) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class DeepLabV3(MultiTaskNetwork):
 
 @NETWORKS.register("deeplabv3plus")
 class DeepLabV3Plus(MultiTaskNetwork):
-    """DeepLabV3+ with its low-level skip (Chen et al. 2018), on ResNet-50; ASPP and decoder are a task's own.
+    """DeepLabV3+ with its low-level skip (Chen et al. 2018), on ResNet-50; each task has its own ASPP and decoder.
 
     `pretrained`: a local state dict of torchvision's `resnet50`.
     """

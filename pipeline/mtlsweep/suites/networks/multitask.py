@@ -26,7 +26,7 @@ class MultiTaskNetwork(nn.Module):
     """
 
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
-    """How images lie in memory on their way in; small networks run 1.3 to 1.6 times faster on a CPU with channels last."""
+    """Memory format of the input images; small networks run 1.3 to 1.6 times faster on a CPU with channels last."""
 
     def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def require_kind(network: str, tasks: Sequence[Task], *, dense: bool) -> None:
     """Check that every task is of the kind that a network's heads can serve.
 
     Raises:
-        UserError: a task wants an output at every pixel and the network has none, or the reverse.
+        UserError: a task wants an output at every pixel and the network has none, or the opposite.
     """
     for task in tasks:
         if task.dense != dense:

@@ -24,9 +24,9 @@ def load_pretrained(backbone: nn.Module, path: Path, prefix: str = "") -> None:
     """Load a state dict with torchvision's names (.pth, .pt, .safetensors) into `backbone`.
 
     Args:
-        backbone: takes every one of its tensors from the file; what else is there is left alone.
+        backbone: every one of its tensors is read from the file; other tensors in the file are ignored.
         path: the file.
-        prefix: what stands before the names of `backbone`'s tensors in the file, such as `features.`.
+        prefix: the text before the names of `backbone`'s tensors in the file, such as `features.`.
 
     Raises:
         UserError: the file is missing or unreadable, or a tensor is missing or of another shape.
@@ -51,7 +51,7 @@ def load_pretrained(backbone: nn.Module, path: Path, prefix: str = "") -> None:
 def without_paths(network: Choice) -> Choice:
     """Return `network` with the path of its pretrained weights replaced by a hash of the file's content.
 
-    This, not the path, is what identifies a trial: equal weights are equal wherever they lie.
+    This, not the path, is what identifies a trial: equal weights give equal trials, wherever the file is.
 
     Raises:
         UserError: the file is missing.
@@ -75,14 +75,12 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"pretrained weights {path} are not there: give the path of a local state dict.") from error
+        raise UserError(f"pretrained weights {path} are missing: give the path of a local state dict.") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise UserError(f"pretrained weights {path} cannot be read: {' '.join(str(error).split())[:200]}.") from error
     content = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(
-            f"pretrained weights {path} hold a {type(content).__name__}; needed is a state dict of tensors."
-        )
+        raise UserError(f"pretrained weights {path} hold a {type(content).__name__}; expected a state dict of tensors.")
     return content
 
 

@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which bears the stride, as in torchvision) and 1x1 convolution, and a shortcut."""
+    """1x1, 3x3 (with the stride, as in torchvision) and 1x1 convolution, and a shortcut."""
 
     expansion = 4
 
@@ -87,7 +87,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `layer1` (stride 4) and `layer4` give."""
+        """Return the outputs of `layer1` (stride 4) and `layer4`."""
         stem = self.maxpool(torch.relu(self.bn1(self.conv1(inputs))))
         low = self.get_submodule("layer1")(stem)
         middle = self.get_submodule("layer3")(self.get_submodule("layer2")(low))
@@ -98,7 +98,7 @@ class ResNet(nn.Module):
 
 
 class PooledResNet(ResNet):
-    """A ResNet and the mean over what it sees: [N, channels]."""
+    """A ResNet and the mean of its output over the image: [N, channels]."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs).mean(dim=(2, 3))

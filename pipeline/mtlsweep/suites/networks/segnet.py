@@ -26,8 +26,8 @@ class SegNetBackbone(nn.Module):
     """An encoder that halves the image after each stage, and a decoder that mirrors it.
 
     The decoder unpools with the encoder's indices; its stages narrow in their first convolution (MTAN's
-    do, those of the original SegNet in their last). The encoder's parameters bear the names of
-    torchvision's `vgg16_bn` (`features.0.weight`, ...), whose convolutions they are.
+    do, those of the original SegNet in their last). The encoder has the convolutions and the
+    parameter names of torchvision's `vgg16_bn` (`features.0.weight`, ...).
 
     Args:
         inputs: channels of the image.

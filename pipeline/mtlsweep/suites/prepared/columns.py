@@ -1,4 +1,4 @@
-"""One column of a split: how its rows are stored, gathered, and turned into what a network takes."""
+"""One column of a split: how its rows are stored, gathered, and converted into a network's input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 SMALL_ROW_BYTES = 64
-"""Columns with rows no larger than this are read into memory as a whole when a split is opened."""
+"""A column with rows no larger than this is read into memory when a split is opened."""
 
 ALIGNMENT = 64
 
@@ -43,7 +43,7 @@ class Column:
             out[position].copy_(self._parts[row // self._part_rows][row % self._part_rows])
 
     def empty(self, rows: int) -> Tensor:
-        """Return room for rows as they are stored."""
+        """Return an empty buffer for rows as they are stored."""
         return torch.empty((rows, *self.shape), dtype=self._parts[0].dtype)
 
     def stored_rows(self, chosen: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Column:
         return -(-size // ALIGNMENT) * ALIGNMENT
 
     def decoded_rows(self, chosen: Tensor, memory: Tensor) -> Tensor:
-        """Return, in `memory` (bytes), the rows `chosen` as a batch has them: int64, or float32 times the scale."""
+        """Write the rows `chosen` into `memory` (bytes) as a batch needs them (int64, or float32 times the scale); return them."""
         count = len(chosen) * math.prod(self.shape)
         rows = memory[: count * self._decoded.itemsize].view(self._decoded).view(len(chosen), *self.shape)
         if self.stored == np.uint16:
@@ -67,7 +67,7 @@ class Column:
         return rows if self._scale is None else rows.mul_(self._scale)
 
     def decode(self, stored: Tensor) -> Tensor:
-        """Turn stored rows on any device, which are then no longer to be used, into what `decoded_rows` gives."""
+        """Convert stored rows on any device to the form of `decoded_rows`; do not use the stored rows afterwards."""
         if self.stored == np.uint16:
             stored = stored.to(torch.int32) & 0xFFFF
         rows = stored.to(self._decoded)
@@ -75,11 +75,11 @@ class Column:
 
 
 class RecycledMemory:
-    """Memory for batches, used again once nothing refers to the batch that was in it.
+    """Memory for batches, reused when nothing refers to the batch in it any more.
 
-    Two blocks do: whoever goes through batches holds one while the next is read. An allocator that is left to
-    itself comes to hold four, and hands out pages whose first touch costs time; NumPy asks for huge ones, of
-    which there are few to touch.
+    Two blocks are enough: a loop over batches holds one while the next is read. The default allocator would
+    hold four, and return new pages whose first access takes time; NumPy asks for huge pages, so there are
+    few first accesses.
     """
 
     def __init__(self) -> None:
@@ -115,9 +115,9 @@ class PinnedBuffers:
         self._sent = [torch.cuda.Event() for _ in range(2)]
 
     def send(self, chosen: Tensor) -> dict[str, Tensor]:
-        """Return the decoded rows `chosen` on the device; the copy may still be under way."""
+        """Return the decoded rows `chosen` on the device; the copy may not be finished yet."""
         self._turn = 1 - self._turn
-        self._sent[self._turn].synchronize()  # what these buffers held before has left them
+        self._sent[self._turn].synchronize()  # wait until their previous content has been sent
         rows = {name: buffer[: len(chosen)] for name, buffer in self._buffers[self._turn].items()}
         for name, column in self._columns.items():
             column.gather(chosen, rows[name])
@@ -133,7 +133,7 @@ def _aligned(size: int) -> np.ndarray:
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:
-    """Share memory with `array`; 16-bit unsigned numbers, of which few operations know much, pass as signed ones."""
-    with warnings.catch_warnings():  # torch warns of memory it must not write; nothing here writes it
+    """Share memory with `array`; 16-bit unsigned numbers, which few operations support, are viewed as signed ones."""
+    with warnings.catch_warnings():  # torch warns about read-only memory; nothing here writes to it
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)

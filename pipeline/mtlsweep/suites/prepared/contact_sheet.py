@@ -1,4 +1,4 @@
-"""A picture of some rows: what a person looks at before believing in a dataset."""
+"""A picture of some rows, so that a person can check a dataset by eye."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ACROSS = 1200
 VOID = 255
 
 DARKEST = 50
-"""Grey of a depth close to 0, so that it is not taken for an invalid one."""
+"""Grey of a depth close to 0, so that it does not look invalid."""
 
 
-# Colours that stay apart side by side (Kelly's list), class 0 first.
+# Colours that are easy to tell apart (Kelly's list), class 0 first.
 _PALETTE = (
     0xF3C300,
     0x875692,
@@ -57,7 +57,7 @@ def _cell(row: Columns) -> Image.Image:
     pictures = [_enlarge(_image(row[IMAGE]))]
     pictures += [_enlarge(_dense(target)) for name, target in row.items() if name != IMAGE and target.ndim >= 2]
     words = [f"{name} {_number(target)}" for name, target in row.items() if target.ndim == 0]
-    if len(words) > 6:  # many attributes: name those that are there
+    if len(words) > 6:  # many attributes: name those that are present
         words = [name for name, target in row.items() if target.ndim == 0 and target][:8]
     width = sum(picture.width for picture in pictures)
     cell = Image.new("RGB", (width, pictures[0].height + LINE_HEIGHT * len(words)), "white")

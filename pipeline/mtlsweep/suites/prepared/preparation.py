@@ -1,7 +1,7 @@
-"""`prepare`: rows of a dataset -> one Arrow file per split, whole or absent.
+"""`prepare`: rows of a dataset -> one Arrow file per split, complete or absent.
 
-Rows are gathered in shards, several at once; a shard that was finished is kept when preparation is
-stopped, and taken up by the next attempt. The shards become one file per split, and the directory
+Rows are gathered in shards, several at once. If preparation is stopped, finished shards are kept and
+the next attempt uses them. The shards become one file per split, and the directory
 gets its name only when everything is in it.
 """
 

@@ -25,7 +25,7 @@ def write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
     layout = {name: (column.dtype, column.shape[1:]) for name, column in first.items()}
     expected = {IMAGE, *(task.name for task in dataset.tasks)}
     if set(layout) != expected:
-        raise UserError(f"dataset columns of split `{split}` are {sorted(layout)}; needed: {sorted(expected)}.")
+        raise UserError(f"dataset columns of split `{split}` are {sorted(layout)}; expected: {sorted(expected)}.")
     rows = int(np.clip(SHARD_BYTES // row_bytes(first), 1, BATCH_ROWS[1]))
 
     def write(start: int) -> Path:
@@ -37,7 +37,7 @@ def write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
             wanted = {name: (dtype, (stop - start, *shape)) for name, (dtype, shape) in layout.items()}
             if found != wanted:
                 raise UserError(
-                    f"rows {start} to {stop} of split `{split}` are {found}, but earlier rows ask for {wanted}."
+                    f"rows {start} to {stop} of split `{split}` are {found}, but earlier rows are {wanted}."
                 )
             temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:

@@ -1,7 +1,7 @@
 """Prepared data: memory-mapped Arrow files, read in batches of any order.
 
-Opening costs milliseconds and almost no private memory, so each trial opens its own. A small split
-is put on the device once; a larger one is copied batch by batch out of the page cache.
+Opening takes milliseconds and almost no private memory, so each trial opens the data itself. A small split
+is put on the device once; a larger one is copied batch by batch from the page cache.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Split:
 
 
 class PreparedData:
-    """A prepared dataset: what its summary says, and its splits.
+    """A prepared dataset: its summary and its splits.
 
     Raises:
         UserError: the directory is missing, incomplete or damaged.

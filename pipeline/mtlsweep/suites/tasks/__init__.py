@@ -1,4 +1,4 @@
-"""What there is to learn: a loss, its metrics, and for each metric which way is better.
+"""What a network learns: a loss, its metrics, and for each metric whether higher or lower is better.
 
 One file per kind of task. Nothing about datasets, networks, weightings or training may enter.
 """

@@ -16,8 +16,8 @@ from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 class AttributeEvaluator:
     """Counts of right and wrong answers, from which every metric follows.
 
-    `f1` is 0 when nothing was found though something was there, and NaN when nothing was to be found
-    and nothing was; `balanced_accuracy` is NaN when a class has no example.
+    `f1` is 0 when there are positives but none was found, and NaN when there are no positives and
+    none was predicted; `balanced_accuracy` is NaN when a class has no example.
     """
 
     def __init__(self) -> None:

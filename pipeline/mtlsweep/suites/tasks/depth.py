@@ -37,8 +37,8 @@ class DepthEvaluator:
 class Depth(Task):
     """L1 distance of [N, 1, H, W] to a positive [N, H, W], mean over valid pixels; 0 marks an invalid one.
 
-    `inverse: true` says that the target is an inverse depth or a disparity: it grows when things come
-    nearer, which augmentation has to know.
+    `inverse: true` says that the target is an inverse depth or a disparity: it grows when objects come
+    nearer, and augmentation must know this.
     """
 
     _: KW_ONLY

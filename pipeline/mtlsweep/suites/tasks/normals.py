@@ -46,7 +46,7 @@ class NormalsEvaluator:
         return {"mean_angle": float(self._sum) / pixels, "median_angle": self._median(pixels), **shares}
 
     def _median(self, pixels: int) -> float:
-        if not math.isfinite(self._sum):  # an output was not a number, and has no place in the histogram
+        if not math.isfinite(self._sum):  # an output was NaN or infinite, which the histogram cannot hold
             return math.nan
         cumulative = self._histogram.cumsum(0)
         index = int(torch.searchsorted(cumulative, torch.tensor(pixels / 2, device=cumulative.device)))
@@ -88,6 +88,6 @@ def is_valid(target: Tensor) -> Tensor:
 
 
 def angles_in_degrees(output: Tensor, target: Tensor) -> Tensor:
-    """Return the angles [N, H, W] between directions [N, 3, H, W]; exact near 0 and 180, where arccos is not."""
+    """Return the angles [N, H, W] between directions [N, 3, H, W]; exact near 0 and 180, unlike arccos."""
     one, other = F.normalize(output, dim=1), F.normalize(target, dim=1)
     return torch.rad2deg(2 * torch.atan2((one - other).norm(dim=1), (one + other).norm(dim=1)))

@@ -21,7 +21,7 @@ VOID = 255
 class SegmentationEvaluator:
     """Both metrics from one confusion matrix over the split.
 
-    `miou` is the mean over the classes that are there, in the target or in the prediction. (MTAN's code
+    `miou` is the mean over the classes that are in the target or in the prediction. (MTAN's code
     divides by zero for a class that is in neither.)
     """
 

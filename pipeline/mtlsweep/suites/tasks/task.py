@@ -18,7 +18,7 @@ TASKS: Registry[Task] = Registry("task", "mtlsweep.suites.tasks")
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of merit; `in_delta_m` says whether a relative change of it means something."""
+    """A metric; `in_delta_m` says whether a relative change of it is meaningful."""
 
     name: str
     higher_is_better: bool
@@ -26,13 +26,13 @@ class Metric:
 
 
 class Evaluator(Protocol):
-    """Gathers what the metrics of one task need over a whole split, batch by batch."""
+    """Collects over a whole split, batch by batch, what the metrics of one task need."""
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Take in one batch, of any size."""
+        """Add one batch, of any size."""
 
     def compute(self) -> dict[str, float]:
-        """Return every metric over all that was taken in; NaN where nothing was valid."""
+        """Return every metric over all batches added; NaN where nothing was valid."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Task(ABC):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if "kind" not in cls.__dict__:  # a user's own class is found again by where it lives
+        if "kind" not in cls.__dict__:  # a user's own class is named by its module and class
             cls.kind = f"{cls.__module__}:{cls.__qualname__}"
 
     @property
@@ -69,7 +69,7 @@ class Task(ABC):
         """Return an empty evaluator of `metrics`."""
 
     def definition(self) -> dict[str, Any]:
-        """Return the task as JSON; `task_from_definition` makes it again."""
+        """Return the task as JSON; `task_from_definition` restores it."""
         options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.kw_only}
         return {"kind": self.kind, "name": self.name, "options": options}
 

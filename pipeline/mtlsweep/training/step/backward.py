@@ -1,9 +1,9 @@
-"""The ways from a batch to moved parameters, one for each kind of weighting.
+"""The routes from a batch to updated parameters, one for each kind of weighting.
 
 `OneBackward` differentiates the weighted sum of the losses once. `TaskBackwards` differentiates each
-loss for itself, so that task gradients can be compared. `RepresentationBackward` does that only down
-to the shared representation, and runs back through the backbone once. `TaskSteps` gives each task
-its own optimizer. Each sends what the host must see there in one transfer per step.
+loss separately, so that task gradients can be compared. `RepresentationBackward` does that only down
+to the shared representation, and differentiates the backbone once. `TaskSteps` gives each task its
+own optimizer. Each route sends the values that the host needs in one transfer per step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mtlsweep.training.step.route import Measured, Route
 
 
 class OneBackward(Route):
-    """For weights from losses alone that hold for shared parameters and heads."""
+    """For weightings that use losses only, with the same weights for shared parameters and heads."""
 
     def __init__(
         self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: LossWeighting
@@ -39,7 +39,7 @@ class OneBackward(Route):
         self.check.losses(on_host)
         weights = loss_weights(self.weighting, on_host)
         self.check.weights(weights)
-        self._forget_gradients()
+        self._clear_gradients()
         torch.autograd.backward(losses, list(weights.shared.to(losses[0]).unbind()))
         self.optimizers[0].step()
         return Measured(on_host, weights, None)
@@ -57,7 +57,7 @@ class TaskBackwards(Route):
 
     def step(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
-        self._forget_gradients()
+        self._clear_gradients()
         self.jacobian.differentiate(losses, retain_graph=True)
         on_host, gramian, weights = combine(self.weighting, losses, self.jacobian, None, self.check)
         self._set_shared_gradients(self.jacobian.shaped_update)
@@ -89,7 +89,7 @@ class RepresentationBackward(Route):
         seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
         losses = self.forward.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
         jacobian = Jacobian(len(losses), leaves)
-        self._forget_gradients()
+        self._clear_gradients()
         jacobian.differentiate(losses, retain_graph=False)
         gramian = None
         if isinstance(self.weighting, LossWeighting):
@@ -108,7 +108,7 @@ class RepresentationBackward(Route):
 
 
 def loss_weights(weighting: LossWeighting, losses: Tensor) -> Weights:
-    """Return what `weighting` gives `losses` [T] under its conventions."""
+    """Return the weights that `weighting` gives to `losses` [T], under its conventions."""
     weights = weighting.weigh(losses)
     return weighting.conventions.apply(Weights(weights, weights))
 

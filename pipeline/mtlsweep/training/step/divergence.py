@@ -1,4 +1,4 @@
-"""When a trial has left the finite world, and how that is said."""
+"""Detects that a trial has diverged, and says why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtlsweep.methods.weighting import Weights
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome, not an error
-    """Training has left the finite world.
+    """Training has diverged.
 
     Attributes:
         cause: `nan` (a loss, product of gradients or weight is not finite, or a solver gave up on it)
@@ -27,7 +27,7 @@ class Diverged(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class DivergenceCheck:
-    """Knows where each task's loss started; everything it sees is on the host already.
+    """Remembers each task's first loss; all values it checks are already on the host.
 
     Args:
         tasks: names of the T tasks.
@@ -40,7 +40,7 @@ class DivergenceCheck:
         self.first_losses: list[float] | None = None
 
     def losses(self, losses: Tensor) -> None:
-        """Raise `Diverged` if `losses` [T] are not finite, or far above the first ever seen."""
+        """Raise `Diverged` if `losses` [T] are not finite, or far above the first ones."""
         values: list[float] = losses.tolist()
         for task, loss in zip(self._tasks, values, strict=True):
             if not math.isfinite(loss):
@@ -64,5 +64,5 @@ class DivergenceCheck:
 
 
 def _is_finite(values: Tensor) -> bool:
-    """Return whether all of `values` are finite: one sum says it, and is quicker than looking at each."""
+    """Return whether all of `values` are finite; their sum tells, and is faster than a check of each."""
     return math.isfinite(values.sum().item())

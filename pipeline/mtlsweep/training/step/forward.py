@@ -1,4 +1,4 @@
-"""Batches to task losses, in the wanted precision, and from the device to the host."""
+"""From a batch to its task losses, in the chosen precision, and from the device to the host."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Forward:
         return torch.autocast(self._device_type, torch.bfloat16, enabled=self._reduced)
 
     def losses(self, batch: Batch) -> list[Tensor]:
-        """Return the loss of each task; a list, so that each graph is walked through its own head only."""
+        """Return the loss of each task; a list, so that each backward pass goes through its own head only."""
         with self._autocast():
             outputs = self.network(batch.inputs)
             return [self._loss(task, outputs[task.name], batch) for task in self.tasks]
@@ -48,14 +48,14 @@ class Forward:
             return self.network.representation(batch.inputs)
 
     def losses_from(self, representation: Representation, batch: Batch) -> list[Tensor]:
-        """Return the loss of each task, given what the backbone made of the batch."""
+        """Return the loss of each task, given the backbone's output for the batch."""
         heads = self.network.heads
         with self._autocast():
             return [self._loss(task, heads[task.name](representation), batch) for task in self.tasks]
 
     @torch.no_grad()
-    def losses_unnoticed(self, batch: Batch) -> list[Tensor]:
-        """Return the loss of each task without gradients, and without batch statistics taking note."""
+    def losses_without_side_effects(self, batch: Batch) -> list[Tensor]:
+        """Return the loss of each task without gradients and without updating batch statistics."""
         copies = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         with self._autocast():
             outputs = functional_call(self.network, copies, (batch.inputs,))
@@ -74,7 +74,7 @@ def to_host(losses: Sequence[Tensor], *others: Tensor) -> list[Tensor]:
 
 
 def in_one_transfer(parts: Sequence[Tensor]) -> list[Tensor]:
-    """Return `parts`, which share a device, on the CPU in float64; the device is waited for once."""
+    """Return `parts`, which share a device, on the CPU in float64; this waits for the device once."""
     widest = functools.reduce(torch.promote_types, (part.dtype for part in parts))
     together = torch.cat([part.reshape(-1).to(widest) for part in parts]).cpu().double()
     pieces = together.split([part.numel() for part in parts])

@@ -1,4 +1,4 @@
-"""Task gradients taken into one buffer, multiplied in float64, combined in place."""
+"""Task gradients in one buffer: multiplied in float64, combined in place."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 _BLOCK = 1 << 17
-"""Elements converted to float64 at a time: few enough to stay in a cache, enough to be worth a call."""
+"""Elements converted to float64 at a time: few enough to fit into the cache, enough to be worth a call."""
 
 
 class Jacobian:
-    """One flat row per task in a buffer reused from step to step, and room for their combination.
+    """One flat row per task in a buffer reused from step to step, with space for their combination.
 
     Args:
         tasks: T.
@@ -34,15 +34,15 @@ class Jacobian:
         self._room = torch.empty(tasks, min(elements, max(_BLOCK // tasks, 1)), dtype=exact, device=device)
 
     def differentiate(self, losses: Sequence[Tensor], retain_graph: bool) -> None:
-        """Take the gradients of `losses` [T] on the leaves into the rows.
+        """Write the gradients of `losses` [T] with respect to the leaves into the rows.
 
-        Every other leaf gets its gradient added to its `.grad`, as by any `backward()`; that of `leaves` is left at the
-        last row. With `retain_graph` the losses have parts of their graph in common.
+        Every other leaf gets its gradient added to its `.grad`, as by any `backward()`; the `.grad` of
+        `leaves` holds the last row afterwards. Set `retain_graph` if the losses share parts of their graph.
         """
         self.rows.zero_()
         for index, (loss, row) in enumerate(zip(losses, self.shaped_rows, strict=True)):
             for leaf, gradient in zip(self._leaves, row, strict=True):
-                leaf.grad = gradient  # added to in place: copying gradients of their own would cost 2 % of a step
+                leaf.grad = gradient  # autograd adds in place: copying separate gradients would cost 2 % of a step
             loss.backward(retain_graph=retain_graph and index < len(losses) - 1)
 
     def gramian(self) -> Tensor:

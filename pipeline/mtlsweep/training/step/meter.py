@@ -1,4 +1,4 @@
-"""What the steps of an epoch were like, summed on the host without any transfer of its own."""
+"""Statistics of the steps of an epoch, summed on the host without an extra transfer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Meter:
         self._steps = {"losses": 0, "weights": 0, "gramians": 0}
 
     def add(self, losses: Tensor, weights: Weights | None, gramian: Tensor | None) -> None:
-        """Take in one step: `losses` [T], effective weights and `gramian` [T, T] where the method has them."""
+        """Add one step: `losses` [T], effective weights and `gramian` [T, T] where the method has them."""
         self._sums["loss"] += losses.numpy()
         self._steps["losses"] += 1
         if weights is not None:
@@ -54,7 +54,7 @@ class Meter:
         return torch.from_numpy(self._sums["loss"] / max(self._steps["losses"], 1))
 
     def read(self) -> dict[str, float]:
-        """Return the means by name (`train/left/loss`, `train/cosine/left-right`, ...) and start anew."""
+        """Return the means by name (`train/left/loss`, `train/cosine/left-right`, ...) and reset the sums."""
         figures: dict[str, float] = {}
         for count, names in (
             ("losses", ("loss",)),
@@ -85,7 +85,7 @@ class Meter:
         return figures
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums, for a checkpoint inside an epoch."""
+        """Return the sums, for a checkpoint in the middle of an epoch."""
         return {
             "sums": {name: torch.from_numpy(sums.copy()) for name, sums in self._sums.items()},
             "steps": dict(self._steps),

@@ -19,7 +19,7 @@ from mtlsweep.training.step.forward import Forward
 
 @dataclass(frozen=True)
 class Measured:
-    """What one step looked like, on the host in float64; None where the method has none.
+    """Figures of one step, on the host in float64; None where the method has none.
 
     Attributes:
         losses: [T].
@@ -49,13 +49,13 @@ class Route(ABC):
 
     @abstractmethod
     def step(self, batch: Batch) -> Measured:
-        """Move the parameters once.
+        """Update the parameters once.
 
         Raises:
-            Diverged: by `check`.
+            Diverged: raised by `check`.
         """
 
-    def _forget_gradients(self) -> None:
+    def _clear_gradients(self) -> None:
         for parameter in self.forward.network.parameters():
             parameter.grad = None
 
@@ -64,7 +64,7 @@ class Route(ABC):
             parameter.grad = gradient
 
     def _weigh_heads(self, weights: Tensor) -> None:
-        """Multiply each head's gradients, its task's so far, by its weight."""
+        """Multiply the gradients of each head, so far those of its task's loss, by the head's weight."""
         for parameters, weight in zip(self.heads, weights.tolist(), strict=True):
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             if weight != 1.0 and gradients:

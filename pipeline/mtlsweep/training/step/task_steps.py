@@ -18,10 +18,10 @@ from mtlsweep.training.step.route import Measured, Route
 class TaskSteps(Route):
     """One optimizer per task, over the shared parameters and the task's head.
 
-    All gradients are taken at one point, unless the method `moves_between`. The decay of shared
-    parameters that an optimizer adds to the gradient is then taken at that point too, 1/T of it by
-    each task, and decay that shrinks parameters directly is left to the first: so it happens once,
-    and with T = 1 as in the base optimizer.
+    All gradients are taken at one point, unless the method is `sequential`. If an optimizer adds weight
+    decay to the gradient, the decay of shared parameters is then taken at that point too, 1/T of it by
+    each task. If it shrinks parameters directly, only the first optimizer does so. Either way decay
+    happens once per step, and T = 1 is the base optimizer.
 
     Args:
         optimizers: one per task, with the shared parameters as its first group.
@@ -31,13 +31,13 @@ class TaskSteps(Route):
         self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: TaskOptimizers
     ) -> None:
         super().__init__(forward, check, optimizers)
-        self._moves_between = weighting.moves_between
+        self._sequential = weighting.sequential
         self._decay_share = 0.0
-        if not self._moves_between:
+        if not self._sequential:
             self.jacobian = Jacobian(len(forward.tasks), self.shared)
-            self._take_over_decay()
+            self._share_decay()
 
-    def _take_over_decay(self) -> None:
+    def _share_decay(self) -> None:
         for index, optimizer in enumerate(self.optimizers):
             group = optimizer.param_groups[0]
             if isinstance(optimizer, torch.optim.AdamW):
@@ -47,12 +47,12 @@ class TaskSteps(Route):
                 group["weight_decay"] = 0.0
 
     def step(self, batch: Batch) -> Measured:
-        return self._step_in_turn(batch) if self._moves_between else self._step_at_one_point(batch)
+        return self._step_sequentially(batch) if self._sequential else self._step_at_one_point(batch)
 
-    def _step_in_turn(self, batch: Batch) -> Measured:
+    def _step_sequentially(self, batch: Batch) -> Measured:
         losses = []
         for task, optimizer in zip(self.forward.tasks, self.optimizers, strict=True):
-            self._forget_gradients()
+            self._clear_gradients()
             loss = self.forward.loss(task, batch)
             loss.backward()
             optimizer.step()
@@ -63,7 +63,7 @@ class TaskSteps(Route):
 
     def _step_at_one_point(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
-        self._forget_gradients()
+        self._clear_gradients()
         self.jacobian.differentiate(losses, retain_graph=True)
         on_host, gramian = to_host(losses, self.jacobian.gramian())
         self.check.losses(on_host)

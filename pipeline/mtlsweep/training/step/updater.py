@@ -51,7 +51,7 @@ class Updater:
         """Take one optimizer step on `batch`.
 
         Raises:
-            Diverged: parameters are then as they were, but for methods that step task by task.
+            Diverged: the parameters are then unchanged, except with methods that step task by task.
         """
         try:
             measured = self._route.step(batch)
@@ -60,7 +60,7 @@ class Updater:
         if self._own_optimizer is not None:
             self._own_optimizer.step()
         if isinstance(self._weighting, LossWeighting) and self._weighting.reevaluates:
-            (after,) = to_host(self._route.forward.losses_unnoticed(batch))
+            (after,) = to_host(self._route.forward.losses_without_side_effects(batch))
             self._weighting.observe(after)
         self._meter.add(measured.losses, measured.weights, measured.gramian)
 
@@ -81,7 +81,7 @@ class Updater:
         return self._meter.read()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that changes while training, but for the network; tensors and plain values only."""
+        """Return everything that changes during training except the network; tensors and plain values only."""
         return {
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "weighting": self._weighting.state_dict(),
@@ -91,7 +91,7 @@ class Updater:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken, to the bit."""
+        """Continue from where `state_dict` was taken, bit for bit."""
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._weighting.load_state_dict(state["weighting"])
@@ -124,7 +124,7 @@ def build_updater(
         explosion_factor: a loss above this many times max(its first value, 1) ends the trial.
 
     Raises:
-        UserError: unknown names or options, or a combination that makes no sense.
+        UserError: unknown names or options, or an invalid combination.
     """
     names = [task.name for task in tasks]
     check_combination(weighting, optimizer, names)

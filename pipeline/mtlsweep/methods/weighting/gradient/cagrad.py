@@ -1,4 +1,4 @@
-"""CAGrad: the update near the mean gradient that helps the worst-off task most."""
+"""CAGrad: the update near the mean gradient that helps most the task that gains least."""
 
 from __future__ import annotations
 

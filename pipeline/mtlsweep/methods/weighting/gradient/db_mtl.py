@@ -18,11 +18,11 @@ _EPSILON = 1e-8
 
 @WEIGHTINGS.register("db_mtl")
 class DualBalancing(JacobianWeighting):
-    """Moving averages b_i of the gradients of log L_i, all stretched to the length of the longest.
+    """Moving averages b_i of the gradients of log L_i, all scaled to the length of the longest.
 
     At step k: b_i <- h_i + beta_k (b_i - h_i) with h_i = g_i / (L_i + 1e-8), beta_k = beta / k^decay,
     b_i = 0 at first; the update is sum_i (max_j |b_j| / |b_i|) b_i. Heads follow h_i, as in LibMTL. The
-    effective weight of a task is that of its present gradient had it no memory, (max|b| / |b_i|) / L_i.
+    effective weight of a task is that of its current gradient without memory, (max|b| / |b_i|) / L_i.
 
     Args:
         beta: memory of the moving average; 0 for none.

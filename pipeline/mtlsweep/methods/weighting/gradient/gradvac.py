@@ -1,4 +1,4 @@
-"""GradVac: pairs of gradients are turned towards each other until their usual cosine."""
+"""GradVac: pairs of gradients are turned towards each other until they reach their usual cosine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class GradVac(GramianWeighting):
 
 
 def vaccinate(gramian: np.ndarray, orders: np.ndarray, targets: np.ndarray, beta: float) -> np.ndarray:
-    """Return GradVac's weights [T], task i meeting the others as `orders[i]` says; updates `targets` [T, T].
+    """Return GradVac's weights [T]; task i is compared with the others in the order `orders[i]`. Updates `targets` [T, T].
 
     As in PCGrad, g_i' = sum_k C_ik g_k, and all i are treated at once.
     """

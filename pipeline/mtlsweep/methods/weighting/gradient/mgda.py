@@ -20,7 +20,7 @@ class MGDA(GramianWeighting):
 
     Deviations: the official code, LibMTL and TorchJD stop an iteration (Frank-Wolfe, projected
     descent) after 100 to 250 steps, short of the minimum; with equal weights of all tasks at the start
-    their result then leans to those. With `normalize`, w is found for the gradients g_i / n_i and, as
+    their result is then biased towards those. With `normalize`, w is found for the gradients g_i / n_i and, as
     in LibMTL, applied to them: weights w_i / n_i.
 
     Args:

@@ -1,4 +1,4 @@
-"""PCGrad: each task's gradient loses what conflicts with the others'."""
+"""PCGrad: each task's gradient without the parts that conflict with the other tasks' gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PCGrad(GramianWeighting):
     The update is sum_i g_i'. All of it happens on the Gramian: g_i' = sum_k C_ik g_k, so only the
     coefficients C and the products <g_i', g_j> = (C M)_ij are tracked, for all i at once.
 
-    Deviations: LibMTL's inner loop includes j = i, which fires rarely; here, as in the paper, not.
+    Deviations: LibMTL's inner loop includes j = i, which rarely has an effect; the paper and this code leave it out.
     """
 
     facts = Facts(
@@ -41,7 +41,7 @@ def random_orders(tasks: int, generator: torch.Generator) -> np.ndarray:
 
 
 def project_conflicts(gramian: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Return PCGrad's weights [T] for `gramian` [T, T], task i meeting the others as `orders[i]` [T-1] says."""
+    """Return PCGrad's weights [T] for `gramian` [T, T]; task i is projected against the others in the order `orders[i]` [T-1]."""
     rows = np.arange(len(gramian))
     squared_norms = np.where(gramian.diagonal() > 0, gramian.diagonal(), 1.0)
     coefficients = np.eye(len(gramian))

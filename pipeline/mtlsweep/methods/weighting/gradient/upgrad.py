@@ -1,4 +1,4 @@
-"""UPGrad: each gradient projected onto the cone that no task objects to."""
+"""UPGrad: each gradient projected onto the cone of directions that conflict with no task."""
 
 from __future__ import annotations
 

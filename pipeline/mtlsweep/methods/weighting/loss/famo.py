@@ -1,4 +1,4 @@
-"""FAMO: all losses fall at one rate, judged by the losses before and after each step."""
+"""FAMO: all losses decrease at the same rate, measured by the losses before and after each step."""
 
 from __future__ import annotations
 

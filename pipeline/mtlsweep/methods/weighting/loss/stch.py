@@ -1,4 +1,4 @@
-"""STCH: a smooth maximum of log losses, each relative to where it stood after a warm-up."""
+"""STCH: a smooth maximum of log losses, each relative to its value after a warm-up."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ _RIDGE = 1e-10
 def fair_weights(gramian: np.ndarray, power: float) -> np.ndarray:
     """Return w > 0 [T] with `gramian` w = w^{-power}.
 
-    A task whose gradient is zero (1e-10 of the longest or less) has nothing to bargain for: it takes
+    A task whose gradient is zero (1e-10 of the longest or less) gets
     the mean weight of the others, 1 if there are none.
 
     Raises:
@@ -54,7 +54,7 @@ def _solve(gramian: np.ndarray, norms: np.ndarray, power: float) -> np.ndarray:
 
 
 def _rise(cosines: np.ndarray, pull: np.ndarray, power: float, scaled: np.ndarray, step: np.ndarray) -> float:
-    """Return by how much the convex objective rises from `scaled` to `scaled + step`."""
+    """Return how much the convex objective increases from `scaled` to `scaled + step`."""
     ratio = step / scaled
     if power == 1.0:
         barrier = -(pull * np.log1p(ratio)).sum()

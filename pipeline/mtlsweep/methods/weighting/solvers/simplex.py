@@ -1,8 +1,8 @@
 """Exact minimisers over the probability simplex: the small convex problems of MGDA and CAGrad.
 
 Both are solved by a primal active set: minimise on the affine hull of the current support, step
-towards that point until a weight reaches zero or the point itself is reached, then let in the vertex
-that descends most. It ends at the optimum after about as many small linear solves as tasks take part.
+towards that point until a weight reaches zero or the point itself is reached, then add the vertex
+with the steepest descent. It ends at the optimum after about as many small linear solves as tasks take part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RIDGE = 1e-14
 
 
 class _Products:
-    """The Gramian, scaled so that tasks of very different gradient length lose no digits."""
+    """The Gramian, scaled so that tasks with very different gradient lengths lose no precision."""
 
     def __init__(self, gramian: np.ndarray) -> None:
         norms = np.sqrt(gramian.diagonal())
@@ -26,7 +26,7 @@ class _Products:
         np.fill_diagonal(self.cosines, 1.0 + _RIDGE)
 
     def solve(self, support: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return M_SS^{-1} `right` [S, K]; LAPACK without numpy's wrapping, which costs more than the solution."""
+        """Return M_SS^{-1} `right` [S, K]; calls LAPACK directly, because numpy's wrapper takes longer than the solution."""
         scale = self.norms[support, None]
         _, _, solution, failed = dgesv(self.cosines[support[:, None], support], right / scale)
         if failed:
@@ -50,9 +50,9 @@ class _Objective(Protocol):
         """Return the gradient [T] at `weights` [T]."""
 
     def direction(self, support: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Return the way [S] from `weights` [S] on `support` to the minimiser on its affine hull.
+        """Return the step [S] from `weights` [S] on `support` to the minimiser on its affine hull.
 
-        The flag is False if there is none: the objective falls for ever along the direction.
+        The flag is False if there is none: the objective decreases without bound along the step.
         """
 
 
@@ -79,7 +79,7 @@ class _ConflictAverse:
     On a support S, with M_SS^{-1} taken, stationary points satisfy b_S + sigma M_SS w = nu 1 with
     sigma = radius / |g_w|; sum w = 1 and the definition of sigma then give a quadratic equation for
     nu. If it has no root, the ball of that radius around gbar misses the subspace where the tasks of
-    S gain equally, and the objective falls for ever on S.
+    S gain equally, and the objective decreases without bound on S.
     """
 
     def __init__(self, products: _Products, mean: np.ndarray, radius: float) -> None:
@@ -149,7 +149,7 @@ def minimum_norm_weights(gramian: np.ndarray) -> np.ndarray:
 def conflict_averse_weights(gramian: np.ndarray, c: float) -> np.ndarray:
     """Return argmin over the simplex of <g_w, gbar> + c |gbar| |g_w|, [T], for `gramian` [T, T].
 
-    Any point will do, and equal weights are given, if c = 0 or the gradients sum to zero.
+    If c = 0 or the gradients sum to zero, every point is a minimiser; this returns equal weights.
     """
     squared = gramian.mean()
     if not squared > 0 or not c > 0:

@@ -29,7 +29,7 @@ class AdaTask(TaskOptimizers):
         heads="the base optimizer on the head's own gradient",
     )
     cost = "T backwards, T optimizer steps"
-    moves_between = False
+    sequential = False
 
     @classmethod
     def objection(cls, options: Mapping[str, Any], optimizer: str, tasks: int | Sequence[str]) -> str | None:

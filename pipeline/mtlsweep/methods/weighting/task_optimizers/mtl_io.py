@@ -22,4 +22,4 @@ class IndependentOptimizers(TaskOptimizers):
         symmetric=False,
     )
     cost = "T forwards + T backwards, T optimizer steps"
-    moves_between = True
+    sequential = True

@@ -1,4 +1,4 @@
-"""Raw data that a person has to fetch: all that is missing, where it is to be had and where it belongs, in one sentence."""
+"""Raw data that a person has to download: what is missing, where to get it and where to put it, in one sentence."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mtlsweep.errors import UserError
 
 @dataclass(frozen=True)
 class Download:
-    """Something to be fetched by hand.
+    """Something to download by hand.
 
     Attributes:
-        inside: the path, in the dataset's root, that is there once it has been fetched and unpacked.
+        inside: the path, in the dataset's root, that exists after the download is unpacked.
         name: what it is called, with its size.
-        page: where it is linked.
+        page: the page that links to it.
     """
 
     inside: str
@@ -26,7 +26,7 @@ class Download:
 
 
 def require_downloads(root: Path, downloads: Sequence[Download]) -> None:
-    """Check that everything has been fetched.
+    """Check that everything has been downloaded.
 
     Raises:
         UserError: something is missing in `root`.
@@ -37,7 +37,7 @@ def require_downloads(root: Path, downloads: Sequence[Download]) -> None:
 
 
 def absent(root: Path, missing: Sequence[Download]) -> UserError:
-    """Return the sentence that asks for what is missing in `root`; what is on one page stands together."""
+    """Return the sentence that asks for what is missing in `root`; downloads from the same page are listed together."""
     places = _listed([download.inside for download in missing])
     wanted = _listed(
         [

@@ -1,4 +1,4 @@
-"""Validation rows held out of a training split that has none, and counts that should be the official ones."""
+"""Validation rows held out of the training split, and a check of row counts against the official ones."""
 
 from __future__ import annotations
 

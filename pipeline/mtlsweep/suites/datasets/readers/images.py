@@ -1,4 +1,4 @@
-"""Reading raw arrays and pictures: exactly, or with a sentence that says which file is wrong and how."""
+"""Reads raw arrays and pictures; an error names the file and says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_rgb(path: Path) -> np.ndarray:
     """
     picture = _open(path)
     if picture.mode not in ("RGB", "L"):
-        raise UserError(f"{path}: a picture of mode {picture.mode}; needed is 8-bit RGB.")
+        raise UserError(f"{path}: a picture of mode {picture.mode}; expected 8-bit RGB.")
     return np.asarray(picture.convert("RGB"))
 
 
@@ -36,7 +36,7 @@ def read_grey(path: Path, bits: int) -> np.ndarray:
     picture = _open(path)
     modes = {8: ("L", "P"), 16: ("I;16", "I;16B", "I")}[bits]
     if picture.mode not in modes:
-        raise UserError(f"{path}: a picture of mode {picture.mode}; needed is one channel of {bits} bits.")
+        raise UserError(f"{path}: a picture of mode {picture.mode}; expected one channel of {bits} bits.")
     return np.asarray(picture).astype(np.uint8 if bits == 8 else np.uint16)
 
 
@@ -55,7 +55,7 @@ def read_array(path: Path) -> np.ndarray:
             f"{path}: damaged, or not a .npy file of numbers ({_one_line(error)}); get it again."
         ) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
-        raise UserError(f"{path}: not an array of numbers; needed is a .npy file of a float or integer type.")
+        raise UserError(f"{path}: not an array of numbers; expected a .npy file of a float or integer type.")
     return array
 
 
@@ -67,7 +67,7 @@ def resize_rgb(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def resize_nearest(array: np.ndarray, size: Size) -> np.ndarray:
-    """Resize [H, W, ...] by taking the pixel under each new pixel's centre: no value is ever made up."""
+    """Resize [H, W, ...] by taking the pixel under each new pixel's centre; this never creates a new value."""
     rows, columns = (_centres(old, new) for old, new in zip(array.shape[:2], size, strict=True))
     return array[rows[:, None], columns]
 

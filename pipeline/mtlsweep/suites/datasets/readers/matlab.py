@@ -41,7 +41,7 @@ def read_variable(path: Path, name: str) -> np.ndarray:
             f"{path}: damaged, or not a MATLAB 5 file ({' '.join(str(error).split())}); get it again."
         ) from error
     if variable.dtype.kind not in "iuf" or not variable.size:
-        raise UserError(f"{path}: `{name}` is {variable.dtype}; needed is an array of numbers.")
+        raise UserError(f"{path}: `{name}` is {variable.dtype}; expected an array of numbers.")
     array: np.ndarray = variable
     return array
 
@@ -68,7 +68,7 @@ class LabeledMat:
             expected = (frames, *([3] if dimensions == 4 else []), *size)
             if array.shape != expected or array.dtype.str[1:] != kind:
                 raise UserError(
-                    f"{path}: `{name}` is {array.dtype} {array.shape}; needed is {np.dtype(kind)} {expected} "
+                    f"{path}: `{name}` is {array.dtype} {array.shape}; expected {np.dtype(kind)} {expected} "
                     f"(frames, {'channels, ' if dimensions == 4 else ''}width, height)."
                 )
 

@@ -13,7 +13,7 @@ PRINCIPAL_POINT = (325.582, 253.736)
 REACH = 5
 
 LARGEST_STEP = 0.1
-"""Where depth varies by more than this share within reach, there is an edge and no normal."""
+"""Where depth varies by more than this share within `REACH` pixels, there is an edge and no normal."""
 
 
 def normals_from_depth(
@@ -24,7 +24,7 @@ def normals_from_depth(
     """Return unit normals, float32 [3, H, W], of a z-depth map in metres [H, W].
 
     x points right, y up, z towards the viewer. A tangent is the difference of the points `REACH` pixels
-    to either side, averaged over as many pixels across, which tames the sensor's noise; the normal is the
+    to either side, averaged over as many pixels across, which reduces the sensor's noise; the normal is the
     product of the two tangents. (0, 0, 0) where depth is missing or broken within reach.
     """
     height, width = depth.shape

@@ -1,4 +1,4 @@
-"""What the generated datasets share: scenes drawn into MTAN's layout, so that the reader of the real data reads them."""
+"""What the generated datasets share: scenes are written in MTAN's layout, so the same code reads them and real data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mtlsweep.suites.datasets.scenes.ray_caster import Surface
 from mtlsweep.suites.tasks import Task
 
 BLOB = 4
-"""Side, in pixels, of the patches in which a sensor sees nothing."""
+"""Side, in pixels, of the patches of invalid pixels."""
 
 
 class GeneratedDataset(MTANDataset):
@@ -22,7 +22,7 @@ class GeneratedDataset(MTANDataset):
 
     Args:
         name, tasks, folders, val_share: see `MTANDataset`.
-        counts: how many scenes go into the folders `train` and `val`.
+        counts: numbers of scenes in the folders `train` and `val`.
         size: height and width.
         seed: of the scenes.
     """
@@ -60,7 +60,7 @@ class GeneratedDataset(MTANDataset):
 
 
 def surface(label: int, colour: Sequence[float], generator: np.random.Generator, spread: float = 0.12) -> Surface:
-    """Return a surface of about this colour, with a texture of its own."""
+    """Return a surface of about this colour, with a random texture."""
     varied = np.clip(np.array(colour) + generator.normal(0, spread, 3), 0.02, 1)
     return Surface(label, varied, generator.normal(0, 9, (2, 3)), generator.uniform(0, 0.35))
 

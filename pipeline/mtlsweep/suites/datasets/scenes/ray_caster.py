@@ -1,4 +1,4 @@
-"""A small ray caster: boxes and balls inside a shell, with colour, class, depth and normal of every pixel.
+"""A small ray caster: boxes and balls inside a shell; gives colour, class, depth and normal of every pixel.
 
 World coordinates are in metres, y up. One scene is drawn with a few dozen operations on whole arrays.
 """
@@ -16,7 +16,7 @@ AMBIENT = 0.45
 NOISE = 0.02
 
 NEAR = 0.1
-"""Metres; what comes nearer than this may cover the whole image."""
+"""Metres; an object nearer than this may cover the whole image."""
 
 _AXES = np.arange(3)[:, None, None]
 _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32).T
@@ -25,7 +25,7 @@ SHELL_FACES = ("left", "floor", "back", "right", "ceiling", "front")
 
 @dataclass(frozen=True)
 class Surface:
-    """What a thing looks like: its class, its colour (0 to 1) and a solid texture of two waves per metre."""
+    """The look of an object: its class, its colour (0 to 1) and a solid texture of two waves per metre."""
 
     label: int
     colour: np.ndarray
@@ -85,7 +85,7 @@ class View:
 
 
 class _Canvas:
-    """What each pixel has met so far: depth [H, W], index of the surface [H, W], world normal [3, H, W]."""
+    """The nearest hit of each pixel so far: depth [H, W], index of the surface [H, W], world normal [3, H, W]."""
 
     def __init__(self, camera: Camera, size: tuple[int, int]) -> None:
         height, width = size
@@ -116,7 +116,7 @@ class _Canvas:
         return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
     def put(self, window: tuple[slice, slice], depth: np.ndarray, index: int | np.ndarray, normal: np.ndarray) -> None:
-        """Keep what is nearer than what is there."""
+        """Write the pixels that are nearer than the present ones."""
         nearer = depth < self.depth[window]
         np.copyto(self.depth[window], depth, where=nearer)
         np.copyto(self.index[window], index, where=nearer)
@@ -154,7 +154,7 @@ def _put_shell(canvas: _Canvas, scene: Scene) -> None:
 
 
 def _put_box(canvas: _Canvas, centre: np.ndarray, half: np.ndarray, yaw: float, index: int) -> None:
-    """Meet a box in its own frame (Kay and Kajiya's slabs)."""
+    """Intersect the rays with a box, in its own frame (Kay and Kajiya's slabs)."""
     window = canvas.window(centre, half, yaw)
     if window is None:
         return
@@ -200,7 +200,7 @@ def _shade(canvas: _Canvas, light: np.ndarray, surfaces: list[Surface], generato
         for name in ("waves", "contrast", "colour")
     )
     first, second = ((waves[canvas.index, wave].transpose(2, 0, 1) * points).sum(axis=0) for wave in range(2))
-    # A wave shorter than a pixel's footprint is not seen; left in, it would make rings that are not there.
+    # A wave shorter than a pixel's footprint is not seen; drawn, it would give false rings (aliasing).
     footprint = canvas.depth * (np.abs(waves).max(axis=(1, 2))[canvas.index] / canvas.pixels)
     texture = 1 + contrast[canvas.index] / (1 + (2 * footprint) ** 4) * np.sin(first) * np.sin(second)
     to_light = light[:, None, None] - points
