@@ -63,7 +63,7 @@ class CelebA(Dataset):
         missing = [file for file in files if file not in partition]
         if missing:
             raise UserError(
-                f"{partition_file}: `{missing[0]}` of {attribute_file} is missing there, and {len(missing) - 1} more."
+                f"{partition_file}: `{missing[0]}` of {attribute_file} is not in it, and {len(missing) - 1} more are missing."
             )
         numbers = np.array([partition[file] for file in files])
         self._files = {
