@@ -1,4 +1,4 @@
-# `make repro` runs the study and says where its report is; `make test` runs every check and test.
+# `make repro` runs the pipeline and says where its report is; `make test` runs every check and test.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
