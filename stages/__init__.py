@@ -1,1 +1,1 @@
-"""One thin script per DVC stage: read params, call one function of `mtlsweep`, which writes the declared outs."""
+"""One thin script per DVC stage: read params and call one function of `mtlsweep`, which writes the outs."""

@@ -1,4 +1,4 @@
-"""DVC stage `analyse`: raw curves of one suite to its trial table, results, fronts and summary."""
+"""DVC stage `analyse`: compute trial table, results, fronts and summary of a suite from its raw curves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stages.command import run_for_suite
 
 
 def analyse(suite: str) -> str:
-    """Analyse a suite whose sweep has run; return what was found."""
+    """Analyse a suite after its sweep; return a short summary."""
     directory = paths.results(suite)
     analysis = analyse_directory(directory)
     return f"{len(analysis.trials)} trials, {len(analysis.results)} methods -> {directory / 'trials.parquet'}"

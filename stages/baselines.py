@@ -1,4 +1,4 @@
-"""DVC stage `baselines`: the single-task trials of a suite, which everything is compared with."""
+"""DVC stage `baselines`: train the single-task trials of a suite, the reference of all comparisons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scripts of all stages share: the suite from the command line, and a user's mistake as one sentence."""
+"""Helpers of all stage scripts: read the suite from the command line, and print a user error as one sentence."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from mtlsweep.errors import UserError
 
 
 def run(stage: str, work: Callable[[], str | None]) -> int:
-    """Do the work of a stage and print what it has to say; return the exit code, 2 for a mistake of the user's."""
+    """Run a stage and print its message; return the exit code, 2 for a user error."""
     try:
-        said = work()
+        message = work()
     except UserError as error:
         print(f"{stage}: {error}", file=sys.stderr)
         return 2
-    if said:
-        print(f"{stage}: {said}")
+    if message:
+        print(f"{stage}: {message}")
     return 0
 
 
 def run_for_suite(stage: str, about: str | None, work: Callable[[str], str | None]) -> int:
-    """Do the work of a stage for the suite named on the command line; return the exit code, see `run`."""
+    """Run a stage for the suite on the command line; return the exit code, see `run`."""
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=about)
     parser.add_argument("suite", help="name of a suite of params.yaml")
     suite = parser.parse_args().suite

@@ -1,4 +1,4 @@
-"""DVC stage `prepare`: a suite's raw or bundled data to memory-mapped Arrow splits."""
+"""DVC stage `prepare`: convert a suite's raw or bundled data to memory-mapped Arrow splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DVC stage `report`: everything known about the active suites: one page, figures and tables beside it and in MLflow."""
+"""DVC stage `report`: write a page, figures and tables of the active suites, also to MLflow."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from stages.command import run
 
 
 def report() -> str:
-    """Write the report; return where it is."""
+    """Write the report; return a message with its path."""
     params = load_params()
     suites = [_read(name) for name in params.active]
     page = write_report(suites, paths.REPORT.parent, study_results(paths.RESULTS, per_suite=False))
     for suite in suites:
         summary = _summary(params, suite)
-        if trouble := record_summary(params.resources.tracking_uri, suite.name, summary, paths.REPORT.parent):
-            print(f"report: {trouble}", file=sys.stderr)
+        if problem := record_summary(params.resources.tracking_uri, suite.name, summary, paths.REPORT.parent):
+            print(f"report: {problem}", file=sys.stderr)
     return f"{len(suites)} suite(s) -> {page}"
 
 

@@ -1,4 +1,4 @@
-"""DVC stage `sweep`: the multi-task trials of a suite."""
+"""DVC stage `sweep`: train the multi-task trials of a suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run on the head by `rehearse.py check`: prints `host:owner` of every host, `owner` read from its own disk."""
+"""Run on the head by `rehearse.py check`: print `host:owner` of every host, with `owner` read from its disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
 
 @ray.remote(num_cpus=0)
 def look() -> str:
-    """Return the name of the host this runs on, and whose disk it sees."""
+    """Return the name of this host, and the owner of the disk it sees."""
     return f"{os.uname().nodename}:{Path(owner_file).read_text()}"
 
 

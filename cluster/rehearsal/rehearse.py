@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""A Ray cluster of three hosts on one Linux machine, to rehearse what a real one will do.
+"""A Ray cluster of three hosts on one Linux machine, to test what a real cluster does.
 
 The hosts h1 (head), h2 and h3 are network namespaces on a bridge. Each has its own address, its own
-host name and, under `/tmp/mtlsweep-rehearsal/scratch`, a directory that no other host sees: a program
-that counts on a shared disk fails here as it fails there. The bridge itself has an address, so this
-machine stands beside the cluster as the user's laptop does, able to reach its job server.
+host name and, under `/tmp/mtlsweep-rehearsal/scratch`, a directory that other hosts cannot see: a program
+that needs a shared disk fails here as on a real cluster. The bridge also has an address, so this machine
+can reach the job server like a user's laptop.
 
-    rehearse.py up | check | down                  make it, prove it, remove every trace of it
-    rehearse.py kill h2 | cut h2 | mend h2         SIGKILL a raylet, pull a cable, repair either
+    rehearse.py up | check | down                  create, check, remove it
+    rehearse.py kill h2 | cut h2 | mend h2         SIGKILL a raylet, disconnect a host, repair it
     rehearse.py run h1 COMMAND...                  run a command on a host
 
-Needs root, `ip` (iproute2) and `unshare`. Uses nothing but the standard library and the `ray` beside
-the Python that runs it.
+Needs root, `ip` (iproute2) and `unshare`. Uses only the standard library and the `ray` command of this
+Python environment.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BRIDGE = "mtlsweep0"
 RAY_ADDRESS = f"{HOSTS[HEAD]}:6379"
 JOB_ADDRESS = f"http://{HOSTS[HEAD]}:8265"
 
-# Short, since the paths of Ray's sockets hang on it and a socket's path ends at 107 bytes.
+# Short, because the paths of Ray's sockets start with it and are limited to 107 bytes.
 ROOT = Path("/tmp/mtlsweep-rehearsal")
 SCRATCH = ROOT / "scratch"
 TOKEN = ROOT / "token"
@@ -47,30 +47,30 @@ QUICK_FAILURE_DETECTION = {
     "RAY_health_check_initial_delay_ms": "3000",
 }
 
-# A namespace has its own network; the rest of a host is its name and its scratch directory. Both live
-# in namespaces of the command's own, so nothing is mounted or renamed outside.
+# A network namespace isolates only the network. Host name and scratch directory are set in namespaces
+# of each command, so nothing is mounted or renamed outside.
 BECOME_HOST = 'echo "$1" > /proc/sys/kernel/hostname; mount --bind "$2" "$3"; shift 3; exec "$@"'
 
 
 class RehearsalError(Exception):
-    """Why a verb cannot do its work, in one sentence."""
+    """Why a command failed, in one sentence."""
 
 
 def unavailable() -> str | None:
-    """Return why no cluster can be made here, or None."""
+    """Return why a cluster cannot be created here, or None."""
     if sys.platform != "linux":
         return "network namespaces need Linux"
     if os.geteuid() != 0:
         return "network namespaces need root"
     for program in ("ip", "unshare"):
         if shutil.which(program) is None:
-            return f"there is no `{program}` (Debian: apt-get install iproute2 util-linux)"
+            return f"`{program}` not found (Debian: apt-get install iproute2 util-linux)"
     probe = subprocess.run(["unshare", "--net", "--uts", "--mount", "true"], capture_output=True, check=False)
     return None if probe.returncode == 0 else "this machine does not allow namespaces"
 
 
 def client_environment() -> dict[str, str]:
-    """Return what a program needs to be let in: the token, and this Python's programs first."""
+    """Return the environment of a client: the token, and a PATH that starts with this Python's programs."""
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
@@ -86,13 +86,13 @@ def on_host(host: str, *command: str) -> list[str]:
 
 
 def host_environment() -> dict[str, str]:
-    """Return the environment of every program of a host: temporary files and home are in its scratch."""
+    """Return the environment of programs on a host: home and temporary files are in its scratch directory."""
     places = {"HOME": str(SCRATCH), "TMPDIR": str(SCRATCH / "tmp"), "RAY_TMPDIR": str(SCRATCH)}
     return {**os.environ, **client_environment(), **QUICK_FAILURE_DETECTION, **places}
 
 
 def run(host: str, *command: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `command` on a host to its end; its output is captured."""
+    """Run `command` on a host, wait for it, and capture its output."""
     return subprocess.run(
         on_host(host, *command),
         env=dict(environment or host_environment()),
@@ -104,15 +104,15 @@ def run(host: str, *command: str, environment: Mapping[str, str] | None = None) 
 
 
 def up() -> None:
-    """Make the hosts and start Ray on them.
+    """Create the hosts and start Ray on them.
 
     Raises:
-        RehearsalError: it cannot be done here, or there is a cluster already.
+        RehearsalError: it is not possible here, or a cluster exists already.
     """
     if reason := unavailable():
         raise RehearsalError(f"no rehearsal here: {reason}.")
     if leftovers() or ROOT.exists():
-        raise RehearsalError("a rehearsal is up, or was left half made; take it down first: `rehearse.py down`.")
+        raise RehearsalError("a rehearsal exists already; remove it first with `rehearse.py down`.")
     try:
         for directory in (SCRATCH, *(ROOT / host / "tmp" for host in HOSTS)):
             directory.mkdir(parents=True)
@@ -127,7 +127,7 @@ def up() -> None:
 
 
 def down() -> None:
-    """Remove every process, namespace, link and file of the cluster; nothing is done where there is none."""
+    """Remove every process, namespace, link and file of the cluster; do nothing if there is none."""
     for host in HOSTS:
         if _exists("netns", _namespace(host)):
             _end_processes(host)
@@ -141,13 +141,13 @@ def down() -> None:
 
 
 def check() -> None:
-    """Prove that the cluster is one: every host works, none sees another's disk, and no stranger is let in.
+    """Check the cluster: every host runs tasks, sees only its own disk, and rejects a wrong token.
 
     Raises:
-        RehearsalError: it is not.
+        RehearsalError: a check failed.
     """
     if not TOKEN.exists():
-        raise RehearsalError("no rehearsal is up; make one: `rehearse.py up`.")
+        raise RehearsalError("there is no rehearsal; create one with `rehearse.py up`.")
     for host in HOSTS:
         (ROOT / host / "owner").write_text(host)
     known = run(HEAD, sys.executable, str(PROBE), RAY_ADDRESS, str(SCRATCH / "owner"))
@@ -156,26 +156,26 @@ def check() -> None:
     if found != expected:
         raise RehearsalError(f"expected tasks on {expected}, found {found}:\n{known.stdout}{known.stderr}")
     print(f"tasks ran on {', '.join(HOSTS)}, each with a scratch directory of its own")
-    stranger = {**host_environment(), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    if run(HEAD, sys.executable, str(PROBE), RAY_ADDRESS, "/dev/null", environment=stranger).returncode == 0:
-        raise RehearsalError("a driver with a wrong token was let in.")
-    print("a driver with a wrong token was turned away")
+    wrong_client = {**host_environment(), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    if run(HEAD, sys.executable, str(PROBE), RAY_ADDRESS, "/dev/null", environment=wrong_client).returncode == 0:
+        raise RehearsalError("a driver with a wrong token was accepted.")
+    print("a driver with a wrong token was rejected")
 
 
 def kill(host: str) -> None:
-    """SIGKILL the raylet of a host, as a machine that loses its power."""
+    """SIGKILL the raylet of a host, like a power failure."""
     for pid in _processes(host):
         if Path(_program(pid)).name == "raylet":
             os.kill(pid, signal.SIGKILL)
 
 
 def cut(host: str) -> None:
-    """Pull the cable of a host; its processes go on alone."""
+    """Disconnect a host; its processes continue without network."""
     _ip("link", "set", _cable(host), "down")
 
 
 def mend(host: str) -> None:
-    """Let a host that was killed or cut off join again, as after a restart."""
+    """Reconnect a host that was killed or disconnected, like after a restart."""
     _end_processes(host)
     _ip("link", "set", _cable(host), "up")
     _start_ray(host)
@@ -196,7 +196,7 @@ def _make_network() -> None:
 
 
 def _start_ray(host: str) -> None:
-    """Start Ray on a host with one CPU, so that three trials at once take all three."""
+    """Start Ray on a host with one CPU, so that three parallel trials use all three hosts."""
     if host == HEAD:
         role = ["--head", "--port=6379", f"--dashboard-host={HOSTS[HEAD]}", "--dashboard-port=8265"]
     else:
@@ -228,7 +228,7 @@ def _exists(kind: str, name: str) -> bool:
 
 
 def leftovers() -> list[str]:
-    """Return the names of all namespaces and links that are there."""
+    """Return the names of all existing namespaces and links."""
     links = [name for name in (BRIDGE, *map(_cable, HOSTS)) if _exists("link", name)]
     return links + [name for name in map(_namespace, HOSTS) if _exists("netns", name)]
 
@@ -240,12 +240,12 @@ def _processes(host: str) -> list[int]:
 def _program(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
-    except OSError:  # it ended meanwhile
+    except OSError:  # it has ended
         return ""
 
 
 def _end_processes(host: str) -> None:
-    """SIGKILL what runs on a host until nothing does: what is killed may just have started something."""
+    """SIGKILL the processes of a host until none is left: a killed process may have started another one."""
     deadline = time.monotonic() + 30
     while pids := _processes(host):
         if time.monotonic() > deadline:
@@ -259,7 +259,7 @@ def _end_processes(host: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the verb says; return the exit code."""
+    """Run the chosen command; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, whole in {"up": up, "check": check, "down": down}.items():

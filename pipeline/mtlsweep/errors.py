@@ -1,7 +1,7 @@
-"""What a user did wrong, said in one sentence.
+"""Errors for users, in one sentence.
 
-A `UserError` is the only exception that reaches a user's terminal, and it reaches it without a
-traceback: it names the field or file, what was found there, what is allowed, and the next step.
+A `UserError` is the only exception that users see, and they see it without a traceback: it names the
+field or file, what was found there, what is allowed, and the next step.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake or an outage the user can mend; its message is shown alone, the exit code is 2."""
+    """An error that the user can fix; only its message is shown, and the exit code is 2."""
 
 
 def first_line(error: object) -> str:
-    """Return the first line of what an error says (200 characters, no full stop); its type where it says nothing."""
+    """Return the first line of an error message (200 characters, no full stop), or its type if it is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 

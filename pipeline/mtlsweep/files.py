@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and JSON that hashes the same everywhere."""
+"""Atomic file writes, and JSON with the same hash on every machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that no reader, and no crash, ever sees a part of it.
+    """Write `content` to `path` so that the file is never partly written, even after a crash.
 
     Raises:
-        OSError: the directory cannot be written or the disk is full; `path` is as it was.
+        OSError: the directory cannot be written or the disk is full; `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -32,7 +32,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make a rename inside `directory` survive a power cut."""
+    """Make a rename inside `directory` durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -44,7 +44,7 @@ def canonical_json(value: Any) -> bytes:
     """Serialise `value` with sorted keys and no spaces: equal values give equal bytes.
 
     Raises:
-        ValueError: `value` holds a number that is not finite.
+        ValueError: `value` contains a number that is not finite.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode()
@@ -56,7 +56,7 @@ def content_hash(value: Any) -> str:
 
 
 def encode_float(value: float) -> float | str:
-    """Write a number that JSON does not know (NaN and the infinities) as a word."""
+    """Encode NaN and infinities, which JSON does not support, as strings."""
     return value if math.isfinite(value) else repr(float(value))
 
 

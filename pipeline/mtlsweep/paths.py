@@ -1,4 +1,4 @@
-"""Where a study keeps its files, relative to the project's root: one place that knows the layout."""
+"""Paths of a study's files, relative to the project's root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def prepared(suite: str) -> Path:
 
 
 def prepared_summary(suite: str) -> Path:
-    """File in which `prepare` says what a suite's data is."""
+    """File with the summary of a suite's prepared data."""
     return prepared(suite) / "summary.json"
 
 
@@ -25,5 +25,5 @@ def results(suite: str) -> Path:
 
 
 def stage_tables(suite: str, stage: str) -> Path:
-    """Directory of the raw tables that the stage `baselines` or `sweep` puts out."""
+    """Directory of the raw tables of the stage `baselines` or `sweep`."""
     return results(suite) / stage

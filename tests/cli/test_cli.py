@@ -1,4 +1,4 @@
-"""The command line answers every mistake with one sentence and exit code 2, before anything is trained."""
+"""The command line reports every user error in one sentence and exit code 2, before anything is trained."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_an_unknown_suite_on_the_command_line(in_directory: Path) -> None:
 def test_nothing_recorded_yet(in_directory: Path) -> None:
     write(RAW)
     code, output = call("ui")
-    assert (code, "nothing is recorded yet" in output) == (2, True)
+    assert (code, "no trial is recorded yet" in output) == (2, True)
 
 
 def run_stage(stage: str, raw: dict[str, Any]) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A submitted job is followed over interruptions: every line once, and its exit code."""
+"""A submitted job is followed across lost connections: every line is printed once, and its exit code is returned."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_line_is_printed_once(cluster: Any, capsys: pytest.CaptureFixture[
 
 
 def test_the_patience_begins_with_the_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interruption after hours of a good connection is waited out like any other."""
+    """An interruption after hours of a good connection gets the full waiting time."""
     now = 0.0
 
     class Long(Cluster):
@@ -84,13 +84,11 @@ def test_the_jobs_exit_code_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (ConnectionError("refused"), "the cluster is out of reach (refused)"),
-        (RuntimeError("Request failed with status code 500: down."), "the cluster is out of reach"),
+        (ConnectionError("refused"), "the cluster is not reachable (refused)"),
+        (RuntimeError("Request failed with status code 500: down."), "the cluster is not reachable"),
     ],
 )
-def test_a_cluster_that_stays_away_is_a_sentence(
-    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lasting_outage_is_one_sentence(error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
     cluster: Any = Cluster([1], [error])
     with pytest.raises(UserError) as caught:
@@ -107,5 +105,5 @@ def test_a_cluster_that_stays_away_is_a_sentence(
 )
 def test_a_refusal_is_not_repeated(error: Exception) -> None:
     cluster: Any = Cluster([1], [error, AssertionError("asked again")])
-    with pytest.raises(UserError, match="the cluster does not tell of job job"):
+    with pytest.raises(UserError, match="the cluster gives no information about job job"):
         follow(cluster, "job")

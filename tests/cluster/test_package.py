@@ -93,7 +93,7 @@ def test_a_second_submission_changes_files_and_keeps_what_was_computed(project: 
 def test_one_job_at_a_time_in_a_directory(project: Path, tmp_path: Path) -> None:
     job, home = unpack(project, tmp_path / "sent"), tmp_path / "home"
     lock = deploy(job, home)
-    with pytest.raises(UserError, match="another job works in"):
+    with pytest.raises(UserError, match="another job is running in"):
         deploy(job, home)
     os.close(lock)
     os.close(deploy(job, home))
@@ -103,7 +103,7 @@ def test_a_directory_of_the_users_own_is_not_overwritten(project: Path, tmp_path
     home = tmp_path / "checkout"
     home.mkdir()
     (home / "params.yaml").write_text("work of a week")
-    with pytest.raises(UserError, match="no submission put there"):
+    with pytest.raises(UserError, match="that no submission created"):
         deploy(unpack(project, tmp_path / "sent"), home)
     assert (home / "params.yaml").read_text() == "work of a week"
 
@@ -119,9 +119,9 @@ def test_what_cannot_be_packed_is_said(project: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "directory", "message"),
     [
-        ("10.0.0.1:8265", None, "no job server's address"),
+        ("10.0.0.1:8265", None, "is not the address of a job server"),
         ("http://127.0.0.1:1", None, "no job server answers"),
-        ("http://127.0.0.1:1", "results", "no absolute path"),
+        ("http://127.0.0.1:1", "results", "is not an absolute path"),
     ],
 )
 def test_a_wrong_address_or_directory_is_said(

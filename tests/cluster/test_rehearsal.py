@@ -102,9 +102,9 @@ def check_same_tables(clone: Clone, other: Clone) -> None:
         assert (clone.results / name).read_bytes() == (other.results / name).read_bytes(), name
 
 
-def test_the_hosts_are_a_cluster_of_strangers(hosts: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_hosts_share_no_disk_and_reject_a_wrong_token(hosts: None, capsys: pytest.CaptureFixture[str]) -> None:
     rehearse.check()
-    assert "a driver with a wrong token was turned away" in capsys.readouterr().out
+    assert "a driver with a wrong token was rejected" in capsys.readouterr().out
     assert rehearse.TOKEN.stat().st_mode & 0o777 == 0o600
 
 
@@ -125,7 +125,7 @@ def test_a_submitted_study_runs_on_all_hosts(hosts: None, laptop: Clone, alone: 
     check_same_tables(home, alone)
 
 
-def test_a_second_submission_goes_on_where_the_first_one_was(hosts: None, laptop: Clone, alone: Clone) -> None:
+def test_a_second_submission_continues_the_first_one(hosts: None, laptop: Clone, alone: Clone) -> None:
     before = on_head("mtlsweep/study").ledger_times()
     log = laptop.run("mtlsweep.cli.main", "submit", "--address", rehearse.JOB_ADDRESS, "--stage", STAGE).stdout
     assert "running on" not in log
@@ -139,11 +139,11 @@ def test_the_exit_code_of_a_job_is_that_of_its_submission(hosts: None, laptop: C
     assert "nonsense" in done.stdout
 
 
-def test_a_job_server_turns_strangers_away(hosts: None, laptop: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_server_rejects_a_wrong_token(hosts: None, laptop: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "guessed")
     done = laptop.run("mtlsweep.cli.main", "submit", "--address", rehearse.JOB_ADDRESS, check=False)
     assert done.returncode == 2
-    assert "asks for its token" in done.stderr and "Traceback" not in done.stderr
+    assert "requires a token" in done.stderr and "Traceback" not in done.stderr
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def wait_for_work(clone: Clone, stage: str, hosts: int, process: subprocess.Pope
 
 
 def check_lost_work(study: list[FinishedTrial], role: str, fault: Fault) -> None:
-    """One trial was interrupted; it went on from its last checkpoint, one of which was sent each epoch."""
+    """One trial was interrupted; it continued from its last checkpoint; one is sent each epoch."""
     interrupted = [one for one in study if one.trial.cell.role == role and one.execution.attempts > 1]
     assert len(interrupted) == 1
     assert interrupted[0].execution.attempts == 2
@@ -190,7 +190,7 @@ def check_lost_work(study: list[FinishedTrial], role: str, fault: Fault) -> None
 def test_a_cut_link_and_a_killed_host_cost_what_followed_the_last_checkpoint(
     hosts: None, laptop: Clone, alone: Clone, tmp_path: Path
 ) -> None:
-    """The study is started on the head; h3 loses its cable among the baselines, h2 its raylet in the sweep."""
+    """The study is started on the head; h3 is disconnected during the baselines, the raylet of h2 is killed in the sweep."""
     study = laptop.copy(on_head("attached").root)
     here = str(rehearse.SCRATCH / "attached")
     command = rehearse.on_host("h1", "env", "-C", here, sys.executable, "-m", "dvc", "repro", STAGE)

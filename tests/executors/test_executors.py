@@ -132,7 +132,7 @@ def test_checkpoints_that_cannot_be_written_stop_the_sweep(study: Write, monkeyp
     run_stage(params, SUITE, "sweep")
 
 
-def test_a_budget_of_trials_ends_a_run_and_the_next_one_goes_on(study: Write) -> None:
+def test_a_budget_of_trials_ends_a_run_and_the_next_one_continues(study: Write) -> None:
     options: dict[str, Any] = {"strategy": "grid", "learning_rates": [0.01], "seeds": [0]}
     with pytest.raises(UserError, match=r"stopped with 1 of 2 .* `resources.budget.trials` \(1\) is used up"):
         run_stage(study({"budget": {"trials": 1}}, **options), SUITE, "sweep")

@@ -1,4 +1,4 @@
-"""A budget ends a sweep cleanly: it says which budget, and the next run goes on."""
+"""A budget ends a sweep cleanly: it names the budget, and the next run continues."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], se
 
 
 def ray_processes(session: int) -> list[psutil.Process]:
-    """Return what of a dead driver's session could still train or write."""
+    """Return the processes of a dead driver that could still train or write."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -95,7 +95,7 @@ def test_twenty_kills_of_the_driver_in_every_phase(baselines: Sweep, undisturbed
 
 
 def test_a_killed_raylet_costs_no_more_than_the_run(baselines: Sweep, undisturbed: bytes, tmp_path: Path) -> None:
-    """Without its raylet a local Ray is gone and Ray ends the stage; no trial is blamed, and the next run goes on."""
+    """Without its raylet a local Ray is gone and Ray ends the stage; no trial fails, and the next run continues."""
     sweep = baselines.copy(tmp_path / "study")
     begun = len(sweep.results())
     with sweep.start("sweep") as driver:

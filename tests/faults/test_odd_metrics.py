@@ -1,4 +1,4 @@
-"""A user's own metrics may be NaN, infinite or missing: recorded as they are, or said to be missing; nothing stops."""
+"""A user's own metrics may be NaN, infinite or missing: they are recorded unchanged or reported as missing, and the sweep continues."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def run(directory: Path, forgetful: bool, *stages: str) -> list[subprocess.Compl
     ]
 
 
-def test_numbers_that_are_none_are_recorded_as_they_are(tmp_path: Path) -> None:
+def test_nan_and_infinite_metrics_are_recorded_unchanged(tmp_path: Path) -> None:
     for done in run(tmp_path, False, "prepare", "baselines", "sweep", "analyse"):
         assert done.returncode == 0, done.stderr
     curves = pd.read_parquet(tmp_path / "results" / "noise" / "sweep" / "curves.parquet")

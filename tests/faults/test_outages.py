@@ -1,4 +1,4 @@
-"""What a sweep stands on goes away for a while: the tracking server, or room on the disk."""
+"""Outages during a sweep: the tracking server is not reachable, or the disk is full."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def wait_for_results(sweep: Sweep, count: int, driver: subprocess.Popen[bytes]) 
         time.sleep(0.05)
 
 
-def test_the_server_is_away_for_the_middle_third(baselines: Sweep, undisturbed: bytes, tmp_path: Path) -> None:
+def test_the_server_is_down_for_the_middle_third(baselines: Sweep, undisturbed: bytes, tmp_path: Path) -> None:
     port = free_port()
     sweep = baselines.copy(tmp_path / "study")
     sweep.uri = f"http://127.0.0.1:{port}"
@@ -73,7 +73,7 @@ def test_the_server_is_away_for_the_middle_third(baselines: Sweep, undisturbed: 
     with tracking_server(database, port):
         driver = sweep.start("sweep")
         wait_for_results(sweep, begun + TRIALS // 3, driver)
-    wait_for_results(sweep, begun + 2 * TRIALS // 3, driver)  # training goes on while nobody records
+    wait_for_results(sweep, begun + 2 * TRIALS // 3, driver)  # training continues during the outage
     with tracking_server(database, port):
         assert driver.wait(timeout=240) == 0, (sweep.root / "stage.log").read_text()
         times = sweep.results()
@@ -82,7 +82,7 @@ def test_the_server_is_away_for_the_middle_third(baselines: Sweep, undisturbed: 
         sweep.check_every_trial_once()
 
 
-def test_a_server_that_stays_away_is_said_at_the_end_and_costs_no_training(baselines: Sweep, tmp_path: Path) -> None:
+def test_a_lasting_outage_is_reported_at_the_end_and_loses_no_training(baselines: Sweep, tmp_path: Path) -> None:
     port = free_port()
     sweep = baselines.copy(tmp_path / "study")
     sweep.uri = f"http://127.0.0.1:{port}"
@@ -92,7 +92,7 @@ def test_a_server_that_stays_away_is_said_at_the_end_and_costs_no_training(basel
         wait_for_results(sweep, begun + 2, driver)
     assert driver.wait(timeout=300) == 2
     said = (sweep.root / "stage.log").read_text()
-    assert "the tracking server is away" in said
+    assert "the tracking server is not reachable" in said
     assert "Traceback" not in said
     assert len(sweep.results()) == begun + TRIALS
 

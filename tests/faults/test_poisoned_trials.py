@@ -129,7 +129,7 @@ def results(swept: Path) -> dict[str, FinishedTrial]:
         ("Hangs", Outcome.FAILED, "time"),
     ],
 )
-def test_every_trouble_ends_as_what_it_is(
+def test_every_failure_has_its_outcome_and_cause(
     results: dict[str, FinishedTrial], name: str, outcome: Outcome, cause: str | None
 ) -> None:
     assert (results[name].state.outcome, results[name].state.cause) == (outcome, cause)

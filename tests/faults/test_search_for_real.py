@@ -59,7 +59,7 @@ def stage(
     )
 
 
-def test_a_search_goes_on_where_it_stopped(baselines: Sweep, tmp_path: Path) -> None:
+def test_a_search_continues_where_it_stopped(baselines: Sweep, tmp_path: Path) -> None:
     sweep = baselines.copy(tmp_path / "study")
     (plan,) = json.loads(stage(sweep, "plan").stdout)
     assert plan["stages"]["sweep"]["planned"] == CELLS * 2
@@ -94,7 +94,7 @@ def test_a_search_goes_on_where_it_stopped(baselines: Sweep, tmp_path: Path) -> 
     assert sum(status["stages"]["sweep"]["outcomes"].values()) == len(outcomes)
 
 
-def test_a_search_whose_space_has_nothing_new_to_offer_is_complete(baselines: Sweep, tmp_path: Path) -> None:
+def test_a_search_is_complete_when_its_space_is_exhausted(baselines: Sweep, tmp_path: Path) -> None:
     sweep = baselines.copy(tmp_path / "study")
     search = {
         "strategy": {"optuna": {"sampler": "random", "cells_tried": 5}},

@@ -1,4 +1,4 @@
-"""params.yaml is typed, and every mistake in it is answered with where, what and what else."""
+"""params.yaml is typed, and every error message gives the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     return raw
 
 
-def test_defaults_lie_under_a_suites_own_fields() -> None:
+def test_defaults_are_merged_into_suites() -> None:
     sweep = parse_params(RAW).suite("digits").sweep
     assert sweep.seeds == (7,)
     assert sweep.weightings == (Choice(name="ew"), Choice(name="cagrad", options={"c": 0.2}))
@@ -63,7 +63,7 @@ def test_the_projects_own_params_are_valid() -> None:
         ),
         (
             lambda raw: raw["suites"]["digits"]["sweep"].update(learning_rates=[0.1, 0.1]),
-            "params.yaml: `suites.digits.sweep.learning_rates` is [0.1, 0.1]: 0.1 stands there twice.",
+            "params.yaml: `suites.digits.sweep.learning_rates` is [0.1, 0.1]: 0.1 occurs twice.",
         ),
         (
             lambda raw: raw["suites"]["digits"]["training"]["schedule"].update(facter=1),
@@ -98,7 +98,7 @@ def test_the_projects_own_params_are_valid() -> None:
             "`active[0]` is `digit`, an unknown suite; did you mean `digits`? Allowed: digits.",
         ),
         (lambda raw: raw.update(suits={}), "`suits` is an unknown key; did you mean `suites`?"),
-        (lambda raw: raw["suites"].update(digits=3), "`suites.digits` is 3; allowed is a mapping"),
+        (lambda raw: raw["suites"].update(digits=3), "`suites.digits` is 3; it must be a mapping"),
     ],
 )
 def test_every_mistake_has_its_sentence(change: Callable[[dict[str, Any]], object], sentence: str) -> None:
@@ -109,7 +109,7 @@ def test_every_mistake_has_its_sentence(change: Callable[[dict[str, Any]], objec
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml: there is no such file here"):
+    with pytest.raises(UserError, match=r"none\.yaml: file not found"):
         load_params(tmp_path / "none.yaml")
     broken = tmp_path / "params.yaml"
     broken.write_text("active: [a\nsuites: {")

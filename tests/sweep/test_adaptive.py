@@ -162,7 +162,7 @@ def test_a_finite_space_ends_when_it_is_exhausted(cells: list[Cell], tmp_path: P
 
 @pytest.mark.parametrize("options", [{}, {"asha": {"first": 0.25, "eta": 2}}])
 @pytest.mark.parametrize("stop_after", [1, 7, 20])
-def test_a_search_that_died_goes_on_and_trains_nothing_twice(
+def test_an_interrupted_search_continues_and_trains_nothing_twice(
     cells: list[Cell], tmp_path: Path, options: dict[str, Any], stop_after: int
 ) -> None:
     options = {"sampler": "tpe", "cells_tried": 16, "space": SPACE, **options}
@@ -173,7 +173,7 @@ def test_a_search_that_died_goes_on_and_trains_nothing_twice(
     assert {trial.user_attrs["cell_key"] for trial in study._study.trials} == set(cells_of(known))
 
 
-def test_random_search_goes_on_with_the_cells_it_would_have_tried(cells: list[Cell], tmp_path: Path) -> None:
+def test_random_search_continues_with_the_same_cells(cells: list[Cell], tmp_path: Path) -> None:
     options = {"sampler": "random", "cells_tried": 12, "space": SPACE}
     whole, _, _ = search(cells, tmp_path / "study", **options)
     half, _, _ = search(cells, tmp_path / "study", stop_after=9, **options)
@@ -181,7 +181,7 @@ def test_random_search_goes_on_with_the_cells_it_would_have_tried(cells: list[Ce
     assert set(resumed) == set(whole)
 
 
-def test_a_grid_before_the_search_is_taken_for_tried(cells: list[Cell], tmp_path: Path) -> None:
+def test_cells_of_an_earlier_grid_count_as_tried(cells: list[Cell], tmp_path: Path) -> None:
     grid = {Trial(cell, seed).key: run_to(Trial(cell, seed), EPOCHS, False) for cell in cells for seed in SEEDS}
     known, trained, study = search(
         cells, tmp_path / "study", known=grid, sampler="tpe", cells_tried=len(cells), space=SPACE
@@ -190,7 +190,7 @@ def test_a_grid_before_the_search_is_taken_for_tried(cells: list[Cell], tmp_path
     assert len(study._study.trials) == len(cells)
 
 
-def test_optuna_hears_means_and_a_diverged_cell_is_a_failure(cells: list[Cell], tmp_path: Path) -> None:
+def test_optuna_gets_means_and_a_diverged_cell_is_a_failure(cells: list[Cell], tmp_path: Path) -> None:
     known, _, study = search(
         cells,
         tmp_path / "study",
@@ -298,6 +298,6 @@ def test_a_wrong_range_is_named(cells: list[Cell], ranges: dict[str, Any], sente
     assert sentence in str(caught.value)
 
 
-def test_a_range_upside_down_is_refused_by_the_strategy() -> None:
+def test_a_range_with_low_above_high_is_an_error() -> None:
     with pytest.raises(UserError, match="`low` must be less than `high`"):
         STRATEGIES.resolve(Choice(name="optuna", options={"space": {"sgd.momentum": {"low": 0.9, "high": 0.1}}}))

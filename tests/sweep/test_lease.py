@@ -1,4 +1,4 @@
-"""One sweep per suite: a second starter is told who holds the lease, and a dead holder holds nothing."""
+"""One sweep per suite: a second start reports the holder of the lease, and a dead holder releases it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_second_starter_is_told_who_holds_it(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+def test_a_second_start_reports_the_holder(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
     with (
         pytest.raises(UserError, match=rf"a sweep of suite `digits` is already running: process {holder.pid} on "),
         Lease(tmp_path, "digits"),
@@ -48,7 +48,7 @@ def test_status_sees_the_holder_without_disturbing_it(tmp_path: Path, holder: su
         assert found["pid"] == holder.pid
 
 
-def test_a_killed_holder_holds_nothing(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+def test_a_killed_holder_releases_the_lease(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert read_holder(tmp_path) is None

@@ -45,7 +45,7 @@ def test_the_time_left_is_that_of_the_methods_left_at_the_pace_so_far(
     assert line.startswith("digits sweep: 1/9 finished, 1 pruned, 1 running, ETA 15 s, best validation Delta_m -2.00 %")
 
 
-def test_a_metric_that_is_no_number_hides_in_no_view(
+def test_a_metric_that_is_not_finite_is_shown_in_every_view(
     make_finished: Callable[..., FinishedTrial], clock: dict[str, float]
 ) -> None:
     one = make_finished(0)

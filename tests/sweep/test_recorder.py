@@ -91,9 +91,7 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
 
 
 @pytest.mark.slow
-def test_a_server_that_stays_away_is_a_sentence_at_the_end(
-    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
-) -> None:
+def test_a_lasting_outage_is_reported_at_the_end(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
     server = Server(tmp_path)
     server.start()
     ledger, entry = Ledger(tmp_path, "digits"), make_finished()
@@ -101,5 +99,5 @@ def test_a_server_that_stays_away_is_a_sentence_at_the_end(
     server.stop()
     ledger.finish(entry)
     recorder.finish(entry)
-    with pytest.raises(UserError, match=r"the tracking server is away .*every result is safe in the ledger"):
+    with pytest.raises(UserError, match=r"the tracking server is not reachable .*every result is safe in the ledger"):
         recorder.close(patience=1)

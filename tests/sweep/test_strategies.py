@@ -1,4 +1,4 @@
-"""Strategies decide from results alone: what they want follows from what is known, in whatever order it came."""
+"""Strategies decide from results alone: the same results give the same decisions, in any order."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_the_race_finds_the_grids_rate_at_a_part_of_its_cost(cells: list[Cell]) 
     assert trained == 2 * (6 * 3 + 3 * 5 + 2 * 8)
 
 
-def test_the_race_keeps_whoever_is_within_seed_noise(cells: list[Cell]) -> None:
+def test_the_race_keeps_every_rate_within_seed_noise(cells: list[Cell]) -> None:
     """Noise is 4 points, so sqrt(2) x 4 = 5.7 points is no difference between two trials."""
 
     def close(cell: Cell, seed: int, epoch: int) -> float:
@@ -143,7 +143,7 @@ def test_a_diverged_rate_never_wins_and_a_method_of_only_diverged_rates_ends(cel
     assert max(done(ruined, "ew").values()) == 3
 
 
-def test_the_next_in_line_steps_in_when_the_winner_diverges_with_another_seed(cells: list[Cell]) -> None:
+def test_the_next_best_rate_replaces_a_winner_that_diverges_with_another_seed(cells: list[Cell]) -> None:
     known, _ = play(
         maker(cells, "race", rungs={0.375: 2, 1.0: 1}, noise=0.0),
         bowl,
@@ -155,7 +155,7 @@ def test_the_next_in_line_steps_in_when_the_winner_diverges_with_another_seed(ce
 
 @pytest.mark.parametrize("name", ["grid", "race"])
 @pytest.mark.parametrize("stop_after", [1, 4, 9, 16])
-def test_a_sweep_that_died_goes_on_as_if_it_had_not(cells: list[Cell], name: str, stop_after: int) -> None:
+def test_an_interrupted_sweep_continues_with_the_same_decisions(cells: list[Cell], name: str, stop_after: int) -> None:
     whole, cost = play(maker(cells, name), bowl)
     half, spent = play(maker(cells, name), bowl, stop_after=stop_after)
     resumed, rest = play(maker(cells, name), bowl, known=half)
@@ -164,7 +164,7 @@ def test_a_sweep_that_died_goes_on_as_if_it_had_not(cells: list[Cell], name: str
 
 
 @pytest.mark.parametrize("slots", [1, 2, 7])
-def test_the_race_does_not_depend_on_who_ends_first(cells: list[Cell], slots: int) -> None:
+def test_the_race_does_not_depend_on_the_order_in_which_trials_end(cells: list[Cell], slots: int) -> None:
     results = [play(maker(cells, "race"), bowl, slots=slots, order=random.Random(seed))[0] for seed in range(5)]
     assert all(
         {k: v.state for k, v in known.items()} == {k: v.state for k, v in results[0].items()} for known in results
@@ -185,7 +185,7 @@ def test_every_method_is_treated_alike(cells: list[Cell]) -> None:
 
 
 @pytest.mark.parametrize(("name", "options"), [("grid", {}), ("race", {"rungs": {0.375: 3, 1.0: 1}})])
-def test_the_epochs_foreseen_are_the_epochs_trained(cells: list[Cell], name: str, options: dict[str, object]) -> None:
+def test_the_predicted_epochs_are_the_epochs_trained(cells: list[Cell], name: str, options: dict[str, object]) -> None:
     make = maker(cells, name, **options)
     known, trained = play(make, bowl)
     assert sum(make({}).epochs_left().values()) == trained
@@ -195,7 +195,7 @@ def test_the_epochs_foreseen_are_the_epochs_trained(cells: list[Cell], name: str
 
 
 @pytest.mark.parametrize(("name", "options"), [("grid", {}), ("race", {"rungs": {0.375: 3, 1.0: 1}})])
-def test_what_diverged_is_foreseen_no_more(cells: list[Cell], name: str, options: dict[str, object]) -> None:
+def test_diverged_trials_are_not_predicted(cells: list[Cell], name: str, options: dict[str, object]) -> None:
     make = maker(cells, name, **options)
 
     def diverges(cell: Cell, seed: int) -> bool:

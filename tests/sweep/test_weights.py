@@ -47,7 +47,7 @@ def test_of_each_method_and_seed_the_leader_keeps_its_weights(
     ]
 
 
-def test_a_sweep_that_goes_on_knows_who_leads(ledger: Ledger, make_finished: Callable[..., FinishedTrial]) -> None:
+def test_a_continued_sweep_knows_the_best_trials(ledger: Ledger, make_finished: Callable[..., FinishedTrial]) -> None:
     leader, later = make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)
     end(WeightsRetention(ledger, "leading", error, []), ledger, leader)
     assert end(WeightsRetention(ledger, "leading", error, [leader]), ledger, later) == [False]
@@ -55,7 +55,7 @@ def test_a_sweep_that_goes_on_knows_who_leads(ledger: Ledger, make_finished: Cal
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED])
-def test_who_was_not_done_keeps_nothing(
+def test_a_trial_that_is_not_done_keeps_no_weights(
     ledger: Ledger, make_finished: Callable[..., FinishedTrial], outcome: Outcome
 ) -> None:
     assert end(WeightsRetention(ledger, "leading", error, []), ledger, make_finished(outcome=outcome)) == [False]

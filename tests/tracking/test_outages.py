@@ -33,7 +33,7 @@ from mtlsweep.trials.state import FinishedTrial
         (KeyError("a mistake of ours"), False),
     ],
 )
-def test_trouble_passes_and_a_refusal_stays(error: Exception, passes: bool) -> None:
+def test_outages_are_temporary_and_refusals_are_not(error: Exception, passes: bool) -> None:
     assert is_outage(error) is passes
 
 

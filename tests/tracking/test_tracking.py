@@ -121,9 +121,7 @@ def test_live_epochs_become_the_finished_run(uri: str, make_finished: Callable[.
     assert {len(rows) for rows in rows_of(uri, run.info.run_id).values()} == {3}
 
 
-def test_epochs_trained_again_after_a_crash_stand_there_once(
-    uri: str, make_finished: Callable[..., FinishedTrial]
-) -> None:
+def test_epochs_trained_again_after_a_crash_occur_once(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     """The live run saw epoch 2 at a time that the final curve, resumed from epoch 1, does not know."""
     finished, tracker = make_finished(), Tracker(uri, "digits")
     first, second, _ = finished.state.curve
@@ -352,7 +350,7 @@ def test_an_experiment_without_test_metrics_has_no_such_views() -> None:
         ("file:///tmp/mlruns", r"allowed are sqlite:///FILE, postgresql"),
         (
             "postgresql://user:secret@host/db",
-            r"holds a password; put the whole URI into the environment variable MLFLOW_TRACKING_URI",
+            r"contains a password; set the environment variable MLFLOW_TRACKING_URI",
         ),
     ],
 )

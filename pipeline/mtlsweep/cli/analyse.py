@@ -1,4 +1,4 @@
-"""`mtlsweep analyse`: the analysis for results made elsewhere."""
+"""`mtlsweep analyse`: analyse results from other sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def analyse(
     baseline: Annotated[str, typer.Option(help="Weighting whose rows are the single-task baseline.")] = "stl",
     out: Annotated[Path | None, typer.Option(help="Directory for the whole report.")] = None,
 ) -> None:
-    """Analyse results made elsewhere: Delta_m per row, fronts, and with --out the whole report."""
+    """Analyse results from other sources: Delta_m per row, fronts, and with --out the whole report."""
     from mtlsweep.report.external import analyse_table
 
     with user_errors():

@@ -1,4 +1,4 @@
-"""The `mtlsweep` command's parser, and what its subcommands share."""
+"""The `mtlsweep` command's parser, and helpers of its subcommands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app.add_typer(mlflow_app, name="mlflow")
 
 
 Suites = Annotated[
-    list[str] | None, typer.Argument(metavar="[SUITE]...", help="All active suites of params.yaml if none is named.")
+    list[str] | None, typer.Argument(metavar="[SUITE]...", help="Default: all active suites of params.yaml.")
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Show a `UserError` as its one sentence, without a traceback, and exit with 2."""
+    """Print the message of a `UserError` without a traceback, and exit with 2."""
     try:
         yield
     except UserError as error:
@@ -41,7 +41,7 @@ def user_errors() -> Iterator[None]:
 
 
 def show(content: object, lines: list[str], json_output: bool) -> None:
-    """Print `content` as JSON, or `lines` for people."""
+    """Print `content` as JSON, or `lines` as text."""
     print(json.dumps(content, indent=1) if json_output else "\n".join(lines))
 
 

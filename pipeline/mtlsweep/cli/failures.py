@@ -1,4 +1,4 @@
-"""`mtlsweep failures` and `mtlsweep retry`: what went wrong, and another try."""
+"""`mtlsweep failures` and `mtlsweep retry`: list failed trials, and retry them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtlsweep.params.params import load_params
 
 @app.command()
 def failures(suites: Suites = None, json_output: Json = False) -> None:
-    """List failed and diverged trials by cause, with the command that repeats each alone."""
+    """List failed and diverged trials by cause, with the command that repeats each trial."""
     from mtlsweep.sweep.control.failures import list_failures
 
     with user_errors():
@@ -28,14 +28,14 @@ def failures(suites: Suites = None, json_output: Json = False) -> None:
 
 @app.command()
 def retry(
-    suite: Annotated[str, typer.Argument(help="Suite whose failed trials are tried again.")],
+    suite: Annotated[str, typer.Argument(help="Suite whose failed trials to retry.")],
     keys: Annotated[
-        list[str] | None, typer.Argument(help="Trials, by key or its beginning; all failed ones if none.")
+        list[str] | None, typer.Argument(help="Trial keys or prefixes; default: all failed trials.")
     ] = None,
-    cause: Annotated[str | None, typer.Option(help="Only failures of this cause.")] = None,
+    cause: Annotated[str | None, typer.Option(help="Only failures with this cause.")] = None,
     json_output: Json = False,
 ) -> None:
-    """Forget failed trials, so that the next run trains them again."""
+    """Delete the records of failed trials, so that the next run trains them again."""
     from mtlsweep.sweep.control.failures import retry as forget
 
     with user_errors():

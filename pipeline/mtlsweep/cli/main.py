@@ -1,4 +1,4 @@
-"""`mtlsweep`: what would run, how far it is, and the record of what ran."""
+"""The `mtlsweep` command: entry point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtlsweep.cli.submit import command  # noqa: F401
 
 
 def main() -> None:
-    """Run the command line; the user's own modules are found beside params.yaml."""
+    """Run the command line; user modules next to params.yaml can be imported."""
     sys.path.insert(0, os.getcwd())
     app()
 

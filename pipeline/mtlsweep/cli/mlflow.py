@@ -1,4 +1,4 @@
-"""`mtlsweep ui` and `mtlsweep mlflow rebuild`: look at MLflow's record, and write it again."""
+"""`mtlsweep ui` and `mtlsweep mlflow rebuild`: open the MLflow UI, and rebuild its runs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from mtlsweep.params.params import load_params
 
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
-    """Open the MLflow UI on loopback, and print links to the views that show a study best."""
+    """Open the MLflow UI on loopback, and print links to the saved views."""
     from mtlsweep.record.mlflow import resolve_uri, shown_uri, view_links
 
     with user_errors():
         params = load_params()
         uri = resolve_uri(params.resources.tracking_uri)
         if uri.startswith("http"):
-            print(f"the MLflow UI is where the server is: {shown_uri(uri)}")
+            print(f"the MLflow UI runs on the server: {shown_uri(uri)}")
             _print_links(view_links(uri, shown_uri(uri).rstrip("/"), params.active))
             return
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-            raise UserError(f"{uri.removeprefix('sqlite:///')}: nothing is recorded yet; run `make repro` first.")
+            raise UserError(
+                f"{uri.removeprefix('sqlite:///')}: file not found, no trial is recorded yet; run `make repro` first."
+            )
         address = f"http://127.0.0.1:{port}"
-        print(f"MLflow UI: {address}  (Ctrl-C ends it)")
+        print(f"MLflow UI: {address}  (Ctrl-C stops it)")
         _print_links(view_links(uri, address, params.active))
         command = [
             sys.executable,
@@ -50,7 +52,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> N
 
 @mlflow_app.command()
 def rebuild(suites: Suites = None) -> None:
-    """Write every finished trial into MLflow anew, from the ledger."""
+    """Rewrite every finished trial to MLflow, from the ledger."""
     from mtlsweep.sweep.control.rebuild import rebuild_tracking
 
     with user_errors():

@@ -1,4 +1,4 @@
-"""`mtlsweep plan`: what would run, by method, and what it will cost."""
+"""`mtlsweep plan`: show trials by method, and their forecast cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtlsweep.sweep.progress import format_seconds
 
 @app.command("plan")
 def show_plan(suites: Suites = None, json_output: Json = False) -> None:
-    """Show what would run: trials by method, how many of them are finished, and what the rest will cost."""
+    """Show what would run: trials by method, how many are finished, and the forecast cost of the rest."""
     from mtlsweep.sweep.control.plan_overview import read_plan
 
     with user_errors():
@@ -22,7 +22,7 @@ def show_plan(suites: Suites = None, json_output: Json = False) -> None:
 
 
 def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `read_plan` found as lines for people."""
+    """Yield the result of `read_plan` as lines of text."""
     yield f"plan of {plan['suite']}"
     for stage, content in plan["stages"].items():
         methods = content["methods"]
@@ -50,6 +50,6 @@ def _cost(cost: Mapping[str, Any]) -> str:
     )
     share = f"{cost['epochs'] / cost['epochs_without_cuts']:.0%} of the epochs without cuts"
     return (
-        f"about {format_seconds(3600 * cost['wall_clock_hours'])} at {cost['slots']} trials at once, "
+        f"about {format_seconds(3600 * cost['wall_clock_hours'])} at {cost['slots']} parallel trials, "
         f"{cost['device_hours']:.2f} device-hours ({share}; {source})"
     )

@@ -1,4 +1,4 @@
-"""`mtlsweep run`: one trial in this process."""
+"""`mtlsweep run`: train one trial in this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtlsweep.params.params import load_params
 
 
 @app.command()
-def run(key: Annotated[str, typer.Argument(help="Trial key or its beginning.")], json_output: Json = False) -> None:
+def run(key: Annotated[str, typer.Argument(help="Trial key or a prefix of it.")], json_output: Json = False) -> None:
     """Train one trial in this process, for a debugger; nothing is recorded."""
     from mtlsweep.sweep.control.run_one import run_alone
     from mtlsweep.trials.state import EpochRecord, state_to_json

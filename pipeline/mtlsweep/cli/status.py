@@ -1,4 +1,4 @@
-"""`mtlsweep status`: how far a suite is."""
+"""`mtlsweep status`: show the progress of a suite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtlsweep.sweep.progress import format_seconds
 
 @app.command()
 def status(suites: Suites = None, json_output: Json = False) -> None:
-    """Show how far each stage is; works from any shell, also while a sweep runs."""
+    """Show the progress of each stage; works in any shell, also while a sweep runs."""
     from mtlsweep.cli.status import status_lines
     from mtlsweep.sweep.control.status import read_status
 
@@ -23,7 +23,7 @@ def status(suites: Suites = None, json_output: Json = False) -> None:
 
 
 def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `read_status` found as lines for people."""
+    """Yield the result of `read_status` as lines of text."""
     holder = status["holder"]
     sweeping = f"swept by process {holder['pid']} on {holder['host']} since {holder['since']}" if holder else ""
     yield f"{status['suite']}: {sweeping or 'no sweep is running'}, {status['disk_bytes'] / 1e6:.1f} MB in the ledger"
@@ -32,7 +32,7 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
         total = sum(content["outcomes"].values())
         yield f"  {stage}: {total} of {content['planned']} ({counts}), {content['half_finished']} half finished"
         for cause, count in content["failures"].items():
-            yield f"    {count} failed by cause `{cause}`"
+            yield f"    {count} failed with cause `{cause}`"
         for running in content["running"]:
             delta_m = f", Delta_m {running['delta_m']:+.2f} %" if running["delta_m"] is not None else ""
             yield f"    running {running['name']}: epoch {running['epoch']} of {running['epochs']}{delta_m}"

@@ -1,4 +1,4 @@
-"""`mtlsweep stop` and `mtlsweep gc`: end a sweep, and free the disk of what it no longer needs."""
+"""`mtlsweep stop` and `mtlsweep gc`: stop a sweep, and free disk space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mtlsweep.params.params import load_params
 
 @app.command()
 def stop(suites: Suites = None, json_output: Json = False) -> None:
-    """End a running sweep; what runs goes on from its resume point next time."""
+    """Stop a running sweep; the next run continues its trials from their resume points."""
     from mtlsweep.sweep.control.stop import stop as stop_sweep
 
     with user_errors():
@@ -19,7 +19,7 @@ def stop(suites: Suites = None, json_output: Json = False) -> None:
 
 @app.command()
 def gc(suites: Suites = None, json_output: Json = False) -> None:
-    """Drop the resume points of trials that ended."""
+    """Delete the resume points of finished trials."""
     from mtlsweep.sweep.control.clean_up import collect_garbage
 
     with user_errors():

@@ -1,4 +1,4 @@
-"""`params.yaml`, typed, and the registries of the names that stand in it.
+"""`params.yaml` as typed models, and the registries of names used in it.
 
-It knows nothing of what the names mean: suites, methods and studies register themselves.
+It does not know what the names mean: suites, methods and studies register themselves.
 """

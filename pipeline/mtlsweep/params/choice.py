@@ -1,4 +1,4 @@
-"""A registered name with its options, as users write it."""
+"""A registered name with its options, as written in params.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mistake in params.yaml as one sentence: field, value, what is allowed, nearest correct name."""
+"""Describe an error in params.yaml in one sentence: field, value, what is allowed, nearest correct name."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from mtlsweep.errors import nearest
 
 
 def as_sentence(error: ValidationError, model: type[BaseModel], raw: Mapping[str, Any], source: str) -> str:
-    """Say the first mistake of `error` as one sentence."""
+    """Return the first problem of `error` as one sentence."""
     first = error.errors()[0]
     parts = list(first["loc"])
-    path = _dotted(_blame_defaults(parts, raw))
+    path = _dotted(_path_in_file(parts, raw))
     if first["type"] == "extra_forbidden":
         allowed = _fields_at(model, parts[:-1])
         return f"{source}: `{path}` is an unknown key{nearest(str(parts[-1]), allowed)} Allowed: {', '.join(allowed)}."
     if first["type"] == "missing":
-        return f"{source}: `{path}` is missing; add it (see the suites that come with the project)."
+        return f"{source}: `{path}` is missing; add it, as in the suites of the project."
     if first["type"] == "too_short":
-        return f"{source}: `{path}` is empty; allowed is a list of at least one value."
+        return f"{source}: `{path}` is empty; list at least one value."
     message = first["msg"]
     if message.startswith("Value error, "):
         return f"{source}: `{path}` is {first['input']!r}: {message.removeprefix('Value error, ')}."
     return f"{source}: `{path}` is {first['input']!r}; it should be {message.removeprefix('Input should be ')}."
 
 
-def _blame_defaults(parts: list[int | str], raw: Mapping[str, Any]) -> list[int | str]:
-    """Return the path as it stands in the file: `defaults....` where the wrong value stands there."""
+def _path_in_file(parts: list[int | str], raw: Mapping[str, Any]) -> list[int | str]:
+    """Return the path in the file: it starts with `defaults` if the wrong value is there."""
     if len(parts) < 4 or parts[0] != "suites":
         return parts
     own = raw["suites"][parts[1]].get(parts[2])
@@ -44,11 +44,11 @@ def _dotted(parts: list[int | str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], parts: list[int | str]) -> list[str]:
-    """Return the keys allowed in the section at `parts`; `defaults` stands beside the fields of the whole file."""
+    """Return the keys allowed in the section at `parts`; the top level also allows `defaults`."""
     if not parts:
         return [*model.model_fields, "defaults"]
     for part in parts:
-        if str(part) not in model.model_fields:  # a name that the user chose, such as a suite's
+        if str(part) not in model.model_fields:  # a name chosen by the user, such as a suite name
             continue
         annotation = model.model_fields[str(part)].annotation
         inner = [kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)]

@@ -1,9 +1,9 @@
-"""`params.yaml`, typed: what a study is, before anything runs.
+"""`params.yaml` as typed models.
 
-Every key is known and every value has a type and a range; a mistake is answered with the dotted
-path of the field, the value found there, what is allowed and the nearest correct name. Names of
-weightings, optimizers, networks and datasets are checked against their registries when the plan
-is made (`mtlsweep.sweep.plan.cells`), since those rooms lie above this one.
+Every key is known and every value has a type and a range. An error message gives the dotted path of
+the field, the value found, what is allowed and the nearest correct name. Names of weightings,
+optimizers, networks and datasets are checked when the plan is made (`mtlsweep.sweep.plan.cells`),
+because their packages import this one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARAMS_FILE = Path("params.yaml")
 
 
 class Params(Section):
-    """The whole of `params.yaml`, with the shared defaults already laid under each suite."""
+    """The whole of `params.yaml`, with the shared defaults merged into each suite."""
 
     active: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(without_repeats)]
     suites: Mapping[str, Suite]
@@ -38,7 +38,7 @@ class Params(Section):
         """Return the suite called `name`.
 
         Raises:
-            UserError: there is none.
+            UserError: the suite does not exist.
         """
         if name not in self.suites:
             allowed = ", ".join(sorted(self.suites))
@@ -50,7 +50,7 @@ class Params(Section):
 
 @cache
 def params_model() -> type[Params]:
-    """Return `Params` with the sections of every study in it."""
+    """Return `Params` extended by the sections of all studies."""
     suite: Any = create_model("Suite", __base__=Suite, studies=_studies_field(per_suite=True))
     return create_model(
         "Params", __base__=Params, suites=(Mapping[str, suite], ...), studies=_studies_field(per_suite=False)
@@ -71,11 +71,13 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     try:
         raw = yaml.safe_load(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file here; run from the project's root.") from error
+        raise UserError(f"{path}: file not found; run from the project's root.") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(raw, Mapping):
-        raise UserError(f"{path}: found {type(raw).__name__}, allowed is a mapping with the keys active, suites.")
+        raise UserError(
+            f"{path}: found {type(raw).__name__}; it must be a mapping with the keys `active` and `suites`."
+        )
     return parse_params(raw, source=str(path))
 
 
@@ -102,12 +104,12 @@ def parse_params(raw: Mapping[str, Any], source: str = "params.yaml") -> Params:
 
 def _mapping(value: Any, path: str, source: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UserError(f"{source}: `{path}` is {value!r}; allowed is a mapping of names to values.")
+        raise UserError(f"{source}: `{path}` is {value!r}; it must be a mapping of names to values.")
     return value
 
 
 def _with_defaults(suite: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay `defaults` under `suite`, section by section; a field the suite names replaces the default whole."""
+    """Merge `defaults` into `suite` by section; a field of the suite replaces the whole default field."""
     merged = dict(suite)
     for section, fields in defaults.items():
         own = merged.get(section, {})

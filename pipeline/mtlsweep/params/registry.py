@@ -1,9 +1,8 @@
-"""Names in `params.yaml` to the classes they mean: one decorator, one look-up, typed options.
+"""Map names in `params.yaml` to classes: one decorator, one look-up, typed options.
 
-A registered class takes what the program gives it as positional parameters and what the user
-chooses as keyword-only parameters: those *are* its options, with their types, bounds
-(`Annotated[float, Field(gt=0)]`) and defaults. `package.module:Name` names a class of the user's
-own that was never registered here.
+A registered class takes positional parameters from the program and keyword-only parameters from the
+user. The keyword-only parameters are its options, with types, bounds (`Annotated[float, Field(gt=0)]`)
+and defaults. `package.module:Name` is a class of the user, without registration.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ Entry = TypeVar("Entry", bound=Callable[..., Any])
 
 
 class Registry(Generic[Made]):
-    """What makes things of one kind (weightings, networks, ...), by the name users write.
+    """Classes and functions that create objects of one kind (weightings, networks, ...), by name.
 
     `Registry[Weighting]` holds subclasses of `Weighting` and functions that return one.
 
     Args:
-        kind: what it holds, in the singular, for error messages.
-        package: package whose modules are imported, once, to fill the registry.
+        kind: name of the kind, in the singular, for error messages.
+        package: package whose modules are imported once to fill the registry.
     """
 
     def __init__(self, kind: str, package: str) -> None:
@@ -41,14 +40,14 @@ class Registry(Generic[Made]):
         self._filled = False
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Return a decorator that files a class or function under `name`."""
+        """Return a decorator that registers a class or function under `name`."""
 
-        def file_under_name(entry: Entry) -> Entry:
+        def add(entry: Entry) -> Entry:
             if self._entries.setdefault(name, entry) is not entry:
                 raise ValueError(f"two {self.kind}s are called {name!r}")
             return entry
 
-        return file_under_name
+        return add
 
     def names(self) -> list[str]:
         """Return every registered name, sorted."""
@@ -59,7 +58,7 @@ class Registry(Generic[Made]):
         """Return the class or function that `name` stands for.
 
         Raises:
-            UserError: no such name, or the module of a `package.module:Name` has none.
+            UserError: unknown name, or the module of `package.module:Name` does not define it.
         """
         self._fill()
         if name in self._entries:
@@ -68,7 +67,7 @@ class Registry(Generic[Made]):
             return self._import(name)
         raise UserError(
             f"unknown {self.kind} `{name}`{nearest(name, self._entries)} "
-            f"Allowed: {', '.join(self.names())}, or `package.module:Name` of your own."
+            f"Allowed: {', '.join(self.names())}, or your own `package.module:Name`."
         )
 
     def options_of(self, name: str) -> dict[str, inspect.Parameter]:
@@ -78,7 +77,7 @@ class Registry(Generic[Made]):
         return {parameter.name: parameter for parameter in parameters if parameter.kind in kinds}
 
     def resolve(self, choice: Choice) -> Choice:
-        """Return `choice` with every option checked, typed and present, defaults filled in.
+        """Return `choice` with all options checked and converted, and defaults filled in.
 
         Raises:
             UserError: unknown name, unknown option, or an option of the wrong type or range.
@@ -98,7 +97,7 @@ class Registry(Generic[Made]):
         return Choice(name=choice.name, options=options.model_dump(mode="json"))
 
     def label(self, choice: Choice) -> str:
-        """Return how people read `choice`: its name, and in brackets the options that are not default."""
+        """Return the display name of `choice`: its name, and in brackets the options that differ from the default."""
         resolved = self.resolve(choice)
         defaults = self.resolve_defaults(choice.name)
         changed = [f"{key}={_short(value)}" for key, value in resolved.options.items() if defaults.get(key) != value]
@@ -136,10 +135,10 @@ class Registry(Generic[Made]):
         except ModuleNotFoundError as error:
             _refuse_old_name(self.kind, name, error.name or "")
             raise UserError(
-                f"{self.kind} `{name}`: there is no module `{error.name}`; put its file beside `params.yaml` or install it."
+                f"{self.kind} `{name}`: module `{error.name}` not found; put its file next to `params.yaml` or install it."
             ) from error
         except AttributeError as error:
-            raise UserError(f"{self.kind} `{name}`: module `{module_name}` defines no `{attribute}`.") from error
+            raise UserError(f"{self.kind} `{name}`: module `{module_name}` does not define `{attribute}`.") from error
         return entry
 
     def _fill(self) -> None:
@@ -173,11 +172,11 @@ OLD_ROOMS = {
     "training": "training",
     "weighting": "methods.weighting",
 }
-"""Where the rooms of the package `pipeline` are now, by their names there."""
+"""New location of each subpackage of the old package `pipeline`."""
 
 
 def _refuse_old_name(kind: str, name: str, module: str) -> None:
-    """Say the new name of a module that was called `pipeline...` until version 0.1."""
+    """Raise a `UserError` with the new name of a module called `pipeline...` until version 0.1."""
     package, _, inner = module.partition(".")
     if package != "pipeline":
         return

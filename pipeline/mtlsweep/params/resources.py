@@ -11,12 +11,12 @@ from mtlsweep.params.section import Section
 
 
 class Budget(Section):
-    """When a sweep stops although more is wanted; what is missing then is trained by the next run.
+    """Limits of one run of a sweep; the next run trains what is missing.
 
     Attributes:
-        trials: trials started by one run.
-        hours: wall-clock hours of one run.
-        device_hours: hours times trials at once, of one run.
+        trials: number of trials to start.
+        hours: wall-clock hours.
+        device_hours: hours times the number of parallel trials.
     """
 
     trials: Annotated[int, Field(ge=1)] | None = None
@@ -30,19 +30,19 @@ class Resources(Section):
     executor: Literal["ray", "inline"] = "ray"  # inline: in the stage's own process, one trial after another
     cpus_per_trial: float = Field(default=1, gt=0)
     gpus_per_trial: float = Field(default=0, ge=0)
-    concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as the cluster has room for
+    concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as fit on the cluster
     device: Literal["auto", "cpu", "cuda"] = "auto"
     address: str = "local"
     tracking_uri: str = "sqlite:///mlflow.db"
     ledger_root: Path = Path("results")
     checkpoint_seconds: float = Field(default=30, ge=0)
-    keep_weights: Literal["all", "leading", "none"] = "all"  # of the best epoch; what is not kept is trained again
+    keep_weights: Literal["all", "leading", "none"] = "all"  # of the best epoch; others are trained again if needed
     worker_retries: int = Field(default=3, ge=0)
-    trial_hours: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is taken to hang
+    trial_hours: Annotated[float, Field(gt=0)] | None = None  # a longer trial counts as hanging
     budget: Budget = Budget()
     failed_share_limit: float = Field(default=0.2, ge=0, le=1)
 
     @property
     def threads(self) -> int:
-        """How many threads a trial computes with."""
+        """Number of threads of a trial."""
         return max(1, int(self.cpus_per_trial))

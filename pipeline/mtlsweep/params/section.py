@@ -1,4 +1,4 @@
-"""What every section of params.yaml shares: its base class and the types of its values."""
+"""Base class and common value types of the sections of params.yaml."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mtlsweep.params.choice import Choice
 
 
 def without_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return `values`; a value that occurs twice is a mistake (ValueError)."""
+    """Return `values`; raise ValueError if a value occurs twice."""
     seen: list[Any] = []
     for value in values:
         if value in seen:
-            raise ValueError(f"{value} stands there twice")
+            raise ValueError(f"{value} occurs twice")
         seen.append(value)
     return values
 
@@ -26,6 +26,6 @@ Choices = Annotated[tuple[Choice, ...], Field(min_length=1), AfterValidator(with
 
 
 class Section(BaseModel):
-    """A part of `params.yaml`: immutable, and no key is taken that it does not know."""
+    """A part of `params.yaml`: immutable, and unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

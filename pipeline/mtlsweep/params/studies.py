@@ -1,4 +1,4 @@
-"""Sections of studies in params.yaml: each folder of `mtlsweep.studies` brings its own, under the folder's name."""
+"""Sections of studies in params.yaml: each folder of `mtlsweep.studies` defines one, with the folder's name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StudySection(Section):
     """The params of one study, defined in its folder's `params.py`; every field has a default.
 
     Attributes:
-        per_suite: whether the study looks at a suite's trials (`suites.<suite>.studies`) or stands alone (`studies`).
+        per_suite: whether the study uses a suite's trials (`suites.<suite>.studies`) or is independent (`studies`).
     """
 
     per_suite: ClassVar[bool]

@@ -19,13 +19,13 @@ class Schedule(Section):
 
 
 class Data(Section):
-    """Which data a suite learns from."""
+    """The dataset of a suite."""
 
     dataset: Choice
 
 
 class Training(Section):
-    """The training protocol of one trial; all of it enters the trial's identity."""
+    """The training protocol of one trial; all fields are part of the trial's key."""
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -44,17 +44,17 @@ class Baselines(Section):
 
 
 class Method(Section):
-    """A weighting with the one optimizer it goes with."""
+    """A weighting with one optimizer."""
 
     weighting: Choice
     optimizer: Choice
 
 
 class Sweep(Section):
-    """Multi-task trials: what the strategy chooses from.
+    """Multi-task trials that the strategy chooses from.
 
-    Methods are every weighting with every optimizer, and beside them the pairs under `methods`
-    (AdaTask with Adam, say, which no other optimizer can take).
+    Methods are all pairs of `weightings` and `optimizers`, and the pairs in `methods` (for example
+    AdaTask, which works only with Adam).
     """
 
     strategy: Choice = Choice(name="grid")
@@ -66,7 +66,7 @@ class Sweep(Section):
 
 
 class NamedCell(Section):
-    """A cell of a suite's sweep by the labels people read; without a learning rate the one that validation selected."""
+    """A cell of a suite's sweep by its labels; by default with the learning rate selected on validation."""
 
     weighting: str
     optimizer: str

@@ -1,1 +1,1 @@
-"""What is kept of a sweep: the ledger (the truth), and its two views, MLflow and tables."""
+"""Records of a sweep: the ledger (authoritative), and its two views, MLflow and tables."""

@@ -1,16 +1,16 @@
-"""The ledger: an append-only directory of finished and half-finished trials, the one truth.
+"""The ledger: an append-only directory of finished and half-finished trials, the authoritative record.
 
 `<root>/<suite>/ledger/<trial_key>/` holds
 
 - `spec.json`           the trial, written when it first starts
 - `result.json`         outcome, cause, curve, cost and provenance; its presence *is* "finished"
-- `paused.json`         the same of a trial that a strategy stopped for now, removed when it finishes
-- `best.safetensors`    weights of the best epoch by the sweep's own score (a cache)
-- `hung`                an empty file: a process training it took longer than a trial may
-- `resume.pt`           where to go on; removed when the trial finishes, but for a pruned one
+- `paused.json`         the same for a paused trial; removed when it finishes
+- `best.safetensors`    weights of the epoch with the best score in the sweep (a cache)
+- `hung`                an empty file: the trial exceeded its time limit
+- `resume.pt`           the resume point; removed when the trial finishes, unless it is pruned
 
-Every file is written under a temporary name, synced and renamed, so a crash at any instruction
-leaves it whole or absent. Views (MLflow, tables, the Optuna study) are rebuilt from here.
+Every file is written under a temporary name, synced and renamed, so after a crash
+it is complete or absent. Views (MLflow, tables, the Optuna study) are rebuilt from here.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ class Ledger:
     """
 
     def __init__(self, root: Path, suite: str) -> None:
-        self.directory = root.absolute() / suite / "ledger"  # some who write to it work in other directories
+        self.directory = root.absolute() / suite / "ledger"  # some writers use another working directory
         self.checkpoints = Checkpoints(self.directory)
 
     def prepare(self) -> None:
-        """Make the directory and prove that it can be written.
+        """Create the directory and check that it is writable.
 
         Raises:
-            UserError: it cannot.
+            UserError: it is not writable.
         """
         try:
             write_atomically(self.directory / ".writable", b"")
         except OSError as error:
             raise UserError(
                 f"ledger directory `{self.directory}` cannot be written ({error.strerror}); "
-                "make it writable or set `resources.ledger_root` in params.yaml to a directory that is."
+                "make it writable, or set `resources.ledger_root` in params.yaml to a writable directory."
             ) from error
 
     def finished_keys(self) -> set[str]:
@@ -77,24 +77,24 @@ class Ledger:
         return {path.parent.name for path in self.directory.glob(f"*/{RESULT}")}
 
     def read_half_finished(self) -> Iterator[Trial]:
-        """Yield the trials that have a resume point and no result, in the order of keys."""
+        """Yield the trials with a resume point and without a result, ordered by key."""
         finished = self.finished_keys()
         for path in sorted(self.directory.glob(f"*/{RESUME}")):
             if path.parent.name not in finished:
                 yield Trial.from_json(json.loads(self._path(path.parent.name, SPEC).read_bytes()))
 
     def start(self, trial: Trial) -> None:
-        """Record that `trial` was begun."""
+        """Record that `trial` has started."""
         path = self._path(trial.key, SPEC)
         if not path.exists():
             write_atomically(path, canonical_json(trial.to_json()))
 
     def pause(self, paused: PausedTrial) -> None:
-        """Record how far a trial has got that may go on from its resume point."""
+        """Record a paused trial, which may continue from its resume point."""
         write_atomically(self._path(paused.trial.key, PAUSED), _to_bytes(paused))
 
     def finish(self, finished: FinishedTrial) -> None:
-        """Record a trial's end; only a pruned trial, which keeps its resume point, may end again."""
+        """Record a finished trial; only a pruned trial, which keeps its resume point, may finish again."""
         write_atomically(self._path(finished.trial.key, RESULT), _to_bytes(finished))
         self._path(finished.trial.key, PAUSED).unlink(missing_ok=True)
         if finished.state.outcome is not Outcome.PRUNED:
@@ -104,31 +104,31 @@ class Ledger:
         """Return the finished trial called `key`.
 
         Raises:
-            UserError: there is none, or its file was damaged from outside.
+            UserError: the trial is missing, or its file is damaged.
         """
         path = self._path(key, RESULT)
         if not path.exists():
-            raise UserError(f"trial `{key}` is not in the ledger {self.directory}; `mtlsweep status` lists what is.")
+            raise UserError(f"trial `{key}` is not in the ledger {self.directory}; run `dvc repro` to train it.")
         return _read(path, finished_from_json)
 
     def read_paused(self) -> Iterator[PausedTrial]:
-        """Yield every trial that a strategy stopped for now, in the order of keys."""
+        """Yield every paused trial, ordered by key."""
         finished = self.finished_keys()
         for path in sorted(self.directory.glob(f"*/{PAUSED}")):
             if path.parent.name not in finished:
                 yield _read(path, _paused_from_json)
 
     def read_all(self) -> Iterator[FinishedTrial]:
-        """Yield every finished trial, in the order of keys."""
+        """Yield every finished trial, ordered by key."""
         for key in sorted(self.finished_keys()):
             yield self.read(key)
 
     def disk_bytes(self) -> int:
-        """Return how much disk the ledger takes."""
+        """Return the disk size of the ledger."""
         return sum(path.stat().st_size for path in self.directory.rglob("*") if path.is_file())
 
     def forget(self, key: str) -> None:
-        """Drop all that is known of a trial, so that it counts as never run."""
+        """Delete all files of a trial, so that it counts as never run."""
         shutil.rmtree(self.directory / key, ignore_errors=True)
 
     def _path(self, key: str, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""What code and machine a result came from; recorded beside results, never part of their identity."""
+"""Code and machine that produced a result; recorded with results, but not part of their identity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 def read_provenance() -> dict[str, Any]:
-    """Return git sha, hash of uncommitted changes (null when clean), and the versions of what ran."""
+    """Return git sha, hash of uncommitted changes (None if clean), package versions and machine."""
     changes = _git("diff", "HEAD")
     return {
         "git_sha": _git("rev-parse", "HEAD"),
@@ -45,7 +45,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git prints, or None outside a checkout or without git."""
+    """Return the output of git, or None without git or outside a checkout."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip() or None
     except (OSError, subprocess.CalledProcessError):

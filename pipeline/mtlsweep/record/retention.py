@@ -1,7 +1,7 @@
 """Which trials keep the weights of their best epoch.
 
-They are a cache (training is deterministic, so a later stage that misses them trains again), and those
-of a large network fill a disk: 690 trials of DeepLab are 200 GB.
+Weights are a cache: training is deterministic, so a later stage can train a trial again. Weights of
+a large network can fill a disk: 690 trials of DeepLab need 200 GB.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Policy = Literal["leading", "all", "none"]
 
 
 class WeightsRetention(View):
-    """Drops weights as trials end.
+    """Deletes weights when trials finish.
 
-    With `leading` of each method and seed the trial with the lowest score so far keeps its weights: what
-    selection picks in the end, but for cells that lead in the mean over seeds and not with each.
+    With `leading`, only the trial with the lowest score so far of each method and seed keeps its weights.
+    Selection usually picks these trials; the exception is a cell that is best only in the mean over seeds.
 
     Args:
-        ledger: where the weights are.
+        ledger: stores the weights.
         policy: `leading`, `all` or `none`.
-        score: of an epoch's metrics, lower is better.
-        finished: trials that ended before.
+        score: score of an epoch's metrics, lower is better.
+        finished: trials that finished in earlier runs.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class WeightsRetention(View):
                 self.finish(one)
 
     def finish(self, record: FinishedTrial) -> None:
-        """Hear of a trial that ended, and drop its weights or those of the one it surpasses."""
+        """Delete the weights of a finished trial, or of the trial that it replaces as the best."""
         if self._policy == "all":
             return
         key, cell = record.trial.key, record.trial.cell

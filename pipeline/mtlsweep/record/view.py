@@ -1,4 +1,4 @@
-"""What hears of a sweep's trials beside the ledger."""
+"""Interface of the views, which receive a sweep's trials after the ledger."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from mtlsweep.trials.trial import Trial
 
 
 class View:
-    """Hears of trials from the driver's thread; the ledger has everything before a view hears of it.
+    """Receives trials from the driver's thread, after the ledger has recorded them.
 
     Attributes:
-        outage: why the view cannot keep up now, or None.
+        outage: the reason why the view cannot write now, or None.
     """
 
     outage: str | None = None
 
     def epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
-        """Hear of epochs of a running trial, which started at a Unix time in seconds."""
+        """Receive epochs of a running trial; `started_at` is a Unix time in seconds."""
 
     def finish(self, record: FinishedTrial) -> None:
-        """Hear of a trial that ended."""
+        """Receive a finished trial."""

@@ -1,1 +1,1 @@
-"""One training run: what it is, the key that names it, and how it ended. Plain data."""
+"""One training run as plain data: its configuration, its key, and its state."""

@@ -1,4 +1,4 @@
-"""What a strategy hands out: a trial, and the epoch up to which to train it."""
+"""The unit of work of a strategy: a trial, and the epoch to train it to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mtlsweep.trials.trial import Trial
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to train now, up to and including the epoch `until`; its resume point is kept when that is not the last."""
+    """A trial to train up to and including epoch `until`; its resume point is kept if that is not the last epoch."""
 
     trial: Trial
     until: int

@@ -1,4 +1,4 @@
-"""A cell: everything that decides a trial's result but for the seed."""
+"""A cell: everything that determines a trial's result, except the seed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
 
 SCHEMA_VERSION = 1
-"""Bumped when the fields below change: every key changes with it."""
+"""Increased when the fields below change; then every key changes."""
 
 TRAINER_VERSION = 1
-"""Bumped by hand when training comes to mean something else; a test holds a golden trial to it."""
+"""Increased by hand when the meaning of training changes; a test compares a golden trial."""
 
 Role = Literal["stl", "mtl"]
 
@@ -24,14 +24,14 @@ class Cell:
     """One setting of the study, without its seed.
 
     Attributes:
-        suite: name of the suite; results are comparable inside it only.
+        suite: name of the suite; results are comparable only within a suite.
         role: `stl` for a single-task baseline, `mtl` for a multi-task trial.
         tasks: names of the tasks trained together, in the dataset's order (one for a baseline).
         network, weighting, optimizer: resolved choices, every option present.
         learning_rate: initial learning rate.
         training: protocol (epochs, batch size, schedule, ...).
         data_fingerprint: content hash of the prepared data.
-        weighting_label, optimizer_label: how people read the method; they name, they decide nothing.
+        weighting_label, optimizer_label: display names of the method; not part of the key.
     """
 
     suite: str
@@ -48,7 +48,7 @@ class Cell:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The allow-list of fields that make the key."""
+        """The allow-list of fields in the key."""
         return {
             "schema": SCHEMA_VERSION,
             "trainer": TRAINER_VERSION,
@@ -70,5 +70,5 @@ class Cell:
 
     @property
     def method(self) -> str:
-        """Weighting and optimizer as people read them: the row of a results table."""
+        """Display name of weighting and optimizer: the row of a results table."""
         return f"{self.weighting_label} {self.optimizer_label}"

@@ -1,8 +1,8 @@
-"""How far a trial has got, or how it ended.
+"""The state of a trial: paused or finished.
 
-`Paused` and `Finished` are different types: a paused trial continues when its strategy wants it to. A
-finished one has ended for good, but for one case: a trial that a race cut (`Outcome.PRUNED`) keeps its
-resume point, and a later grid, or the race itself, may take it up again.
+`Paused` and `Finished` are different types. A paused trial continues if its strategy decides so. A
+finished trial does not continue, with one exception: a trial that a race pruned (`Outcome.PRUNED`)
+keeps its resume point, and a later grid or the race itself may continue it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch of a trial measured.
+    """Measurements of one epoch of a trial.
 
     Attributes:
-        epoch: 1 for the first.
-        metrics: by name, `train/<task>/<metric>`, `val/...` and `test/...`.
+        epoch: 1-based number.
+        metrics: values by name, `train/<task>/<metric>`, `val/...` and `test/...`.
         finished_at: Unix time in seconds.
         seconds: time the epoch took, training and evaluation.
     """
@@ -48,10 +48,10 @@ Curve = tuple[EpochRecord, ...]
 
 @dataclass(frozen=True)
 class Paused:
-    """A trial that its strategy stopped for now, at a rung; it continues from its resume point or is cut.
+    """A trial that its strategy paused at a rung; it continues from its resume point or is pruned.
 
     Attributes:
-        curve: up to the rung.
+        curve: epochs up to the rung.
     """
 
     curve: Curve
@@ -62,10 +62,10 @@ class Finished:
     """A trial that ended.
 
     Attributes:
-        outcome: how.
-        curve: up to the end.
+        outcome: how it ended.
+        curve: all its epochs.
         cause: for `diverged` and `failed`: one word (`nan`, `explosion`, `oom`, `data`, `code`, ...).
-        detail: for the same: where and how, the traceback of an exception included.
+        detail: for `diverged` and `failed`: description, with the traceback of an exception.
     """
 
     outcome: Outcome
@@ -78,7 +78,7 @@ State = Paused | Finished
 
 
 def state_to_json(state: State) -> dict[str, Any]:
-    """Return a state as plain data; a paused trial is written with the outcome `pruned`, see `state_from_json`."""
+    """Return a state as plain data; a paused trial has the outcome `pruned`, see `state_from_json`."""
     return {
         "outcome": (state.outcome if isinstance(state, Finished) else Outcome.PRUNED).value,
         "cause": state.cause if isinstance(state, Finished) else None,
@@ -88,18 +88,18 @@ def state_to_json(state: State) -> dict[str, Any]:
 
 
 def state_from_json(value: Mapping[str, Any]) -> State:
-    """Undo `state_to_json` of a trial that was not cut: `pruned` stands for a paused one."""
+    """Undo `state_to_json` of a trial that was not pruned: here `pruned` means paused."""
     finished = finished_from_json(value)
     return Paused(finished.curve) if finished.outcome is Outcome.PRUNED else finished
 
 
 def finished_from_json(value: Mapping[str, Any]) -> Finished:
-    """Undo `state_to_json` of a finished trial: `pruned` stands for one that was cut."""
+    """Undo `state_to_json` of a finished trial: here `pruned` means pruned."""
     return Finished(Outcome(value["outcome"]), curve_from_json(value), value["cause"], value["detail"])
 
 
 def curve_to_json(curve: Sequence[EpochRecord]) -> dict[str, Any]:
-    """Return a curve by column, null where an epoch has no such metric."""
+    """Return a curve by column; None where an epoch lacks a metric."""
     names = sorted({name for record in curve for name in record.metrics})
     return {
         "epoch": [record.epoch for record in curve],
@@ -129,13 +129,13 @@ def curve_from_json(value: Mapping[str, Any]) -> Curve:
 
 @dataclass(frozen=True)
 class Execution:
-    """What a finished trial cost and where it ran; no part of its result.
+    """Cost and host of a trial; not part of its result.
 
     Attributes:
-        started_at, finished_at: Unix times in seconds, of the first start and the end.
-        seconds: time spent training and evaluating, all attempts together.
+        started_at, finished_at: Unix times of the first start and the end, in seconds.
+        seconds: time of training and evaluation, summed over all attempts.
         host: name of the machine that finished it.
-        attempts: how often it was started.
+        attempts: number of starts.
         provenance: git sha, package versions, ... of the code that ran it.
     """
 
@@ -152,7 +152,7 @@ S_co = TypeVar("S_co", bound=State, covariant=True)
 
 @dataclass(frozen=True)
 class TrialRecord(Generic[S_co]):
-    """A trial with its state and what that cost: what the ledger keeps and every view shows."""
+    """A trial with its state and its cost, as stored in the ledger and shown in every view."""
 
     trial: Trial
     state: S_co

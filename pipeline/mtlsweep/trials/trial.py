@@ -1,8 +1,8 @@
-"""Cells and trials: what one training run is, and the content hash that names it.
+"""A trial: one training run, and the content hash that is its key.
 
-A `Cell` is everything that decides a result but the seed; a `Trial` is a cell with a seed. Their
-keys are hashes over an allow-list of semantic fields, all defaults resolved. No path, host, address,
-resource, package version or git state enters: those are recorded beside a result, not in its name.
+A `Cell` is everything that determines a result except the seed; a `Trial` is a cell with a seed. Their
+keys are hashes of an allow-list of semantic fields, with all defaults resolved. Keys do not depend on
+paths, hosts, addresses, resources, package versions or git state; these are recorded with a result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """How people read the trial, such as `cagrad adam lr=1e-3 seed=0` or `stl left adam lr=1e-3 seed=0`."""
+        """Display name of the trial, such as `cagrad adam lr=1e-3 seed=0` or `stl left adam lr=1e-3 seed=0`."""
         what = f"stl {self.cell.tasks[0]}" if self.cell.role == "stl" else self.cell.weighting_label
         rate = f"{self.cell.learning_rate:e}"
         mantissa, _, exponent = rate.partition("e")
@@ -40,7 +40,7 @@ class Trial:
         return f"{what} {self.cell.optimizer_label} lr={short} seed={self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the trial as plain data, from which `from_json` makes an equal one."""
+        """Return the trial as plain data; `from_json` restores an equal trial."""
         labels = {"weighting": self.cell.weighting_label, "optimizer": self.cell.optimizer_label}
         return {**self.cell.identity, "seed": self.seed, "labels": labels}
 

@@ -12,9 +12,9 @@ from mtlsweep.cli.app import app, user_errors
 @app.command()
 def submit(
     address: Annotated[str, typer.Option(help="Job server of the cluster, such as http://HEAD:8265.")],
-    stage: Annotated[str | None, typer.Option(help="One DVC stage and what it needs, instead of all.")] = None,
+    stage: Annotated[str | None, typer.Option(help="One DVC stage and its dependencies; default: all stages.")] = None,
     directory: Annotated[
-        str | None, typer.Option(help="Where the project lives on the head; ~/mtlsweep/<name> if not given.")
+        str | None, typer.Option(help="Directory of the project on the head; default: ~/mtlsweep/<name>.")
     ] = None,
 ) -> None:
     """Run `dvc repro` on a Ray cluster as a job, and show its log until it ends."""

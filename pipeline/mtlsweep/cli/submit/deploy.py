@@ -1,8 +1,8 @@
-"""The head's end of a submission: lay the project over a directory that stays, and run `dvc repro` there.
+"""Deploy a submission on the head: copy the project to a permanent directory, and run `dvc repro` there.
 
-A Ray job's own directory is thrown away with the job. Ledger, data, MLflow record and tables must
-outlive it, so the files that came with the job are laid over a directory that stays, and nothing in
-it that git ignores is touched. The job is `python -m mtlsweep.cli.submit.deploy DIRECTORY [STAGE]`.
+Ray deletes the directory of a job when the job ends. Ledger, data, MLflow record and tables must
+remain, so the files of the job are copied to a permanent directory; files ignored by git stay
+unchanged. The job is `python -m mtlsweep.cli.submit.deploy DIRECTORY [STAGE]`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from mtlsweep.errors import UserError
 
 
 def deploy(source: Path, directory: Path) -> int:
-    """Make the project's files in `directory` those of `source`, and leave all else; return the held lock.
+    """Replace the project's files in `directory` with those of `source`, keep all others, and return the lock.
 
-    The lock is a file descriptor that child processes inherit, so it is held until the last one ends.
+    The lock is a file descriptor that child processes inherit, so it lasts until the last one ends.
 
     Raises:
-        UserError: another job works there, or the directory holds something that no job put there.
+        UserError: another job uses the directory, or it contains files from outside.
     """
     if not (directory / LOCK).exists() and directory.exists() and any(directory.iterdir()):
         raise UserError(
-            f"{directory} holds files that no submission put there, and they would be overwritten; "
-            "name an empty or a new one with `--directory`."
+            f"{directory} contains files that no submission created; choose an empty or new directory with `--directory`."
         )
     (directory / LOCK).parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -38,11 +37,11 @@ def deploy(source: Path, directory: Path) -> int:
     except BlockingIOError as error:
         os.close(lock)
         raise UserError(
-            f"another job works in {directory}; wait for it, or end it with `ray job stop` (nothing is lost)."
+            f"another job is running in {directory}; wait for it, or stop it with `ray job stop`."
         ) from error
     arriving = set(project_files(source))
-    known = set(project_files(directory)) if (directory / ".git").exists() else set()
-    for name in known - arriving - KEPT:
+    existing = set(project_files(directory)) if (directory / ".git").exists() else set()
+    for name in existing - arriving - KEPT:
         (directory / name).unlink()
     for name in arriving:
         if name in KEPT and (directory / name).exists():
@@ -55,7 +54,7 @@ def deploy(source: Path, directory: Path) -> int:
 
 
 def main() -> None:
-    """Deploy the directory this runs in, and become `dvc repro` there; exit with 2 where that cannot be."""
+    """Deploy the current directory and run `dvc repro` there; exit with 2 on a user error."""
     directory, *stage = sys.argv[1:]
     home = Path(directory).expanduser().resolve()
     try:

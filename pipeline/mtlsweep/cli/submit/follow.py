@@ -1,4 +1,4 @@
-"""A job on a cluster, followed to its end: its log on the screen, its exit code as ours."""
+"""Follow a job on a cluster to its end: print its log, and return its exit code."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 from mtlsweep.errors import UserError, first_line
 
 PATIENCE_SECONDS = 120.0
-"""How long the cluster may be out of reach while a job is followed."""
+"""Maximum time without a connection to the cluster while following a job."""
 
 Answer = TypeVar("Answer")
 
 
 def follow(client: JobSubmissionClient, job: str) -> int:
-    """Print a job's log until it ends, over interruptions of the connection, and return its exit code.
+    """Print a job's log until it ends, reconnect if needed, and return its exit code.
 
     Raises:
-        UserError: the cluster is out of reach, or does not tell us of the job.
+        UserError: the cluster is not reachable, or refuses to give information about the job.
     """
     log = _Log(client, job)
     while True:
@@ -47,40 +47,40 @@ def follow(client: JobSubmissionClient, job: str) -> int:
 
 @dataclass
 class _Log:
-    """A job's log and how many characters of it are on the screen."""
+    """A job's log and the number of characters printed so far."""
 
     client: JobSubmissionClient
     job: str
     printed: int = 0
 
     def follow(self) -> bool:
-        """Print what is new until the server ends the log; return False where the connection broke before."""
+        """Print new text until the server ends the log; return False if the connection broke."""
         try:
             asyncio.run(self._tail())
-        except (OSError, RuntimeError, aiohttp.ClientError):  # whether the cluster is there is asked next
+        except (OSError, RuntimeError, aiohttp.ClientError):  # the caller checks the cluster next
             return False
         return True
 
     async def _tail(self) -> None:
         seen = 0
-        async for chunk in self.client.tail_job_logs(self.job):  # from the log's first line on
+        async for chunk in self.client.tail_job_logs(self.job):  # starts at the first line of the log
             self.show(chunk, seen)
             seen += len(chunk)
 
     def show(self, text: str, start: int) -> None:
-        """Print what is new in `text`, which is the log from its character `start` on."""
+        """Print the new part of `text`, which is the log from character `start`."""
         print(text[max(0, self.printed - start) :], end="", flush=True)
         self.printed = max(self.printed, start + len(text))
 
 
 def _ask(question: Callable[[str], Answer], job: str) -> Answer:
-    """Ask the job server about a job, again and again while it is out of reach.
+    """Ask the job server about a job; retry while it is not reachable.
 
     Raises:
-        UserError: it stays out of reach, or refuses to answer.
+        UserError: it stays unreachable, or refuses to answer.
     """
     patient = Retrying(
-        retry=retry_if_exception(_passes),
+        retry=retry_if_exception(_is_temporary),
         wait=wait_fixed(2),
         stop=stop_after_delay(PATIENCE_SECONDS),
         reraise=True,
@@ -88,13 +88,13 @@ def _ask(question: Callable[[str], Answer], job: str) -> Answer:
     try:
         return patient(question, job)
     except (OSError, RuntimeError, AuthenticationError) as error:
-        trouble = "is out of reach" if _passes(error) else f"does not tell of job {job}"
+        problem = "is not reachable" if _is_temporary(error) else f"gives no information about job {job}"
         raise UserError(
-            f"the cluster {trouble} ({first_line(error)}); the ledger on its head has every finished trial, "
-            "and another `mtlsweep submit` goes on from there."
+            f"the cluster {problem} ({first_line(error)}); finished trials are safe, "
+            "continue with another `mtlsweep submit`."
         ) from error
 
 
-def _passes(error: BaseException) -> bool:
-    """Return whether asking again may help: no connection, or a server in trouble, but not a refusal (4xx)."""
+def _is_temporary(error: BaseException) -> bool:
+    """Return whether a retry may help: no connection or a server error (5xx), but not a refusal (4xx)."""
     return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "status code 5" in str(error))

@@ -1,8 +1,8 @@
-"""A project packed for its way to a cluster.
+"""Pack a project to send it to a cluster.
 
-What travels is what git would give a stranger and what of it was changed since: tracked and new
-files, never what `.gitignore` names (data, results, environments), and of git's history the one
-commit that says in the results' provenance which code ran.
+The package contains tracked and new files with their current content, but no files ignored by git
+(data, results, environments). It also contains the current commit, so that the provenance of results
+can name it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from mtlsweep.errors import UserError
 
 LOCK = Path(".dvc/tmp/submission.lock")
-"""Held while a job works in the directory; its presence says that the directory is ours to write."""
+"""Locked while a job uses the directory; its presence means that a submission created the directory."""
 
 KEPT = frozenset({Path("dvc.lock")})
-"""Not ignored by git, yet it tells what ran here, not what ran where the project came from."""
+"""Tracked by git, but it describes runs on the head, so a submission must not replace it."""
 
 
 def project_files(root: Path) -> list[Path]:
-    """Return the files under `root`, relative to it, that git tracks or would: all that is not ignored."""
+    """Return the files under `root`, relative to it, that git does not ignore."""
     names = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     return [Path(name) for name in names if name and (root / name).is_file()]
 
@@ -42,8 +42,7 @@ def pack_project(root: Path, temporary: Path) -> Path:
         _git(staged, "remote", "remove", "origin")
     except subprocess.CalledProcessError as error:
         raise UserError(
-            f"{root} cannot be packed, since git says `{error.stderr.strip()}`; "
-            "a project is sent from a git repository with at least one commit."
+            f"{root} cannot be packed (git: `{error.stderr.strip()}`); use a git repository with at least one commit."
         ) from error
     for name in project_files(root):
         (staged / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
-"""MLflow: the record people look at, and the source of the metrics that analysis reads.
+"""MLflow: the record that users look at, and the source of the metrics for analysis.
 
-One flat run per trial in one experiment per suite. Only this room imports mlflow; it knows nothing of
-Ray or the ledger.
+One flat run per trial in one experiment per suite. Only this package imports mlflow.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from mtlsweep.record.mlflow.server import resolve_uri, shown_uri
 from mtlsweep.record.mlflow.tracker import Tracker
 from mtlsweep.record.mlflow.views import view_links
 
-# Read when mlflow is imported: no telemetry, no job workers (six processes of 240 MB), and outages
-# noticed soon, since the recorder repeats what failed.
+# MLflow reads these at import: no telemetry, no job workers (six processes of 240 MB), and short
+# timeouts, because the recorder retries failed writes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 

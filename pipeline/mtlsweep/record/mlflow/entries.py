@@ -1,4 +1,4 @@
-"""What a run says of its trial beside the curve: params, tags, and the data it learnt from."""
+"""Entries of a run besides the curve: params, tags, and the dataset."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mtlsweep.trials.state import FinishedTrial
 from mtlsweep.trials.trial import Trial
 
 DIGEST_DIGITS = 16
-"""Of the fingerprint in MLflow's dataset column (36 at most); the whole one is the param `data_fingerprint`."""
+"""Digits of the fingerprint in MLflow's dataset column (limit 36); the param `data_fingerprint` has all digits."""
 
 
 def params_of(trial: Trial) -> dict[str, Any]:
-    """Return a trial's semantic fields, one name each, the ones people compare first by plain names."""
+    """Return a trial's semantic fields by name; the most compared fields have short names."""
     cell = trial.cell
     params: dict[str, Any] = {
         "weighting": cell.weighting_label,
@@ -35,7 +35,7 @@ def params_of(trial: Trial) -> dict[str, Any]:
 
 
 def end_tags(finished: FinishedTrial) -> dict[str, str]:
-    """Return the tags that a trial's end brings."""
+    """Return the tags of a finished trial."""
     tags = {"outcome": finished.state.outcome.value, "host": finished.execution.host}
     if finished.state.cause:
         tags["cause"] = finished.state.cause
@@ -47,10 +47,10 @@ def end_tags(finished: FinishedTrial) -> dict[str, str]:
 
 
 def dataset_of(suite: str, fingerprint: str) -> DatasetInput:
-    """Return the prepared data called `fingerprint` as MLflow knows data: name, digest, source and number of rows.
+    """Return the prepared data called `fingerprint` as an MLflow dataset: name, digest, source and number of rows.
 
-    The name and the rows are those of the prepared data at hand; where there is none any more, or
-    another, the suite's name stands in and the rows are not told.
+    Name and rows come from the prepared data on disk. If it is missing or has another fingerprint, the
+    name is the suite's name and the rows are left out.
     """
     try:
         summary = json.loads(paths.prepared_summary(suite).read_bytes())

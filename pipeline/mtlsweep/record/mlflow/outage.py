@@ -1,11 +1,11 @@
-"""Which errors of a tracking server pass by themselves, and which stay until somebody changes something."""
+"""Distinguish temporary errors of a tracking server from refusals, which need a change by the user."""
 
 from __future__ import annotations
 
 from mlflow.exceptions import MlflowException
 
 TrackingError = (MlflowException, OSError)
-"""What a tracking server raises that is down, full, unreachable or unwilling."""
+"""Errors when a tracking server is down, full, unreachable, or refuses a request."""
 
 REFUSALS = frozenset(
     {
@@ -18,10 +18,10 @@ REFUSALS = frozenset(
         "UNAUTHENTICATED",
     }
 )
-"""Error codes with which a server that works says no. BAD_REQUEST is not among them: MLflow gives it to lost
-connections of its database, and ENDPOINT_NOT_FOUND is what a proxy answers while the server behind it starts."""
+"""Error codes of refusals by a working server. BAD_REQUEST is not included: MLflow returns it for lost database
+connections. ENDPOINT_NOT_FOUND is not included: a proxy returns it while its server starts."""
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether the same request may succeed later, with nobody changing it."""
+    """Return whether the same request may succeed later."""
     return isinstance(error, TrackingError) and getattr(error, "error_code", None) not in REFUSALS

@@ -1,4 +1,4 @@
-"""The one writer of MLflow: a thread beside the driver that may lag, but never slows or fails a trial."""
+"""The only writer to MLflow: a background thread of the driver that may lag, but never delays or fails a trial."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from mtlsweep.trials.trial import Trial
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 30.0
-"""Seconds between two tries while the server is away."""
+"""Maximum seconds between two retries during an outage."""
 
 FAR_BEHIND = 1000
-"""Waiting items above which epochs of running trials are dropped."""
+"""Queue length above which epochs of running trials are dropped."""
 
 _Epochs = tuple[Trial, Sequence[EpochRecord], float]
 
 
 class Recorder(View):
-    """Takes epochs and finished trials from the driver and writes them when the server lets it.
+    """Takes epochs and finished trials from the driver and writes them when the server is available.
 
     Args:
-        ledger: has every finished trial already, so that only keys have to wait, however long the outage.
-        tracker: where to write.
-        tags: tags of every finished run, such as the sweep's id.
+        ledger: has every finished trial already, so the queue needs only keys, even in a long outage.
+        tracker: writes to MLflow.
+        tags: tags of every finished run, such as the sweep id.
     """
 
     def __init__(self, ledger: Ledger, tracker: Tracker, tags: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class Recorder(View):
         self._tracker = tracker
         self._tags = tags
         self._queue: queue.SimpleQueue[_Epochs | str | None] = queue.SimpleQueue()
-        """Some epochs, the key of a finished trial, or the end."""
+        """Epochs, the key of a finished trial, or None at the end."""
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._given_up = threading.Event()
         self._until_written = Retrying(
@@ -63,28 +63,28 @@ class Recorder(View):
             before_sleep=self._note_outage,
         )
         self.outage: str | None = None
-        """Why nothing can be written now, or None."""
+        """Reason why the server cannot be written now, or None."""
         self._refused: str | None = None
         self._error: Exception | None = None
         self._end_watch: Callable[[], None] = lambda: None
-        with suppress(*TrackingError):  # nice to have: an outage is met again by what must be written
+        with suppress(*TrackingError):  # optional; required writes handle an outage
             self._end_watch = tracker.watch_machine()
         self._thread.start()
 
     def epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
-        """Take some epochs of a running trial; they are dropped while the server is away, or far behind."""
+        """Queue epochs of a running trial; drop them during an outage or when the queue is long."""
         if self.outage is None and self._queue.qsize() < FAR_BEHIND:
             self._queue.put((trial, records, started_at))
 
     def finish(self, record: FinishedTrial) -> None:
-        """Take a trial that the ledger has."""
+        """Queue a finished trial, which the ledger already has."""
         self._queue.put(record.trial.key)
 
     def close(self, patience: float = 60.0) -> None:
-        """Wait until all is written.
+        """Wait until everything is written.
 
         Raises:
-            UserError: the server stayed away for `patience` seconds, or refused a trial; the ledger has everything.
+            UserError: an outage lasted `patience` seconds, or the server refused a trial; the ledger has everything.
         """
         with suppress(*TrackingError):
             self._end_watch()
@@ -97,15 +97,15 @@ class Recorder(View):
             elif time.monotonic() > deadline:
                 self._given_up.set()
                 raise UserError(
-                    f"the tracking server is away ({self.outage}); every result is safe in the ledger: "
-                    "start the server and run `dvc repro` again, no trial will be trained twice."
+                    f"the tracking server is not reachable ({self.outage}); every result is safe in the ledger: "
+                    "start the server and run `dvc repro` again."
                 )
         if self._error is not None:
             raise self._error
         if self._refused is not None:
             raise UserError(
                 f"the tracking server refused {self._refused}; every result is safe in the ledger: "
-                "change what it objects to and run `dvc repro` again, no trial will be trained twice."
+                "fix the cause and run `dvc repro` again."
             )
 
     def _work(self) -> None:
@@ -115,11 +115,11 @@ class Recorder(View):
                     self._write(self._ledger.read(item))
                 else:
                     self._show(*item)
-        except Exception as error:  # a fault of ours: said when the sweep ends, which it must not hinder
+        except Exception as error:  # an internal error must not stop the sweep; `close` raises it
             self._error = error
 
     def _show(self, *epochs: *_Epochs) -> None:
-        """Write epochs of a running trial, once: the finished trial brings all its epochs again."""
+        """Write epochs of a running trial, without retries: the finished trial writes all its epochs again."""
         try:
             self._tracker.log_epochs(*epochs)
             self.outage = None
@@ -128,10 +128,10 @@ class Recorder(View):
                 self.outage = first_line(error)
 
     def _write(self, finished: FinishedTrial) -> None:
-        """Write a trial, again and again while the server is away."""
+        """Write a finished trial; retry during an outage."""
         try:
             self._until_written(self._tracker.finish, finished, self._tags)
-        except RetryError:  # given up
+        except RetryError:  # `close` stopped the retries
             return
         except TrackingError as error:
             logger.warning("the tracking server refused trial %s: %s", finished.trial.key, first_line(error))
@@ -140,4 +140,4 @@ class Recorder(View):
 
     def _note_outage(self, state: RetryCallState) -> None:
         self.outage = first_line(state.outcome and state.outcome.exception())
-        logger.warning("tracking server away, trying again in %.0f s: %s", state.upcoming_sleep, self.outage)
+        logger.warning("tracking server not reachable, next try in %.0f s: %s", state.upcoming_sleep, self.outage)

@@ -1,4 +1,4 @@
-"""Where MLflow keeps its runs: the address, and making the database of one that is not there yet."""
+"""The address of the MLflow store, and creation of a missing database."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2", "mysql", "mysql+pymysq
 
 
 def resolve_uri(uri: str) -> str:
-    """Return the tracking URI to use: `MLFLOW_TRACKING_URI` of the environment, else the one of params.yaml.
+    """Return the tracking URI: the environment variable `MLFLOW_TRACKING_URI`, or else the value in params.yaml.
 
     Raises:
-        UserError: params.yaml holds a password, or names a plain directory.
+        UserError: params.yaml contains a password, or the URI is a plain directory.
     """
     chosen = os.environ.get("MLFLOW_TRACKING_URI") or uri
     if chosen == uri and urlsplit(uri).password:
         raise UserError(
-            f"params.yaml: `resources.tracking_uri` {shown_uri(uri)} holds a password; "
-            "put the whole URI into the environment variable MLFLOW_TRACKING_URI instead."
+            f"params.yaml: `resources.tracking_uri` {shown_uri(uri)} contains a password; "
+            "set the environment variable MLFLOW_TRACKING_URI instead."
         )
     if urlsplit(chosen).scheme not in SCHEMES:
         raise UserError(
-            f"`resources.tracking_uri` is {shown_uri(chosen)!r}; allowed are sqlite:///FILE, postgresql://... and http(s)://HOST:PORT "
-            "(MLflow keeps no runs in plain directories any more)."
+            f"`resources.tracking_uri` is {shown_uri(chosen)!r}; "
+            "allowed are sqlite:///FILE, postgresql://... and http(s)://HOST:PORT."
         )
     return chosen
 
@@ -42,8 +42,8 @@ def shown_uri(uri: str) -> str:
 def create_database(uri: str) -> None:
     """Create a missing SQLite database under a temporary name, then link it into place.
 
-    A kill while MLflow makes its schema would leave a database that no later version opens, and so
-    would two first users at once.
+    If a process is killed while MLflow creates the schema, or two processes create it at once, MLflow
+    cannot open the database later.
     """
     if not uri.startswith("sqlite:///"):
         return
@@ -59,6 +59,6 @@ def create_database(uri: str) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        pass  # another first user was faster; theirs is as good
+        pass  # another process created it first
     finally:
         temporary.unlink()

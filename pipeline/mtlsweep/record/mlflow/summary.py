@@ -1,4 +1,4 @@
-"""A suite's `summary` run in MLflow: the figures and tables of its report, and the numbers people compare."""
+"""A suite's `summary` run in MLflow: figures and tables of its report, and its main numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mtlsweep.record.provenance import read_provenance
 
 @dataclass(frozen=True)
 class Summary:
-    """What people see of a suite in its summary run.
+    """Content of a suite's summary run.
 
     Attributes:
-        numbers: nested figures of `summary.json`.
+        numbers: nested numbers of `summary.json`.
         sentences: the answer of the report.
         dataset: name of the dataset.
-        fingerprint: of the prepared data.
+        fingerprint: fingerprint of the prepared data.
     """
 
     numbers: Mapping[str, Any]
@@ -30,14 +30,14 @@ class Summary:
 
 
 def record_summary(uri: str, suite: str, summary: Summary, report: Path) -> str | None:
-    """Write the suite's summary run anew; return why it could not be written, or None.
+    """Rewrite the suite's summary run; return an error message if that fails, or None.
 
-    Tracking may lag, it may never fail a stage: a server that is away is reported, not raised.
+    Tracking must never fail a stage: an outage is returned, not raised.
 
     Args:
         uri: tracking URI.
-        suite: its name.
-        summary: what is recorded.
+        suite: name of the suite.
+        summary: content of the run.
         report: directory of the report, with `figures/<suite>` and `tables/<suite>`.
     """
     artifacts = [

@@ -1,4 +1,4 @@
-"""System metrics on request: one run that shows how busy the driver's machine was while a stage ran."""
+"""Optional system metrics: one run with the load of the driver's machine during a stage."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 
 def watch_machine(client: MlflowClient, uri: str, experiment: str) -> Callable[[], None]:
-    """Record CPU, memory, disk, network and GPUs until the function that is returned is called.
+    """Record CPU, memory, disk, network and GPUs until the caller calls the returned function.
 
-    Nothing is recorded unless the environment variable `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING` is true, MLflow's
-    own switch. Trials share the machine, so there is one run per start of a stage, not one per trial; a run that
-    a killed driver left open is closed. On a cluster this is the head; Ray's dashboard shows the others.
+    MLflow's environment variable `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING` switches it on. Trials share the machine,
+    so there is one run per start of a stage, not per trial. Open runs of killed drivers are closed. On a cluster
+    only the driver's host is recorded; Ray's dashboard shows the others.
     """
-    for left in client.search_runs([experiment], "tags.kind = 'system' and attributes.status = 'RUNNING'"):
-        client.set_terminated(left.info.run_id, "KILLED")
+    for stale in client.search_runs([experiment], "tags.kind = 'system' and attributes.status = 'RUNNING'"):
+        client.set_terminated(stale.info.run_id, "KILLED")
     if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
         return lambda: None
     run = client.create_run(experiment, tags={"kind": "system"}, run_name=f"system {socket.gethostname()}")

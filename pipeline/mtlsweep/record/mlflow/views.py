@@ -1,7 +1,7 @@
-"""Saved views: what the menu "Views" of an experiment's runs in MLflow's UI offers, and links to them.
+"""Saved views of an experiment in the menu "Views" of MLflow's UI, and links to them.
 
-A saved view is a tag of the experiment that holds columns, filter, order and charts, as the UI's own
-"Save current view" writes it (MLflow 3.17). A view of the same key is replaced.
+A saved view is a tag of the experiment with columns, filter, order and charts, in the format of the
+UI's "Save current view" (MLflow 3.17). A view with the same key is replaced.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from mtlsweep.record.mlflow.server import shown_uri
 VIEW_TAG = "mlflow.sharedViewState."
 
 SWEEP, BASELINES = "sweep", "baselines"
-"""Keys of the views, as they stand in links."""
+"""Keys of the views, as used in links."""
 
 _METHOD = ("weighting", "optimizer", "lr", "seed")
-_MOST_METRICS = 12  # columns; more are no table any more, and a tag holds 5000 characters
+_MOST_METRICS = 12  # columns; more are hard to read, and a tag is limited to 5000 characters
 _RUN_NAME, _DATASET = "attributes.`Run Name`", "attributes.`Dataset`"
-_NAME_WIDTH = 230  # in pixels: the longest names people give methods
-_SECTION = "Overview"  # sorts before the sections `test/...`, `train/...` and `val/...` that the UI makes itself
+_NAME_WIDTH = 230  # in pixels; fits the longest method names
+_SECTION = "Overview"  # sorts before the UI's own sections `test/...`, `train/...` and `val/...`
 
 
 def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
-    """Return tag and content of each view of a suite's experiment; none for a study that measures something else.
+    """Return tag and content of each view of a suite's experiment; empty without test metrics.
 
     Args:
         metrics: names of the metrics of a multi-task trial, `<split>/<task>/<metric>`.
-        created: when the experiment was made, in milliseconds; the menu shows it.
+        created: creation time of the experiment in milliseconds, shown in the menu.
     """
     test = [name for name in sorted(metrics) if name.startswith("test/") and not name.endswith("/loss")]
     if not test:
@@ -57,12 +57,12 @@ def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
 
 
 def _named(kind: str, names: Sequence[str]) -> list[str]:
-    """Return the UI's names of columns, such as params.`lr`."""
+    """Return column names of the UI, such as params.`lr`."""
     return [f"{kind}.`{name}`" for name in names[:_MOST_METRICS]]
 
 
 def _width(column: str) -> int:
-    """Return the width in pixels at which a column's name can be read."""
+    """Return a width in pixels that fits the column's name."""
     return 260 if column == _DATASET else max(70, 8 * len(column.split("`")[1]) + 24)
 
 
@@ -90,7 +90,7 @@ def _view(
 
 
 def _charts(test: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the charts that come before the ones the UI makes of each metric."""
+    """Return the charts to show before the UI's own charts of each metric."""
     parallel = {
         "type": "PARALLEL",
         "displayName": "Methods and validation Delta_m",
@@ -112,11 +112,11 @@ def _charts(test: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def view_links(uri: str, address: str, suites: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return (suite, name of the view, link) of every saved view of the suites that have an experiment.
+    """Return (suite, name of the view, link) of every saved view, for suites with an experiment.
 
     Args:
-        uri: of the tracking store.
-        address: of the UI, such as `http://127.0.0.1:5000`.
+        uri: URI of the tracking store.
+        address: address of the UI, such as `http://127.0.0.1:5000`.
         suites: names of the experiments.
 
     Raises:
@@ -134,7 +134,7 @@ def view_links(uri: str, address: str, suites: Sequence[str]) -> list[tuple[str,
                     key = tag.removeprefix(VIEW_TAG)
                     link = f"{address}/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={key}"
                     links.append((suite, json.loads(content)["name"], link))
-    except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
+    except Exception as error:  # database drivers and HTTP clients raise many types
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"tracking server {shown_uri(uri)} cannot be read ({reason}); start it, or set `resources.tracking_uri`."

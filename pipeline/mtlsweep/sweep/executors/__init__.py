@@ -1,1 +1,1 @@
-"""Where assignments run: in this process, on Ray, or replayed from records."""
+"""Executors of assignments: in this process, on Ray, or replayed from records."""

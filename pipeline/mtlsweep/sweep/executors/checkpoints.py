@@ -1,4 +1,4 @@
-"""Resume points and best weights, from the process that trains to the ledger."""
+"""Save resume points and best weights from the training process to the ledger."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from mtlsweep.record.ledger import Ledger
 
-if TYPE_CHECKING:  # the actor that writes checkpoints starts beside the workers and need not wait for torch
+if TYPE_CHECKING:  # the checkpoint actor starts faster without torch
     from mtlsweep.training.trial import EpochEnd
 
 
-class Unwritable(Exception):  # noqa: N818  (named for what it says)
-    """Checkpoints cannot be written: the sweep stops, for no later result could be written either."""
+class CheckpointWriteError(Exception):
+    """Checkpoints cannot be written; the sweep stops because later results could not be written either."""
 
 
 class CheckpointStore(Protocol):
-    """Where checkpoints go; on a cluster another process on another host."""
+    """Stores checkpoints; on a cluster it is another process on another host."""
 
     def load_resume(self, key: str, holder: str) -> bytes | None:
-        """Return the point from which a trial continues, or None; from now on `holder` alone may save it."""
+        """Return the resume point of a trial, or None; from now on only `holder` may save checkpoints."""
 
     def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
-        """Keep best weights and resume point of a trial; may return before they are written."""
+        """Save best weights and resume point of a trial; may return before they are written."""
 
     def wait(self) -> None:
-        """Return once everything is written.
+        """Wait until everything is written.
 
         Raises:
-            Unwritable: it cannot be written; `save` may raise it, too.
+            CheckpointWriteError: writing failed; `save` may also raise it.
         """
 
 
@@ -42,14 +42,14 @@ class LedgerCheckpoints:
         self._holders: dict[str, str] = {}
 
     def load_resume(self, key: str, holder: str) -> bytes | None:
-        """Return the point from which a trial continues, or None; from now on `holder` alone may save it."""
+        """Return the resume point of a trial, or None; from now on only `holder` may save checkpoints."""
         self._holders[key] = holder
         return self.ledger.checkpoints.load_resume(key)
 
     def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
-        """Keep a trial's best weights first, then its resume point, which counts on them.
+        """Save best weights first, then the resume point, which depends on them.
 
-        A worker whose host was cut off may come back with what is old by now; it is not heard.
+        Ignore a worker that another one has replaced: its host lost the connection and its data is old.
         """
         if self._holders.get(key) != holder:
             return
@@ -59,33 +59,33 @@ class LedgerCheckpoints:
             if resume is not None:
                 self.ledger.checkpoints.save_resume(key, resume)
         except OSError as error:
-            raise Unwritable(error.strerror or str(error)) from error
+            raise CheckpointWriteError(error.strerror or str(error)) from error
 
     def wait(self) -> None:
-        """Everything is written when `save` returns."""
+        """Do nothing: everything is written when `save` returns."""
 
-    def note_hang(self, key: str) -> None:
-        """Remember that a trial took longer than it may."""
-        self.ledger.checkpoints.note_hang(key)
+    def mark_hung(self, key: str) -> None:
+        """Record that a trial exceeded its time limit."""
+        self.ledger.checkpoints.mark_hung(key)
 
 
 class NoCheckpoints:
-    """Keeps nothing: a trial starts afresh and leaves nothing behind."""
+    """Saves nothing: a trial always starts from the first epoch."""
 
     def load_resume(self, key: str, holder: str) -> bytes | None:
-        """There is no resume point."""
+        """Return None: there is no resume point."""
         return None
 
     def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def wait(self) -> None:
-        """Nothing is ever pending."""
+        """Do nothing: there are no pending writes."""
 
 
 @dataclass
 class TrialCheckpoints:
-    """Saves best weights and resume points of one trial: where it pauses, else not more often than asked."""
+    """Saves best weights and resume points of one trial: when it pauses, and at most every `seconds_between`."""
 
     store: CheckpointStore
     key: str
@@ -96,11 +96,11 @@ class TrialCheckpoints:
     saved_at: float = field(default_factory=time.monotonic)
 
     def load(self) -> bytes | None:
-        """Return the point from which the trial continues, or None."""
+        """Return the resume point of the trial, or None."""
         return self.store.load_resume(self.key, self.holder)
 
     def epoch(self, end: EpochEnd) -> None:
-        """Take the end of an epoch."""
+        """Save checkpoints at the end of an epoch, if due."""
         if end.is_best:
             self.best = end.weights()
         if end.record.epoch == self.until or time.monotonic() - self.saved_at >= self.seconds_between:

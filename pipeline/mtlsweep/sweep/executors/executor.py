@@ -1,7 +1,7 @@
-"""The seam between a sweep and where its trials run.
+"""The interface between a sweep and its executor.
 
-The driver decides and writes (`Work`), an executor trains (`Executor`); neither knows more of the
-other than this. There are three: on Ray, in this process, and a replay of recorded curves.
+The driver decides and writes (`Work`); an executor trains (`Executor`). They know only this interface.
+There are three executors: on Ray, in this process, and a replay of recorded curves.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ class Work(Protocol):
     """The driver's side; an executor calls it from one thread."""
 
     def next(self) -> Assignment | None:
-        """Return what to start now. None: ask again after the next `ended`; with nothing running, the work is over."""
+        """Return what to start now. None: ask again after the next `ended`; if nothing runs, the work is complete."""
 
     def stopping(self) -> str | None:
-        """Return why running trials shall end now, or None; they continue from their resume points later."""
+        """Return the reason to stop running trials now, or None; they continue from resume points later."""
 
     def started(self, assignment: Assignment) -> None:
-        """Hear that an assignment starts, for the first time or once more."""
+        """Called when an assignment starts or restarts."""
 
     def epochs(self, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
-        """Hear of epochs of a running trial."""
+        """Called with new epochs of a running trial."""
 
     def ended(self, assignment: Assignment, state: State, host: str, attempts: int) -> None:
-        """Hear how an assignment ended.
+        """Called when an assignment ends.
 
         Args:
-            assignment: that `next` gave.
-            state: of its trial now.
-            host: where it ended; empty if that is not known.
-            attempts: how often it was started.
+            assignment: returned by `next`.
+            state: state of its trial.
+            host: name of the host where it ended; empty if unknown.
+            attempts: number of starts.
         """
 
     def unwritable(self, reason: str) -> None:
-        """Hear that checkpoints cannot be written any more."""
+        """Called when checkpoints cannot be written."""
 
 
 class Executor(AbstractContextManager["Executor"]):
-    """Trains what a `Work` hands out. Entering connects to where trials run; `slots` is known from then on."""
+    """Trains the assignments of a `Work`. Entering the context connects to the hosts and sets `slots`."""
 
     slots: int = 1
-    """How many trials run at once."""
+    """Number of parallel trials."""
 
     def __enter__(self) -> Self:
         return self
@@ -56,12 +56,12 @@ class Executor(AbstractContextManager["Executor"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave everything that `__enter__` started."""
+        """Close everything that `__enter__` opened."""
 
     def run(self, work: Work) -> None:
-        """Train until the work is over or wants to stop.
+        """Train until the work is complete or stops.
 
         Raises:
-            UserError: no trial fits where they should run.
+            UserError: the resources are too small for one trial.
         """
         raise NotImplementedError

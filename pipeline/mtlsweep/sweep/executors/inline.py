@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 
-from mtlsweep.sweep.executors.checkpoints import CheckpointStore, Unwritable
+from mtlsweep.sweep.executors.checkpoints import CheckpointStore, CheckpointWriteError
 from mtlsweep.sweep.executors.executor import Executor, Work
 from mtlsweep.sweep.executors.run_assignment import name_cause, run_assignment
 from mtlsweep.sweep.executors.setup import Setup
@@ -17,12 +17,12 @@ from mtlsweep.trials.state import EpochRecord, Finished, Outcome, State
 class InlineExecutor(Executor):
     """Trains in this process.
 
-    A trial that hangs cannot be ended from outside, so `resources.trial_hours` has no effect here.
+    A hanging trial cannot be stopped, so `resources.trial_hours` has no effect here.
 
     Args:
-        setup: what every trial is given.
-        checkpoints: where resume points and best weights go.
-        raises: whether an exception of a trial's own code is raised, for a debugger, instead of recorded.
+        setup: settings shared by all trials.
+        checkpoints: stores resume points and best weights.
+        raises: whether to raise exceptions of a trial, for a debugger, instead of recording them.
     """
 
     def __init__(self, setup: Setup, checkpoints: CheckpointStore, raises: bool = False) -> None:
@@ -38,7 +38,7 @@ class InlineExecutor(Executor):
                 state = self._train(assignment, work)
             except _Stopped:
                 return
-            except Unwritable as error:
+            except CheckpointWriteError as error:
                 work.unwritable(str(error))
                 return
             work.ended(assignment, state, os.uname().nodename, attempts=1)
@@ -52,7 +52,7 @@ class InlineExecutor(Executor):
         try:
             with torch_threads(self._setup.threads):
                 return run_assignment(assignment, self._setup, self._setup.data, self._checkpoints, report)
-        except (_Stopped, Unwritable):
+        except (_Stopped, CheckpointWriteError):
             raise
         except Exception as error:
             if self._raises:
@@ -60,5 +60,5 @@ class InlineExecutor(Executor):
             return Finished(Outcome.FAILED, (), name_cause(error), traceback.format_exc())
 
 
-class _Stopped(Exception):  # noqa: N818  (no error: the work wants to stop)
-    """The work wants to stop in the middle of a trial."""
+class _Stopped(Exception):  # noqa: N818  (not an error)
+    """The work stops in the middle of a trial."""

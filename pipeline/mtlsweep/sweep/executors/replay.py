@@ -1,4 +1,4 @@
-"""Recorded curves instead of training: what a strategy would have done, in seconds."""
+"""Replay recorded curves instead of training: shows within seconds what a strategy would do."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mtlsweep.trials.state import EpochRecord, FinishedTrial, Paused, State
 
 
 class ReplayExecutor(Executor):
-    """Answers every assignment from the record of its whole trial.
+    """Takes the result of every assignment from the record of its complete trial.
 
-    Time is that of the record: with several slots, assignments end in the order in which they would
-    have ended, each taking the seconds of the epochs it adds.
+    It simulates the recorded time: an assignment takes the seconds of the epochs it adds, and with
+    several slots assignments end in that order.
 
     Args:
-        records: of the trials, by key; each trained to its end.
-        slots: how many trials run at once.
+        records: complete trials, by key.
+        slots: number of parallel trials.
     """
 
     def __init__(self, records: Mapping[str, FinishedTrial], slots: int = 1) -> None:
@@ -31,10 +31,10 @@ class ReplayExecutor(Executor):
         """Number of epochs replayed so far."""
 
     def run(self, work: Work) -> None:
-        """Replay until the work is over or wants to stop.
+        """Replay until the work is complete or stops.
 
         Raises:
-            LookupError: an assignment asks for a trial, or for epochs, that no record has.
+            LookupError: an assignment needs a trial or epochs that are not in the records.
         """
         now, order = 0.0, itertools.count()
         running: list[tuple[float, int, Assignment, State]] = []

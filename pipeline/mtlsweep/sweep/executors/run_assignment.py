@@ -1,4 +1,4 @@
-"""Training one assignment in this process."""
+"""Train one assignment in this process."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def run_assignment(
     checkpoints: CheckpointStore,
     report: Callable[[EpochRecord], None],
 ) -> State:
-    """Train one assignment in this process and return how it ended.
+    """Train one assignment in this process and return its state.
 
     Args:
         assignment: what to train.
-        setup: of the sweep.
+        setup: settings shared by all trials.
         data: directory of the prepared data on this host.
-        checkpoints: where resume points and best weights go.
+        checkpoints: stores resume points and best weights.
         report: called after each epoch.
 
     Raises:
-        Unwritable: checkpoints cannot be written.
-        Exception: whatever the trial's own code raises.
+        CheckpointWriteError: checkpoints cannot be written.
+        Exception: any exception of the trial's code.
     """
     if setup.import_path not in sys.path:
         sys.path.insert(0, setup.import_path)
@@ -61,7 +61,7 @@ def run_assignment(
 
 
 def name_cause(error: Exception) -> str:
-    """Name the kind of a failure in one word."""
+    """Return the kind of a failure as one word."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
     if isinstance(error, UserError):

@@ -1,4 +1,4 @@
-"""What every trial of a sweep is given, wherever it runs."""
+"""Settings shared by all trials of a sweep, for every executor."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Setup:
-    """What every trial of a sweep is given.
+    """Settings shared by all trials of a sweep.
 
     Attributes:
         data: absolute path of the prepared data on the driver's host.
-        score: of an epoch's metrics, lower is better; decides only which weights are kept.
+        score: score of an epoch's metrics, lower is better; used only to select the weights to keep.
         device: `auto`, `cpu` or `cuda`.
-        threads: torch threads of one trial.
-        checkpoint_seconds: least time between two resume points.
-        import_path: directory of the user's own modules.
+        threads: number of torch threads of one trial.
+        checkpoint_seconds: minimum time between two resume points.
+        import_path: directory of the user's modules.
     """
 
     data: Path

@@ -1,4 +1,4 @@
-"""The executor on Ray Tune. Only this room, and `cli/submit`, imports ray."""
+"""The executor on Ray Tune. Only this package and `cli/submit` import ray."""
 
 from mtlsweep.sweep.executors.ray.settings import apply_ray_settings
 

@@ -1,4 +1,4 @@
-"""Attaching to a Ray cluster, or starting one on this machine."""
+"""Connect to a Ray cluster, or start one on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtlsweep.errors import UserError, first_line
 from mtlsweep.params.resources import Resources
 
 OBJECT_STORE_BYTES = 200_000_000
-"""Checkpoints in flight; data is memory-mapped from disk and never enters the object store."""
+"""Space for checkpoints in transfer; data is memory-mapped from disk and never uses the object store."""
 
 
 def largest_node() -> Mapping[str, float]:
@@ -29,28 +29,28 @@ def largest_node() -> Mapping[str, float]:
 
 
 def connect(resources: Resources) -> None:
-    """Attach to the cluster of `RAY_ADDRESS` or `resources.address`, or start one on loopback."""
+    """Connect to the cluster at `RAY_ADDRESS` or `resources.address`, or start one on loopback."""
     address = os.environ.get("RAY_ADDRESS") or resources.address
     variables = {name: str(resources.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     options: dict[str, Any]
     if address == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        os.environ.update(variables)  # inherited: workers with an environment of their own start a second later
+        os.environ.update(variables)  # inherited by workers; a runtime environment would delay their start by a second
         options = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     else:
-        sent_by_a_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # with its files
-        own_code = {"py_modules": [str(Path(mtlsweep.__file__).parent)]}  # wins over a copy installed on a host
+        sent_by_a_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # a Ray job brings its own files
+        own_code = {"py_modules": [str(Path(mtlsweep.__file__).parent)]}  # has priority over a copy installed on a host
         files = {} if sent_by_a_job else {"working_dir": os.getcwd(), **own_code}
         options = {"runtime_env": {"env_vars": variables, **files}}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except AuthenticationError as error:
         raise UserError(
-            f"the Ray cluster at `{address}` asks for its token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it."
+            f"the Ray cluster at `{address}` requires a token; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file with the token."
         ) from error
     except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
         raise UserError(
-            f"cannot attach to a Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {first_line(error)}; "
+            f"cannot connect to a Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {first_line(error)}; "
             "start it, or set `resources.address: local`."
         ) from error
     where = "a local Ray on this machine" if address == "local" else f"the Ray cluster at {address}"
@@ -58,14 +58,14 @@ def connect(resources: Resources) -> None:
 
 
 def count_slots(resources: Resources) -> int:
-    """Return how many trials run at once: as many as fit, or fewer where the user says so."""
+    """Return the number of parallel trials: as many as fit, limited by `resources.concurrency`."""
     total = ray.cluster_resources()
-    room = int(total.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
+    fitting = int(total.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
     if resources.gpus_per_trial > 0:
-        room = min(room, int(total.get("GPU", 0) / resources.gpus_per_trial + 1e-9))
-    if room == 0:
+        fitting = min(fitting, int(total.get("GPU", 0) / resources.gpus_per_trial + 1e-9))
+    if fitting == 0:
         raise UserError(
-            f"no trial fits: `resources` asks for {resources.cpus_per_trial:g} CPUs and {resources.gpus_per_trial:g} GPUs a trial, "
-            f"the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs; ask for less in params.yaml."
+            f"no trial fits: `resources` requests {resources.cpus_per_trial:g} CPUs and {resources.gpus_per_trial:g} GPUs per trial, "
+            f"but the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs; reduce it in params.yaml."
         )
-    return room if resources.concurrency is None else min(room, resources.concurrency)
+    return fitting if resources.concurrency is None else min(fitting, resources.concurrency)

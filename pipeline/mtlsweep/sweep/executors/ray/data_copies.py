@@ -1,8 +1,8 @@
-"""Prepared data onto hosts that do not have it, so that a cluster's hosts need not share a disk.
+"""Copy prepared data to hosts that do not have it, so that the hosts of a cluster need no shared disk.
 
-A worker reads the data from the driver's own path where its host has that (one machine, a shared
-disk, a copy made by hand). Elsewhere the first trial of a host fetches a copy into the host's
-temporary directory, named by the data's fingerprint; all later ones find it there. The copy travels
+A worker reads the data from the driver's path if its host has it (one machine, a shared disk, a manual
+copy). Otherwise the first trial on a host copies it to the host's temporary directory, named by the
+fingerprint of the data; later trials use this copy. The copy travels
 through Ray's object store, since the hosts share nothing else, and gets its name once it is checked.
 """
 
@@ -25,7 +25,7 @@ from mtlsweep.sweep.executors.ray.verified_copy import FileContent, copy_files, 
 
 @dataclass(frozen=True)
 class DataCopies:
-    """Where the prepared data of a sweep is.
+    """Location of the prepared data of a sweep.
 
     Attributes:
         directory: absolute path on the driver's host.
@@ -36,7 +36,7 @@ class DataCopies:
     node: str
 
     def directory_here(self, fingerprint: str) -> Path:
-        """Return a directory on this host that holds the data called `fingerprint`, fetched if need be.
+        """Return a directory on this host with the data called `fingerprint`; copy it if it is missing.
 
         Raises:
             DamagedCopyError: a file arrives damaged.
@@ -48,15 +48,15 @@ class DataCopies:
         copies.mkdir(mode=0o700, exist_ok=True)
         copy = copies / fingerprint[:16]
         with (copies / f"{copy.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # trials that start together on one host: one fetches, the others wait
+            fcntl.flock(lock, fcntl.LOCK_EX)  # if several trials start together, one copies and the others wait
             if _fingerprint(copy) != fingerprint:
                 self._fetch(copy)
         return copy
 
     def _fetch(self, target: Path) -> None:
-        there = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        describe = ray.remote(describe_files).options(num_cpus=0, scheduling_strategy=there)
-        piece = ray.remote(read_piece).options(num_cpus=0, scheduling_strategy=there)
+        driver_host = NodeAffinitySchedulingStrategy(self.node, soft=False)
+        describe = ray.remote(describe_files).options(num_cpus=0, scheduling_strategy=driver_host)
+        piece = ray.remote(read_piece).options(num_cpus=0, scheduling_strategy=driver_host)
         shutil.rmtree(target, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as temporary:
             arriving = Path(temporary) / target.name
@@ -67,7 +67,7 @@ class DataCopies:
 
 
 def _fingerprint(directory: Path) -> str | None:
-    """Return whose data `directory` holds, or None where there is none."""
+    """Return the fingerprint of the data in `directory`, or None."""
     try:
         return str(json.loads((directory / SUMMARY).read_bytes())["fingerprint"])
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""Trials on a Ray cluster: the user's, or one of this machine's own that ends with the sweep."""
+"""Run trials on the user's Ray cluster, or on a local Ray that ends with the sweep."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from mtlsweep.sweep.executors.setup import Setup
 
 
 class RayExecutor(Executor):
-    """Fans trials out with Ray Tune, one reused worker process a slot.
+    """Runs trials with Ray Tune, with one reused worker process per slot.
 
     Args:
-        setup: what every trial is given.
-        ledger: where checkpoints go; an actor on this host writes them.
-        resources: the cluster, and what a trial occupies of it.
+        setup: settings shared by all trials.
+        ledger: stores checkpoints; an actor on this host writes them.
+        resources: the cluster, and the resources of one trial.
     """
 
     def __init__(self, setup: Setup, ledger: Ledger, resources: Resources) -> None:
@@ -39,7 +39,7 @@ class RayExecutor(Executor):
         self._resources = resources
 
     def __enter__(self) -> Self:
-        """Attach to the cluster, or start one.
+        """Connect to the cluster, or start one.
 
         Raises:
             UserError: no cluster can be reached, or no trial fits on it.
@@ -55,21 +55,21 @@ class RayExecutor(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the cluster; one that was started here ends."""
+        """Disconnect from the cluster; stop it if it was started here."""
         ray.shutdown()
 
     def run(self, work: Work) -> None:
-        """Train until the work is over or wants to stop."""
+        """Train until the work is complete or stops."""
         searcher = WorkSearcher(work)
         with tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(train, setup=self._worker_setup()),
-                    partial(_share, self._resources, largest_node()),
+                    partial(_placement, self._resources, largest_node()),
                 ),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    num_samples=-1,  # until the searcher says there is no more
+                    num_samples=-1,  # unlimited: the searcher ends the run
                     max_concurrent_trials=self.slots,
                     reuse_actors=True,
                 ),
@@ -89,17 +89,19 @@ class RayExecutor(Executor):
         hours = self._resources.trial_hours
         return WorkerSetup(
             trial=self._setup,
-            keeper=ray.remote(LedgerCheckpoints).options(num_cpus=0, scheduling_strategy=here).remote(self._ledger),
+            checkpoint_actor=ray.remote(LedgerCheckpoints)
+            .options(num_cpus=0, scheduling_strategy=here)
+            .remote(self._ledger),
             data=DataCopies(self._setup.data, node),
-            gpu_share=self._resources.gpus_per_trial,
+            gpu_placement=self._resources.gpus_per_trial,
             trial_seconds=None if hours is None else 3600 * hours,
         )
 
 
-def _share(
+def _placement(
     resources: Resources, largest_node: Mapping[str, float], config: Mapping[str, Any]
 ) -> tune.PlacementGroupFactory:
-    """Return what a trial occupies: its share, or a device (without GPUs a host) to itself after it ran out of memory."""
+    """Return the resources of a trial; after out-of-memory it gets a whole GPU, or a whole host without GPUs."""
     cpus, gpus = resources.cpus_per_trial, resources.gpus_per_trial
     if config["alone"]:
         cpus, gpus = (cpus, max(1.0, gpus)) if gpus > 0 else (largest_node.get("CPU", cpus), 0)

@@ -1,6 +1,6 @@
-"""Ray's settings, which it reads from the environment when it is imported or started: set here and nowhere else.
+"""Ray's environment variables, which must be set before ray is imported; this is the only place that sets them.
 
-The packages that import ray apply them in their `__init__`, so before any of their modules imports ray.
+Packages that import ray apply them in their `__init__`, before any of their modules imports ray.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # a sweep continues from the ledger, never from Tune's own state
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a user's own code finds its files as `mtlsweep run` does
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in user code work as in `mtlsweep run`
 }
 
 
 def apply_ray_settings() -> None:
-    """Set what the user's environment does not."""
+    """Set the variables that the user's environment does not set."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)

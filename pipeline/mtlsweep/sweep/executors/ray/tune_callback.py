@@ -1,4 +1,4 @@
-"""Tune's events, handed to the work."""
+"""Pass Tune's events to the work."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mtlsweep.trials.trial import Trial
 
 
 class WorkCallback(Unsaved, Callback):
-    """Tells the work what happens to its assignments.
+    """Reports the events of assignments to the work.
 
     Args:
-        work: that is told.
-        searcher: starts a trial again that ran out of memory.
-        ledger: knows which trials have hung.
+        work: receives the events.
+        searcher: restarts trials that ran out of memory.
+        ledger: marks trials that exceeded the time limit.
     """
 
     def __init__(self, work: Work, searcher: WorkSearcher, ledger: Ledger) -> None:
@@ -32,16 +32,16 @@ class WorkCallback(Unsaved, Callback):
         self._assignments: dict[str, Assignment] = {}
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Tell of a trial that starts."""
+        """Report the start of a trial."""
         self._work.started(self._assignment(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Tell of some epochs, of the end of a trial, or that a worker's checkpoints cannot be written."""
+        """Report epochs, the end of a trial, or a failed checkpoint write."""
         assignment = self._assignment(trial)
-        if "unwritable" in result:
-            self._work.unwritable(result["unwritable"])
+        if "checkpoint_error" in result:
+            self._work.unwritable(result["checkpoint_error"])
             return
         if records := curve_from_json(result["records"]):
             self._work.epochs(assignment, records)
@@ -53,7 +53,7 @@ class WorkCallback(Unsaved, Callback):
                 self._work.ended(assignment, state, result["host"], trial.num_failures + 1)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Tell of a trial whose worker died as often as `resources.worker_retries` allows."""
+        """Report a trial whose worker died more often than `resources.worker_retries` allows."""
         assignment = self._assignment(trial)
         if self._ledger.checkpoints.has_hung(assignment.trial.key):
             cause, detail = "time", "it took longer than `resources.trial_hours` allows"
@@ -70,7 +70,7 @@ class WorkCallback(Unsaved, Callback):
 
 
 class WorkStopper(Unsaved, Stopper):
-    """Ends all running Tune trials once the work wants to stop; their resume points stay."""
+    """Stops all running Tune trials when the work stops; their resume points stay."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -79,5 +79,5 @@ class WorkStopper(Unsaved, Stopper):
         return self._work.stopping() is not None
 
     def stop_all(self) -> bool:
-        """Whether all trials shall end."""
+        """Whether to stop all trials."""
         return self._work.stopping() is not None

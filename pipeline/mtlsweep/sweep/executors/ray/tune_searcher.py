@@ -1,4 +1,4 @@
-"""Tune asks which trial comes next; the work answers. It holds no truth; the ledger does."""
+"""Give Tune the next trial of the work. The state of the sweep is in the ledger, not here."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from mtlsweep.trials.assignment import Assignment
 
 
 class WorkSearcher(Unsaved, Searcher):
-    """Hands the work's assignments to Tune, and those again that ran out of memory.
+    """Gives the work's assignments to Tune, and repeats those that ran out of memory.
 
     Args:
-        work: decides.
+        work: provides assignments.
     """
 
     def __init__(self, work: Work) -> None:
         super().__init__()
         self._work = work
         self._running: set[str] = set()
-        self._again: list[Assignment] = []
+        self._retries: list[Assignment] = []
 
     def retry_alone(self, assignment: Assignment) -> None:
-        """Start a trial again that ran out of memory, next and with a device to itself."""
-        self._again.append(assignment)
+        """Run a trial that ran out of memory again, as the next trial and alone on a device."""
+        self._retries.append(assignment)
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, None to be asked again, or `Searcher.FINISHED`."""
+        """Return the configuration of the next trial, None to ask again later, or `Searcher.FINISHED`."""
         stopping = self._work.stopping() is not None
-        alone = bool(self._again) and not stopping
-        assignment = self._again.pop() if alone else None if stopping else self._work.next()
+        alone = bool(self._retries) and not stopping
+        assignment = self._retries.pop() if alone else None if stopping else self._work.next()
         if assignment is None:
             return None if self._running and not stopping else Searcher.FINISHED
         self._running.add(trial_id)
         return {"trial": assignment.trial.to_json(), "until": assignment.until, "alone": alone}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Forget a trial; the work heard of its end already."""
+        """Remove a trial; the callback has reported its end to the work."""
         self._running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing, see `Unsaved`."""
+        """Do nothing; see `Unsaved`."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, see `Unsaved`."""
+        """Do nothing; see `Unsaved`."""

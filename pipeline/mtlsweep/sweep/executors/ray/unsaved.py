@@ -1,4 +1,4 @@
-"""What keeps our state out of Tune's snapshots."""
+"""Keep our state out of Tune's snapshots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Unsaved:
-    """Pickles as nothing: a sweep continues from the ledger, never from Tune's own state."""
+    """Has no pickled state: a sweep continues from the ledger, never from Tune's own state."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

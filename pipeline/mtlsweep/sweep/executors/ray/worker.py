@@ -1,7 +1,7 @@
-"""What runs in Ray's worker processes: one trial after another.
+"""Code of Ray's worker processes, which train one trial after another.
 
-Workers never write to the ledger themselves, so hosts need not share a disk: checkpoints travel to
-an actor beside the driver (`RemoteCheckpoints`), and results to the driver through Tune.
+Workers never write to the ledger, so hosts need no shared disk: checkpoints go to an actor on the
+driver's host (`RemoteCheckpoints`), and results go to the driver through Tune.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
 from mtlsweep.errors import first_line
-from mtlsweep.sweep.executors.checkpoints import Unwritable
+from mtlsweep.sweep.executors.checkpoints import CheckpointWriteError
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.trials.assignment import Assignment
@@ -31,23 +31,23 @@ from mtlsweep.trials.trial import Trial
 SECONDS_BETWEEN_REPORTS = 1.0
 
 SHARE_OF_REPORTS = 0.003
-"""How much of a trial's time may go into reports, which hold it until the driver has heard them."""
+"""Maximum share of a trial's time for reports, which block training until the driver receives them."""
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What every worker of a sweep is given.
+    """Settings of every worker of a sweep.
 
     Attributes:
-        trial: what any trial is given.
-        keeper: handle of the actor that writes checkpoints into the ledger (`LedgerCheckpoints`).
-        data: brings the prepared data to the worker's host, where that does not have it.
-        gpu_share: GPUs of one trial; less than one caps its memory to that share.
-        trial_seconds: time after which a trial is taken to hang and its process ends itself; None means never.
+        trial: settings shared by all trials.
+        checkpoint_actor: handle of the actor that writes checkpoints into the ledger (`LedgerCheckpoints`).
+        data: copies the prepared data to the worker's host if it is missing.
+        gpu_share: GPUs of one trial; below 1 it also limits GPU memory to this share.
+        trial_seconds: time limit of a trial, after which its process exits; None means no limit.
     """
 
     trial: Setup
-    keeper: Any
+    checkpoint_actor: Any
     data: DataCopies
     gpu_share: float
     trial_seconds: float | None
@@ -56,29 +56,29 @@ class WorkerSetup:
 class RemoteCheckpoints:
     """Sends checkpoints to the driver's host, one at a time: a slow disk slows the trial instead of filling memory."""
 
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
         self._pending: Any = None
 
     def load_resume(self, key: str, holder: str) -> bytes | None:
-        """Return the point from which a trial continues, or None; from now on `holder` alone may save it."""
-        content: bytes | None = ray.get(self._keeper.load_resume.remote(key, holder))
+        """Return the resume point of a trial, or None; from now on only `holder` may save checkpoints."""
+        content: bytes | None = ray.get(self._actor.load_resume.remote(key, holder))
         return content
 
     def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
-        """Send best weights and resume point once the last ones are written."""
+        """Send best weights and resume point after the previous ones are written."""
         self.wait()
-        self._pending = self._keeper.save.remote(key, holder, resume, best)
+        self._pending = self._actor.save.remote(key, holder, resume, best)
 
     def wait(self) -> None:
-        """Return once the last ones are written."""
+        """Wait until the previous ones are written."""
         pending, self._pending = self._pending, None
         if pending is None:
             return
         try:
             ray.get(pending)
         except RayTaskError as error:
-            if isinstance(error.cause, Unwritable):
+            if isinstance(error.cause, CheckpointWriteError):
                 raise error.cause from error
             raise
 
@@ -86,17 +86,16 @@ class RemoteCheckpoints:
 def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     """Train one trial (a Tune function trainable).
 
-    Reports `{"records"}` of epochs now and then and `{"state"}` at the end. An exception of the trial's own
-    code is a result too (`failed`), so it never stops the sweep; only the death of this process and
-    trouble with the cluster are left to Tune. That checkpoints cannot be
-    written is no fault of the trial: `{"unwritable"}` stops the sweep.
+    Reports `{"records"}` of epochs during training and `{"state"}` at the end. An exception in the trial's
+    code is a result (`failed`) and never stops the sweep. Tune handles only crashes of this process and
+    cluster errors. A failed checkpoint write is not the trial's fault: `{"checkpoint_error"}` stops the sweep.
     """
-    import torch  # the driver imports this module and need not wait for torch
+    import torch  # imported here so that the driver does not load torch
 
     from mtlsweep.sweep.executors.run_assignment import name_cause, run_assignment
 
-    if _state.spoilt_by is not None:  # Tune starts the trial again in a new process
-        raise RuntimeError(f"this process cannot be used again after a device error: {_state.spoilt_by}")
+    if _state.device_error is not None:  # Tune restarts the trial in a new process
+        raise RuntimeError(f"this process cannot be used again after a device error: {_state.device_error}")
     torch.set_num_threads(setup.trial.threads)
     if torch.cuda.is_available() and 0 < setup.gpu_share < 1:
         torch.cuda.set_per_process_memory_fraction(1.0 if config["alone"] else setup.gpu_share)
@@ -109,36 +108,36 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
                 Assignment(trial, config["until"]),
                 setup.trial,
                 setup.data.directory_here(trial.cell.data_fingerprint),
-                RemoteCheckpoints(setup.keeper),
+                RemoteCheckpoints(setup.checkpoint_actor),
                 reports.epoch,
             )
-    except Unwritable as error:
-        tune.report({"unwritable": str(error)})
+    except CheckpointWriteError as error:
+        tune.report({"checkpoint_error": str(error)})
         return
     except RayError:
-        raise  # the cluster's trouble, not the trial's: Tune starts it again, from its resume point
+        raise  # a cluster error, not the trial's: Tune restarts it from its resume point
     except Exception as error:
         if isinstance(error, torch.AcceleratorError):
-            _state.spoilt_by = first_line(error)
+            _state.device_error = first_line(error)
         state = Finished(Outcome.FAILED, (), name_cause(error), traceback.format_exc())
     reports.end(state)
 
 
 @contextmanager
 def _time_limit(setup: WorkerSetup, key: str) -> Iterator[None]:
-    """End this process when the block takes longer than a trial may; the ledger is told why."""
+    """Exit this process when the block exceeds the time limit; record the reason in the ledger."""
 
-    def give_up() -> None:
-        ray.get(setup.keeper.note_hang.remote(key))
+    def exit_process() -> None:
+        ray.get(setup.checkpoint_actor.mark_hung.remote(key))
         os._exit(1)
 
     if setup.trial_seconds is None:
         yield
         return
-    timer = threading.Timer(setup.trial_seconds, give_up)
+    timer = threading.Timer(setup.trial_seconds, exit_process)
     timer.daemon = True
     timer.start()
-    # Where the interpreter itself hangs no Python thread runs any more, but this one of C does.
+    # If the interpreter hangs, no Python thread runs; this C thread still does.
     faulthandler.dump_traceback_later(2 * setup.trial_seconds, exit=True)
     try:
         yield
@@ -149,9 +148,9 @@ def _time_limit(setup: WorkerSetup, key: str) -> Iterator[None]:
 
 @dataclass
 class _ProcessState:
-    """What a worker process must remember from one trial to the next."""
+    """State of a worker process that is kept between trials."""
 
-    spoilt_by: str | None = None
+    device_error: str | None = None
 
 
 _state = _ProcessState()
@@ -159,7 +158,7 @@ _state = _ProcessState()
 
 @dataclass
 class _Reports:
-    """Tells the driver of epochs, short ones several at a time."""
+    """Reports epochs to the driver, several short epochs at a time."""
 
     pending: list[EpochRecord] = field(default_factory=list)
     next_at: float = field(default_factory=lambda: time.monotonic() + SECONDS_BETWEEN_REPORTS)
