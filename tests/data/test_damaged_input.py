@@ -1,4 +1,4 @@
-"""Damaged raw data: a sentence that names file and fault, nothing lost, and done after the mending."""
+"""Damaged raw data: an error that names file and fault, nothing lost, and success after the repair."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ CELEBA: dict[str, tuple[Damage, str]] = {
 def fails_then_succeeds(
     name: str, root: Path, tmp_path: Path, damage: Damage, sentence: str, **options: object
 ) -> None:
-    """Prepare whole data; damage it: the sentence comes and what was prepared stays; mend it: it works again."""
+    """Prepare good data; damage it: an error, and the prepared data stays; repair it: it works again."""
     store, kept = tmp_path / "store", tmp_path / "kept"
     choice = Choice(name=name, options={"root": str(root), **options})
     prepare(choice, store)

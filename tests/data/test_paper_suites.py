@@ -24,7 +24,7 @@ pytestmark = [
 CPU = torch.device("cpu")
 PARAMS = Path(__file__).parents[2] / PARAMS_FILE
 
-# What is written of each dataset, and the shape of a batch that a laptop bears.
+# What is written of each dataset, and the shape of a batch that fits on a laptop.
 FILES = {
     "cityscapes": ({"train": 5, "val": 1, "size": (1024, 2048)}, (2, 3, 128, 256)),
     "nyuv2": ({"train": 5, "test": 1}, (2, 3, 288, 384)),

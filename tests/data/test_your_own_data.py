@@ -1,4 +1,4 @@
-"""The example of docs/your_own_data.md, as it stands there, is prepared and learnt from."""
+"""The example of docs/your_own_data.md, as shown there, is prepared and trained on."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_rows_without_other_images_are_those_of_the_split(digits):
     assert torch.equal(torch.cat([batch.targets["left"] for batch in batches]), whole.targets["left"][rows])
 
 
-def test_bytes_of_an_image_are_the_stored_ones_and_what_is_no_image_is_told(digits):
+def test_bytes_of_an_image_are_the_stored_ones_and_other_values_are_an_error(digits):
     (batch,) = digits.splits["test"].batches(None, 64, CPU)
     assert torch.equal(torch.from_numpy(as_bytes(batch.inputs)).float().mul_(1 / 255), batch.inputs)
     with pytest.raises(UserError, match="from 0 to 1"):
@@ -167,7 +167,7 @@ def test_training_images_meet_every_corruption_and_other_ones_in_another_epoch()
     assert corrupted_training_set(rows, CORRUPTIONS, (1, 2, 3, 4, 5), 0, 1).names == one.names
 
 
-def test_images_that_the_library_does_not_take_are_told(digits):
+def test_images_that_the_library_does_not_take_are_an_error(digits):
     class Small:
         input_shape, directory = (1, 16, 64), "data/prepared/small"
 

@@ -1,4 +1,4 @@
-"""Gradients measured while a finished trial trains again: training is the same to the bit, tables are whole."""
+"""Gradients measured while a finished trial trains again: training is the same bit for bit, tables are complete."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_switched_off_it_leaves_empty_tables(mini_suite):
     )
 
 
-def test_a_cell_can_be_named_and_an_unknown_one_is_told(mini_suite):
+def test_a_cell_can_be_named_and_an_unknown_one_is_an_error(mini_suite):
     finished = FinishedSuite.read(mini_suite.ledger.directory.parent)
     key = mini_suite.multi.trial.cell.key
     assert finished.best_equal_weights() == key

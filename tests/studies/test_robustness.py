@@ -1,4 +1,4 @@
-"""Robustness: delta_t by hand, clean metrics as recorded, and a stopped run that goes on where it was."""
+"""Robustness: delta_t by hand, clean metrics as recorded, and a stopped run that continues where it stopped."""
 
 import json
 
@@ -202,7 +202,7 @@ def test_a_models_key_feels_what_changes_its_result_and_nothing_else(mini_suite)
     assert len({key(), key(seed=1), key(severities=(1,)), key(corruptions=()), key(test_samples=7)}) == 5
 
 
-def test_an_unknown_method_is_told_and_switched_off_it_leaves_empty_tables(mini_suite):
+def test_an_unknown_method_is_an_error_and_a_disabled_study_writes_empty_tables(mini_suite):
     with pytest.raises(UserError, match="names `pcgrad`"):
         run(mini_suite.params_with("robustness", weightings=("pcgrad",)), SUITE, workers=1)
     run(mini_suite.params_with("robustness", enabled=False), SUITE, workers=1)

@@ -168,7 +168,7 @@ def test_the_trainer_arrives_where_the_toy_form_does():
     assert run_toy(section, workers=1).iterations["iterations"].tolist() == [22]
 
 
-def test_a_pair_that_does_not_exist_is_told_before_anything_runs():
+def test_an_invalid_pair_is_an_error_before_anything_runs():
     with pytest.raises(UserError, match="adatask"):
         run_toy(Toy(weightings=("adatask",), optimizers=("gd",)), workers=1)
 

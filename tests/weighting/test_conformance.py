@@ -52,7 +52,7 @@ def test_a_users_own_weighting_can_be_held_to_them(monkeypatch):
     check_weighting("mine")
 
 
-def test_a_careless_one_is_told_what_is_wrong(monkeypatch):
+def test_a_wrong_weighting_fails_with_the_reason(monkeypatch):
     monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "careless": Careless})
     with pytest.raises(AssertionError, match="global stream"):
         check_weighting("careless")
