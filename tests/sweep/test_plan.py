@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mtlsweep.errors import UserError
-from mtlsweep.params.suite import Suite
-from mtlsweep.sweep.plan.cells import Stage, check_names, plan_cells
+from mtlsweep.params.suite import Stage, Suite
+from mtlsweep.sweep.plan.cells import check_names, plan_cells
 from mtlsweep.sweep.plan.counts import count_by_method
 from mtlsweep.trials.trial import Trial
 

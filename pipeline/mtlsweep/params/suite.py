@@ -9,6 +9,9 @@ from pydantic import AfterValidator, Field
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.section import Choices, LearningRate, LearningRates, Section, Seeds, without_repeats
 
+Stage = Literal["baselines", "sweep"]
+"""The stages of a suite that train."""
+
 
 class Schedule(Section):
     """Learning rate over epochs: `step` multiplies it by `factor` after every `every` epochs."""

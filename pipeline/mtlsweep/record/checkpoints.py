@@ -30,6 +30,10 @@ class Checkpoints:
         path = self._path(key, RESUME)
         return path.read_bytes() if path.exists() else None
 
+    def has_resume(self, key: str) -> bool:
+        """Whether there is a point from which `key` continues."""
+        return self._path(key, RESUME).exists()
+
     def drop_resume(self, key: str) -> int:
         """Delete the resume point of `key`; return the bytes freed."""
         path = self._path(key, RESUME)

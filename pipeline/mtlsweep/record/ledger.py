@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +43,9 @@ from mtlsweep.trials.trial import Trial
 RESULT = "result.json"
 PAUSED = "paused.json"
 SPEC = "spec.json"
+
+METRICS, AFTER_METRICS = b'"metrics": {', b'}, "outcome": "'
+"""Around the metrics of a curve; inside a JSON string the quotation marks would be escaped."""
 
 S = TypeVar("S", bound=State)
 
@@ -111,6 +115,22 @@ class Ledger:
             raise UserError(f"trial `{key}` is not in the ledger {self.directory}; run `dvc repro` to train it.")
         return _read(path, finished_from_json)
 
+    def read_ends(self, keys: Iterable[str]) -> Iterator[tuple[str, Outcome, str | None]]:
+        """Yield key, outcome and cause of those of the named trials that are finished, without reading their curves.
+
+        Raises:
+            UserError: a file was damaged from outside.
+        """
+        for key in keys:
+            path = self._path(key, RESULT)
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            with _damage_named(path):
+                result = json.loads(_without_metrics(content))["result"]
+                yield key, Outcome(result["outcome"]), result["cause"]
+
     def read_paused(self) -> Iterator[PausedTrial]:
         """Yield every paused trial, ordered by key."""
         finished = self.finished_keys()
@@ -149,13 +169,27 @@ def _paused_from_json(value: Mapping[str, Any]) -> Paused:
 
 
 def _read(path: Path, to_state: Callable[[Mapping[str, Any]], S]) -> TrialRecord[S]:
-    try:
+    with _damage_named(path):
         content = json.loads(path.read_bytes())
         return TrialRecord(
             Trial.from_json(content["trial"]),
             to_state(content["result"]),
             Execution(**content["execution"]),
         )
+
+
+def _without_metrics(content: bytes) -> bytes:
+    """Return a record's JSON without the metrics of its curve, which are nearly all of it; unchanged if none are found."""
+    start = content.find(METRICS)
+    end = content.find(AFTER_METRICS, start)
+    return content if start < 0 or end < 0 else content[: start + len(METRICS)] + content[end:]
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Say which file is damaged if the block cannot make sense of it."""
+    try:
+        yield
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again."

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.live import Live
 
 from mtlsweep.files import write_atomically
+from mtlsweep.params.suite import Stage
+from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.progress import Progress
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -79,3 +81,8 @@ def read_progress(path: Path) -> Mapping[str, Any] | None:
         return content
     except FileNotFoundError:
         return None
+
+
+def progress_path(ledger: Ledger, stage: Stage) -> Path:
+    """Return the file with the progress of a running stage."""
+    return ledger.directory / f"progress-{stage}.json"

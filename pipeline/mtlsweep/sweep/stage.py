@@ -13,6 +13,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash, write_atomically
 from mtlsweep.params.params import Params
 from mtlsweep.params.resources import Resources
+from mtlsweep.params.suite import Stage
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.provenance import read_provenance
@@ -30,7 +31,6 @@ from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, unobserved_examples
 from mtlsweep.sweep.lease import Lease
-from mtlsweep.sweep.plan.cells import Stage
 from mtlsweep.sweep.plan.plan import RecordedTrials
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress

@@ -9,8 +9,9 @@ import torch
 
 from mtlsweep import paths
 from mtlsweep.params.params import Params
+from mtlsweep.params.suite import Stage
 from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, unobserved_examples
-from mtlsweep.sweep.plan.cells import Stage, check_names
+from mtlsweep.sweep.plan.cells import check_names
 from mtlsweep.sweep.plan.counts import count_by_method
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.sweep.plan.stage_inputs import open_stage

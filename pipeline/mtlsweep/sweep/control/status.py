@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from mtlsweep.params.params import Params
+from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.sweep.display import read_progress
+from mtlsweep.sweep.display import progress_path, read_progress
 from mtlsweep.sweep.lease import read_holder
-from mtlsweep.sweep.plan.cells import Stage
-from mtlsweep.sweep.plan.plan import open_plan
-from mtlsweep.sweep.plan.stage_inputs import progress_path
+from mtlsweep.sweep.plan.planned_keys import read_planned_keys
 from mtlsweep.trials.state import Outcome
 
 STAGES: tuple[Stage, ...] = ("baselines", "sweep")
@@ -28,18 +28,40 @@ def read_status(params: Params, suite: str) -> dict[str, Any]:
     holder = read_holder(ledger.directory)
     stages: dict[str, Any] = {}
     for stage in STAGES:
-        plan = open_plan(params, suite, stage)
-        finished = plan.read().finished
-        outcomes = Counter(one.state.outcome.value for one in finished)
-        failed = Counter(one.state.cause for one in finished if one.state.outcome is Outcome.FAILED)
+        ended = _read_ends(params, suite, stage, ledger)
+        outcomes = Counter(outcome.value for outcome, _ in ended.ends)
+        failed = Counter(cause for outcome, cause in ended.ends if outcome is Outcome.FAILED)
         progress = (read_progress(progress_path(ledger, stage)) if holder else None) or {}
         stages[stage] = {
-            "planned": plan.count_planned(len(finished)),
+            "planned": ended.planned,
             "outcomes": dict(sorted(outcomes.items())),
             "failures": dict(sorted(failed.items())),
-            "half_finished": plan.count_half_finished(),
+            "half_finished": ended.half_finished,
             "running": progress.get("running", []),
             "eta_seconds": progress.get("eta_seconds") if progress.get("running") else None,
             "trials_per_hour": progress.get("trials_per_hour"),
         }
     return {"suite": suite, "holder": holder, "stages": stages, "disk_bytes": ledger.disk_bytes()}
+
+
+@dataclass(frozen=True)
+class _StageEnds:
+    """Size of a plan, outcome and cause of its finished trials, and how many have only a resume point."""
+
+    planned: int
+    ends: list[tuple[Outcome, str | None]]
+    half_finished: int
+
+
+def _read_ends(params: Params, suite: str, stage: Stage, ledger: Ledger) -> _StageEnds:
+    keys = read_planned_keys(params, suite, stage, ledger)
+    if keys is not None:
+        ends = {key: (outcome, cause) for key, outcome, cause in ledger.read_ends(keys)}
+        half_finished = sum(ledger.checkpoints.has_resume(key) for key in keys if key not in ends)
+        return _StageEnds(len(keys), list(ends.values()), half_finished)
+    from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
+
+    plan = open_plan(params, suite, stage)
+    finished = plan.read().finished
+    causes = [(one.state.outcome, one.state.cause) for one in finished]
+    return _StageEnds(plan.count_planned(len(finished)), causes, plan.count_half_finished())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from mtlsweep.errors import UserError
 from mtlsweep.methods.combination import check_combination
@@ -12,12 +12,11 @@ from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
-from mtlsweep.params.suite import Method, Suite
+from mtlsweep.params.suite import Method, Stage, Suite
 from mtlsweep.suites.datasets.dataset import DATASETS
 from mtlsweep.suites.networks import NETWORKS
 from mtlsweep.trials.cell import Cell
 
-Stage = Literal["baselines", "sweep"]
 T = TypeVar("T")
 
 EQUAL_WEIGHTS = Choice(name="ew")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -10,10 +11,12 @@ from mtlsweep import paths
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
+from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.suites.datasets.dataset import DATASETS
 from mtlsweep.suites.prepared.splits import open_prepared
-from mtlsweep.sweep.plan.cells import Stage, plan_cells
+from mtlsweep.sweep.plan.cells import plan_cells
+from mtlsweep.sweep.plan.planned_keys import write_planned_keys
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.trials.cell import Cell
@@ -113,6 +116,10 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     cells = plan_cells(suite, section, stage, tasks, fingerprint)
     try:
         strategy = STRATEGIES.resolve(Choice(name="grid") if baselines else section.sweep.strategy)
-        return Plan(Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy)
+        plan = Plan(Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy)
     except UserError as error:
         raise UserError(f"params.yaml: `suites.{suite}.sweep.strategy`: {error}") from error
+    if not plan.is_adaptive and ledger.directory.exists():
+        with suppress(OSError):  # a full disk is told where results are written
+            write_planned_keys(params, suite, stage, ledger, [trial.key for trial in plan.trials])
+    return plan

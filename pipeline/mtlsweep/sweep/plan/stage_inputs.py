@@ -9,12 +9,13 @@ from mtlsweep import paths
 from mtlsweep.analysis.baselines import select_baselines
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.params.params import Params
+from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.tables.parquet import read_table
 from mtlsweep.record.tables.schema import CURVES, OUTCOMES
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.suites.tasks.metric_definitions import metric_definitions
-from mtlsweep.sweep.plan.cells import Stage
+from mtlsweep.sweep.display import progress_path
 from mtlsweep.sweep.plan.plan import Plan, open_plan
 from mtlsweep.sweep.search.live_delta_m import Reference, seed_noise
 from mtlsweep.sweep.strategies import STRATEGIES, Known, Strategy
@@ -82,8 +83,3 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     selected = outcomes[outcomes["cell_key"].isin(baselines.table["cell_key"])]
     replicates = {str(task): list(keys) for task, keys in selected.groupby("task")["trial_key"]}
     return replace(reference, noise=seed_noise(curves, replicates, reference))
-
-
-def progress_path(ledger: Ledger, stage: Stage) -> Path:
-    """Return the file with the progress of a running stage."""
-    return ledger.directory / f"progress-{stage}.json"
