@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.state import Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 
@@ -43,6 +44,26 @@ def test_a_resume_point_is_half_a_trial_until_it_is_finished(
     ledger.finish(entry)
     assert ({one.key for one in ledger.read_half_finished()}, ledger.finished_keys()) == (set(), {key})
     assert ledger.checkpoints.load_resume(key) is None
+
+
+def test_ends_are_read_without_curves_and_agree_with_the_records(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    ledger = Ledger(tmp_path, "digits")
+    records = [make_finished(seed, outcome=outcome) for seed, outcome in enumerate(Outcome)]
+    odd = replace(
+        records[-1].state, cause="code", detail='a detail with "result": {"cause": "x"} and }, "outcome": "done"'
+    )
+    records[-1] = replace(records[-1], state=odd)
+    records.append(replace(make_finished(7), state=Finished(Outcome.FAILED, (), 'od"d', "without a curve")))
+    for record in records:
+        ledger.finish(record)
+    keys = [record.trial.key for record in records]
+    expected = [(one.trial.key, one.state.outcome, one.state.cause) for one in records]
+    assert list(ledger.read_ends([*keys, "0" * 16])) == expected
+    (ledger.directory / keys[0] / "result.json").write_text("[]")
+    with pytest.raises(UserError, match=r"result\.json: damaged"):
+        list(ledger.read_ends(keys))
 
 
 def test_suites_do_not_mix(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:

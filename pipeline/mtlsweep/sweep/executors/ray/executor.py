@@ -93,7 +93,7 @@ class RayExecutor(Executor):
             .options(num_cpus=0, scheduling_strategy=here)
             .remote(self._ledger),
             data=DataCopies(self._setup.data, node),
-            gpu_placement=self._resources.gpus_per_trial,
+            gpu_share=self._resources.gpus_per_trial,
             trial_seconds=None if hours is None else 3600 * hours,
         )
 
