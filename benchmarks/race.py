@@ -145,7 +145,12 @@ def compare(context: StageContext, options: Mapping[str, object], grid: Curves) 
     cells, reference = context.plan.cells, context.reference
     measured = {key: measure(one, reference) for key, one in grid.items()}
     of_grid = select(cells, grid, measured)
-    figures = lambda cell: [measured[Trial(cell, seed).key] for seed in SEEDS]  # noqa: E731
+    done = {key: one for key, one in measured.items() if one is not None}
+
+    def figures(cell: Cell) -> list[Measured]:
+        """Return what was measured of a cell that `select` chose: one entry per seed."""
+        return [done[Trial(cell, seed).key] for seed in SEEDS]
+
     trained_epochs = sum(len(one.state.curve) for one in grid.values())
     planned_epochs = sum(one.trial.cell.training.epochs for one in grid.values())
     all_seconds = sum(record.seconds for one in grid.values() for record in one.state.curve)

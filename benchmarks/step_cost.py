@@ -28,6 +28,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -269,6 +270,7 @@ def solvers(rounds: int = 200) -> None:
         cells = ""
         for tasks in (3, 40):
             method = WEIGHTINGS.create(Choice(name=name), [str(index) for index in range(tasks)], torch.Generator())
+            assert isinstance(method, GramianWeighting)
             gramians = [
                 rows @ rows.T
                 for seed in range(3)
@@ -276,9 +278,7 @@ def solvers(rounds: int = 200) -> None:
                 if kind in ("random", "conflicting")
             ]
             losses = torch.ones(tasks, dtype=torch.float64)
-            cells += _milliseconds(
-                lambda one, method=method, losses=losses: method.weigh(losses, one), gramians, rounds
-            )
+            cells += _milliseconds(partial(method.weigh, losses), gramians, rounds)
             cells += _milliseconds(_or_none(theirs.get(name)), gramians, rounds // 20)
         print(f"  {name:14}{cells}")
 
@@ -296,9 +296,7 @@ def _or_none(make: Callable[[], Any] | None) -> Callable[[Tensor], Any] | None:
 def _milliseconds(weigh: Callable[[Tensor], Any] | None, gramians: list[Tensor], rounds: int) -> str:
     if weigh is None:
         return f"{'-':>10}"
-    times = [
-        timed(lambda one=gramian: weigh(one)) for gramian in gramians for _ in range(max(rounds // len(gramians), 2))
-    ]
+    times = [timed(partial(weigh, gramian)) for gramian in gramians for _ in range(max(rounds // len(gramians), 2))]
     return f"{1e3 * statistics.median(times):10.3f}"
 
 
@@ -317,7 +315,7 @@ def peak_of(name: str, who: str, method: str) -> None:
     builders: dict[str, Callable[[], Step]] = {
         "floor": lambda: forward_and_backwards(problem),
         "ours": lambda: ours(problem, method),
-        **{peer: lambda build=build: build(problem, method) for peer, build in PEERS.items()},
+        **{peer: partial(build, problem, method) for peer, build in PEERS.items()},
     }
     step = builders[who]()
     for _ in range(3):

@@ -78,7 +78,10 @@ def test_the_printed_delta_m_of_the_paper_comes_out(suite: str) -> None:
     table = paper_results(suite)
     assert table is not None
     metrics = [column for column in table if column not in ("weighting", "optimizer", "lr", "delta_m", "delta_m_std")]
-    objectives = [Objective(*metric.split("_", 1), metric in HIGHER_IS_BETTER) for metric in metrics]
+    objectives = [
+        Objective(task, name, f"{task}_{name}" in HIGHER_IS_BETTER)
+        for task, name in (metric.split("_", 1) for metric in metrics)
+    ]
     baseline, rows = table[table["weighting"] == "stl"].iloc[0], table[table["weighting"] != "stl"]
     computed = delta_m(rows, {metric: float(baseline[metric]) for metric in metrics}, objectives)["delta_m"]
     assert len(rows) == 23

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -160,13 +161,13 @@ def test_a_rate_at_which_trials_diverged_closes_the_range() -> None:
     assert learning_rate_sensitivity(cells, pd.concat([cells, diverged]))["open_end"].item() == "low"
 
 
-def analysis_of(seeds: int, generator_seed: int = 0, **truth: object) -> SuiteAnalysis:
+def analysis_of(seeds: int, generator_seed: int = 0, **truth: Any) -> SuiteAnalysis:
     sweep = simulate_sweep(
         learning_rates=(1e-3,),
         seeds=seeds,
         epochs=1,
         truth=Truth(**truth),
-        generator_seed=generator_seed,  # type: ignore[arg-type]
+        generator_seed=generator_seed,
     )
     return analyse_suite(
         sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 PARAMS = Path(__file__).parents[2] / PARAMS_FILE
 
 # What is written of each dataset, and the shape of a batch that fits on a laptop.
-FILES = {
+FILES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "cityscapes": ({"train": 5, "val": 1, "size": (1024, 2048)}, (2, 3, 128, 256)),
     "nyuv2": ({"train": 5, "test": 1}, (2, 3, 288, 384)),
     "celeba": ({"attributes": tuple(f"Attribute_{number}" for number in range(40))}, (8, 3, 64, 64)),

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_nyuv2_normals_from_depth_of_planes() -> None:
         across = unit[2] - unit[0] * x - unit[1] * y
         depth = np.where((across > 0.2) & (across < 2), 1.5 / np.maximum(across, 1e-3), 0).astype(np.float32)
         found = normals_from_depth(depth)
-        valid = found.any(axis=0)
+        valid = np.asarray(found.any(axis=0))
         assert valid.mean() > 0.3
         assert np.degrees(np.arccos(np.clip(unit @ found[:, valid], -1, 1))).max() < 1.5
         assert not valid[depth == 0].any()
@@ -123,7 +124,7 @@ def test_nyuv2_normals_from_depth_of_planes() -> None:
 def test_normals_are_invalid_at_edges() -> None:
     depth = np.full((60, 80), 2.0, np.float32)
     depth[:, 40:] = 3.0
-    valid = normals_from_depth(depth).any(axis=0)
+    valid = np.asarray(normals_from_depth(depth).any(axis=0))
     assert not valid[:, 35:45].any()
     assert valid[20:40, 10:34].all()
     assert valid[20:40, 46:70].all()
@@ -142,7 +143,7 @@ def test_nyuv2_normals_from_files_in_either_sign_convention(write_nyuv2: Write, 
         else:
             colours = np.where(downward.any(-1, keepdims=True), np.rint((downward + 1) * 127.5), 0).astype(np.uint8)
             Image.fromarray(colours).save(root / f"normals/{frame}.png")
-    options = {"root": root, "size": (96, 128), "normal_source": "files"}
+    options: dict[str, Any] = {"root": root, "size": (96, 128), "normal_source": "files"}
     with pytest.raises(UserError, match=r"floor normals is -1\.00.*`normal_signs` \(now \[1, 1, 1\]\)"):
         NYUv2(**options).begin(tmp_path)
     dataset = NYUv2(**options, normal_signs=(1, -1, 1))

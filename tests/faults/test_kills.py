@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -33,7 +34,7 @@ def ray_processes(session: int) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
-            of_session = psutil.os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+            of_session = os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
             if of_session and any(name in command for name in ("raylet/raylet", "ray::train", "ray::Keeper")):
                 found.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):

@@ -13,6 +13,7 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
+from optuna.storages.journal import JournalFileBackend
 
 from .conftest import INLINE, SUITE, TINY, Sweep
 
@@ -79,7 +80,7 @@ def test_a_search_continues_where_it_stopped(baselines: Sweep, tmp_path: Path) -
     assert set(outcomes["weighting"]) <= {"ew", "cagrad", "scalar(right=1,mass=1)", "scalar(mass=1,right=1)"}
     assert outcomes["lr"].between(0.0001, 0.01).all()
 
-    journal = optuna.storages.journal.JournalFileBackend(str(sweep.root / "results" / SUITE / "optuna.journal"))
+    journal = JournalFileBackend(str(sweep.root / "results" / SUITE / "optuna.journal"))
     storage = optuna.storages.JournalStorage(journal)
     study = optuna.load_study(study_name=None, storage=storage)
     assert {trial.user_attrs["cell_key"] for trial in study.trials} == set(outcomes["cell_key"])

@@ -83,7 +83,8 @@ def test_dilation_keeps_resolution_and_parameters(output_stride: int) -> None:
     with torch.no_grad():
         assert backbone(torch.rand(1, 3, 64, 64)).shape == (1, 2048, 64 // output_stride, 64 // output_stride)
     assert count(backbone.parameters()) == 23_508_032
-    dilations = [backbone.get_submodule(f"layer4.{block}.conv2").dilation[0] for block in range(3)]
+    convolutions = [backbone.get_submodule(f"layer4.{block}.conv2") for block in range(3)]
+    dilations = [one.dilation[0] for one in convolutions if isinstance(one, nn.Conv2d)]
     assert dilations == {8: [2, 4, 4], 16: [1, 2, 2], 32: [1, 1, 1]}[output_stride]  # as torchvision
 
 

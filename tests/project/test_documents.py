@@ -86,6 +86,7 @@ def test_every_module_that_comments_and_strings_of_the_code_name_exists() -> Non
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_every_command_of_a_document_exists(page: Path) -> None:
     group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
     unknown = []
     for quoted, sub, alone in COMMAND.findall(page.read_text()):
         command = group.commands.get(quoted or alone)

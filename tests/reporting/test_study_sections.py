@@ -195,6 +195,7 @@ def test_gradients_answer_the_question_with_effect_sizes(cosines, d, words):
 def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
     epochs, effects = gradient_tables(layers=("all", "backbone.0.weight"))
     section = gradients_section(epochs, effects, ABOUT, {"k": {"measuring": 30.0, "total": 40.0}})
+    assert section is not None
     assert (
         "training takes 4.0 times as long with it" in section.sentences[-1]
         and "has no BatchNorm" in section.sentences[-2]
@@ -272,6 +273,7 @@ def robustness_tables():
 def test_robustness_ranks_methods_and_shows_absolute_scores():
     scores, by_corruption, delta_t, about = robustness_tables()
     section = robustness_section(scores, by_corruption, delta_t, about)
+    assert section is not None
     assert section.sentences[0].startswith("1 of 2 methods")
     assert "Most robust: ew with adam, mean delta_t -0.100." in section.sentences[1]
     assert "under fog (-0.050)" in section.sentences[3] and "under snow (+0.150)" in section.sentences[3]

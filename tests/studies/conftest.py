@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.training.trial import run_trial
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import Execution, FinishedTrial
+from mtlsweep.trials.state import Execution, Finished, FinishedTrial
 from mtlsweep.trials.trial import Trial
 
 SUITE = "digits"
@@ -71,7 +72,7 @@ class MiniSuite:
 def finish(tasks: tuple[str, ...], data: PreparedData, ledger: Ledger) -> tuple[FinishedTrial, bytes]:
     """Train a trial to its end, keep it with the weights of its last epoch, and return both."""
     network = NETWORKS.resolve(Choice(name="lenet", options={"downsampling": "stride"}))
-    role = "mtl" if len(tasks) > 1 else "stl"
+    role: Literal["stl", "mtl"] = "mtl" if len(tasks) > 1 else "stl"
     cell = Cell(
         suite=SUITE,
         role=role,
@@ -85,9 +86,11 @@ def finish(tasks: tuple[str, ...], data: PreparedData, ledger: Ledger) -> tuple[
         weighting_label="ew" if role == "mtl" else "stl",
         optimizer_label="adam",
     )
-    trial, weights = Trial(cell, 0), []
+    trial = Trial(cell, 0)
+    weights: list[bytes] = []
     device = torch.device("cpu")
     result = run_trial(trial, data, lambda end: weights.append(end.weights()), score=lambda _: math.inf, device=device)
+    assert isinstance(result, Finished)
     finished = FinishedTrial(trial, result, Execution(0.0, 1.0, 1.0, "host", 1, {}))
     ledger.start(trial)
     ledger.finish(finished)

@@ -172,7 +172,7 @@ def test_images_that_the_library_does_not_take_are_an_error(digits):
         input_shape, directory = (1, 16, 64), "data/prepared/small"
 
     with pytest.raises(UserError, match="at least 32 pixels"):
-        CorruptedSets(Small(), 0, None)
+        CorruptedSets(Small(), 0, None)  # type: ignore[arg-type]  # a stand-in
 
 
 def test_nothing_warns():

@@ -1,9 +1,12 @@
 """What scaling a loss changes: the verdicts are those of theory, and the numbers say so."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from mtlsweep.params.params import load_params
+from mtlsweep.params.studies import find_section
 from mtlsweep.studies.loss_scaling.params import LossScaling
 from mtlsweep.studies.loss_scaling.run import relative_differences, run_loss_scaling
 
@@ -12,7 +15,8 @@ SGD = {"sgd": {"momentum": 0}}
 
 
 def run(weighting, optimizer, epochs=15, **changes):
-    section = LossScaling(methods=({"weighting": weighting, "optimizer": optimizer},), epochs=epochs, **changes)
+    method: Any = {"weighting": weighting, "optimizer": optimizer}  # as YAML gives it
+    section = LossScaling(methods=(method,), epochs=epochs, **changes)
     return run_loss_scaling(section)
 
 
@@ -72,7 +76,7 @@ def test_differences_are_relative_and_no_movement_is_no_difference():
 
 @pytest.mark.slow
 def test_the_eight_settings_that_come_with_the_project_get_the_verdicts_of_theory():
-    section = load_params().studies.loss_scaling
+    section = find_section(load_params().studies, LossScaling)
     table = run_loss_scaling(section).verdicts
     verdict = table.groupby(["weighting", "optimizer", "backbone"])["invariant"].agg(["all", "any"])
     free_adam = verdict.loc[("ew", "adam(epsilon=1e-16)")]

@@ -1,6 +1,7 @@
 """Robustness: delta_t by hand, clean metrics as recorded, and a stopped run that continues where it stopped."""
 
 import json
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from mtlsweep.studies.robustness.delta_t import SCORE_COLUMNS, delta_t, delta_t_
 from mtlsweep.studies.robustness.models import choose_models, study_trial
 from mtlsweep.studies.robustness.params import Robustness
 from mtlsweep.studies.robustness.run import run
+from mtlsweep.suites.prepared.splits import Split
 from mtlsweep.training.evaluation import evaluate
 
 pytest.importorskip("imagecorruptions")
@@ -92,7 +94,7 @@ def test_clean_metrics_before_fine_tuning_are_those_the_trial_recorded(mini_suit
     chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.state)
     network = trained_network(chosen, mini_suite.data, mini_suite.ledger, CPU)
     rows = ChosenRows(mini_suite.data.splits["test"], evenly_spaced(40, None))
-    assert evaluate(network, rows, mini_suite.data.tasks, 32, CPU) == chosen.recorded("test")
+    assert evaluate(network, cast(Split, rows), mini_suite.data.tasks, 32, CPU) == chosen.recorded("test")
 
 
 def test_the_study_from_end_to_end(mini_suite):
@@ -145,7 +147,8 @@ def test_two_runs_from_scratch_give_equal_bytes_and_a_stopped_one_goes_on(mini_s
     first = {name: (directory / name).read_bytes() for name in TABLES}
     (directory / "ledger").rename(tmp_path / "ledger of the first run")
 
-    tuned, measured = [], []
+    tuned: list[Any] = []
+    measured: list[str] = []
     fine_tune, measure = fine_tuning.fine_tune, measuring.RobustnessMeter._evaluate
 
     def counted_tuning(network, *arguments):

@@ -1,6 +1,7 @@
 """The toy problem: the fast form is the plain one to the bit, and gives the figures of the study."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,11 @@ from mtlsweep.studies.toy.problem import STARTS, evaluate, losses
 from mtlsweep.studies.toy.run import run_toy
 from mtlsweep.studies.toy.together import Method, recorded_iterations, run_together
 from mtlsweep.studies.toy.updates import Adam, GradientDescent, conflict_averse_weight
+
+
+def toy(**fields: Any) -> Toy:
+    """Return the section with these fields as YAML gives them."""
+    return Toy(**fields)
 
 
 def plain_gradients(positions):
@@ -139,19 +145,19 @@ def test_the_figures_of_the_study_at_learning_rate_1_and_again_the_same():
 
 @pytest.mark.slow
 def test_equal_weights_and_pcgrad_never_arrive_by_gradient_descent_at_learning_rate_1():
-    section = Toy(weightings=("ew", "pcgrad"), optimizers=("gd",), learning_rates=(1.0,))
+    section = toy(weightings=("ew", "pcgrad"), optimizers=("gd",), learning_rates=(1.0,))
     assert run_toy(section, workers=1).iterations["iterations"].isna().all()
 
 
 @pytest.mark.slow
 def test_processes_change_nothing():
-    section = Toy(weightings=("ew",), learning_rates=(1.0, 0.5), iterations=30)
+    section = toy(weightings=("ew",), learning_rates=(1.0, 0.5), iterations=30)
     alone, shared = run_toy(section, workers=1), run_toy(section, workers=2)
     assert alone.iterations.equals(shared.iterations) and alone.trajectories.equals(shared.trajectories)
 
 
 def test_any_weighting_and_optimizer_runs_on_the_projects_own_trainer():
-    section = Toy(
+    section = toy(
         weightings=("ew", {"cagrad": {"c": 0.4}}, "imtl"),
         optimizers=("adam", "signsgd"),
         learning_rates=(1.0,),
@@ -164,13 +170,13 @@ def test_any_weighting_and_optimizer_runs_on_the_projects_own_trainer():
 
 def test_the_trainer_arrives_where_the_toy_form_does():
     """Adam does not feel that the trainer adds gradients where the toy averages them."""
-    section = Toy(weightings=("ew",), optimizers=({"adam": {"epsilon": 1e-9}},), learning_rates=(1.0,), iterations=40)
+    section = toy(weightings=("ew",), optimizers=({"adam": {"epsilon": 1e-9}},), learning_rates=(1.0,), iterations=40)
     assert run_toy(section, workers=1).iterations["iterations"].tolist() == [22]
 
 
 def test_an_invalid_pair_is_an_error_before_anything_runs():
     with pytest.raises(UserError, match="adatask"):
-        run_toy(Toy(weightings=("adatask",), optimizers=("gd",)), workers=1)
+        run_toy(toy(weightings=("adatask",), optimizers=("gd",)), workers=1)
 
 
 def test_trajectories_are_drawn_densely_at_first_and_to_the_end():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.search.objective_values import Targets
 from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.search.space import Space
-from mtlsweep.sweep.strategies import STRATEGIES
+from mtlsweep.sweep.strategies import STRATEGIES, Assignment
 from mtlsweep.sweep.strategies.known import epochs_seen, outcome_of
 from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, Outcome, Paused, State, TrialRecord
+from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome, Paused, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 EPOCHS = 8
@@ -87,6 +86,11 @@ def run_to(trial: Trial, until: int, diverges: bool) -> TrialRecord[State]:
     )
 
 
+def finished(record: TrialRecord[State], state: Finished) -> FinishedTrial:
+    """Return the record with this as its state, typed as the study takes it."""
+    return TrialRecord(record.trial, state, record.execution)
+
+
 def search(
     cells: list[Cell],
     path: Path,
@@ -101,10 +105,11 @@ def search(
     strategy = STRATEGIES.create(
         STRATEGIES.resolve(Choice(name="optuna", options=options)), cells, SEEDS, REFERENCE, known
     )
-    complete = [one for one in known.values() if isinstance(one.state, Finished)]
+    complete = [finished(one, one.state) for one in known.values() if isinstance(one.state, Finished)]
     targets = Targets(REFERENCE, strategy.target)
     study = CellStudy(path, Space(cells, options.get("space", {})), len(SEEDS), targets, strategy.sampler, complete)
-    ledger, running, trained, order = dict(known), [], 0, random.Random(0)
+    ledger, trained, order = dict(known), 0, random.Random(0)
+    running: list[Assignment] = []
     for _ in range(stop_after):
         while len(running) < slots and (assignment := strategy.next(study.suggest)) is not None:
             assert assignment.trial.key not in {other.trial.key for other in running}, "one trial in two places"
@@ -118,10 +123,10 @@ def search(
         trained += len(ended.state.curve) - epochs_seen(assignment.trial, ledger)
         ledger[assignment.trial.key] = ended
         if isinstance(ended.state, Finished):
-            study.tell(ended)
+            study.tell(finished(ended, ended.state))
         for cut in strategy.update(ended):
             waiting = ledger[cut.key]
-            study.tell(replace(waiting, state=Finished(Outcome.PRUNED, waiting.state.curve)))
+            study.tell(finished(waiting, Finished(Outcome.PRUNED, waiting.state.curve)))
     return ledger, trained, study
 
 
@@ -174,7 +179,7 @@ def test_an_interrupted_search_continues_and_trains_nothing_twice(
 
 
 def test_random_search_continues_with_the_same_cells(cells: list[Cell], tmp_path: Path) -> None:
-    options = {"sampler": "random", "cells_tried": 12, "space": SPACE}
+    options: dict[str, Any] = {"sampler": "random", "cells_tried": 12, "space": SPACE}
     whole, _, _ = search(cells, tmp_path / "study", **options)
     half, _, _ = search(cells, tmp_path / "study", stop_after=9, **options)
     resumed, _, _ = search(cells, tmp_path / "study", known=half, **options)
@@ -235,7 +240,7 @@ def test_rungs_are_shares_of_the_epochs() -> None:
 
 
 def test_rungs_save_most_of_the_epochs_and_keep_the_best_cell(cells: list[Cell], tmp_path: Path) -> None:
-    options = {"sampler": "random", "cells_tried": 27, "space": SPACE}
+    options: dict[str, Any] = {"sampler": "random", "cells_tried": 27, "space": SPACE}
     whole, everything, _ = search(cells, tmp_path / "a", **options)
     known, trained, study = search(cells, tmp_path / "b", asha={"first": 0.25, "eta": 3}, **options)
     assert set(cells_of(known)) == set(cells_of(whole))

@@ -35,7 +35,8 @@ def test_a_forecast_adds_observed_and_timed_costs(make_finished: Callable[..., F
     grid = STRATEGIES.create(Choice(name="grid"), [observed.trial.cell, other], (0, 1), Reference((), {}), known)
     epochs = observed.trial.cell.training.epochs
     cost = forecast(grid, known, timed={"slow adam": 1.0, "cagrad adam": 99.0})
-    assert (cost.trials, cost.epochs, cost.observed_share) == (3, 3 * epochs, pytest.approx(1 / 3))
+    assert (cost.trials, cost.epochs) == (3, 3 * epochs)
+    assert cost.observed_share == pytest.approx(1 / 3)
     assert cost.device_seconds == 2.0 * epochs + 1.0 * 2 * epochs
 
 

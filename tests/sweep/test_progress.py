@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 
-from mtlsweep.sweep import progress as module
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
@@ -18,7 +18,7 @@ from mtlsweep.trials.state import FinishedTrial, Outcome
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Return the time as the sweep sees it, which the test moves."""
     now = {"seconds": 1000.0}
-    monkeypatch.setattr(module.time, "time", lambda: now["seconds"])
+    monkeypatch.setattr(time, "time", lambda: now["seconds"])
     return now
 
 

@@ -11,7 +11,7 @@ from mtlsweep.analysis.objectives import Objective
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
 from mtlsweep.sweep.search.live_delta_m import Reference
-from mtlsweep.sweep.strategies import STRATEGIES, Strategy
+from mtlsweep.sweep.strategies import STRATEGIES, Assignment, Strategy
 from mtlsweep.sweep.strategies.known import epochs_seen, outcome_of
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import EpochRecord, Execution, Finished, Outcome, Paused, State, TrialRecord
@@ -67,7 +67,8 @@ def play(
     order: random.Random | None = None,
 ) -> tuple[dict[str, TrialRecord[State]], int]:
     """Run a strategy with `slots` trials at once, ending in random order; return what is known, and the epochs trained."""
-    strategy, ledger, running, trained = make(known), dict(known), [], 0
+    strategy, ledger, trained = make(known), dict(known), 0
+    running: list[Assignment] = []
     order = order or random.Random(0)
     for _ in range(stop_after):
         while len(running) < slots and (assignment := strategy.next(no_suggestion)) is not None:

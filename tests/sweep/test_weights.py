@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from mtlsweep.record.retention import Policy, WeightsRetention
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
-def error(metrics: dict[str, float]) -> float:
+def error(metrics: Mapping[str, float]) -> float:
     return -metrics["val/left/accuracy"]  # 0.1 x (epoch + seed) in these curves
 
 

@@ -36,7 +36,8 @@ def test_equal_weights_with_plain_sgd_is_gradient_descent_on_the_summed_loss():
         batch = twin.batch(index)
         outputs = twin.network(batch.inputs)
         optimizer.zero_grad()
-        sum(task.loss(outputs[task.name], batch.targets[task.name]) for task in twin.tasks).backward()
+        losses = [task.loss(outputs[task.name], batch.targets[task.name]) for task in twin.tasks]
+        torch.stack(losses).sum().backward()
         optimizer.step()
     expected = torch.cat([parameter.detach().flatten() for parameter in twin.network.parameters()])
     torch.testing.assert_close(after, expected)

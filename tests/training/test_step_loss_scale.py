@@ -1,11 +1,13 @@
 """What scaling a task's loss changes: nothing, the first step, or everything, as theory says of each method."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 
 from mtlsweep.params.choice import Choice
+from mtlsweep.suites.tasks import Task
 from mtlsweep.testing import small_problem
 from mtlsweep.training.step.updater import build_updater
 
@@ -17,7 +19,7 @@ SCALES = (10.0, 1.0, 0.1)
 class Scaled:
     """A task whose loss is multiplied by a constant."""
 
-    task: object
+    task: Task
     scale: float
 
     @property
@@ -31,7 +33,7 @@ class Scaled:
 def trajectory(weighting, optimizer, scales, steps=6, frozen=False, decay=0.0):
     """Return after each step (shared parameters, head parameters)."""
     problem = small_problem()
-    tasks = [Scaled(task, scale) for task, scale in zip(problem.tasks, scales, strict=True)]
+    tasks: list[Any] = [Scaled(task, scale) for task, scale in zip(problem.tasks, scales, strict=True)]
     options = {"weight_decay": decay} | ({"epsilon": 1e-12} if optimizer == "adam" else {})
     updater = build_updater(
         problem.network,

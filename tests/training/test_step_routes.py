@@ -7,7 +7,7 @@ import torch
 
 from mtlsweep.errors import UserError
 from mtlsweep.methods.combination import check_combination
-from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, JacobianWeighting
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing import small_problem
 from mtlsweep.training.step import backward, task_steps, updater
@@ -187,7 +187,9 @@ def test_the_gramian_is_exact_for_rows_longer_than_a_block():
     gradients = [[torch.randn(300, 700, generator=generator), torch.randn(5, generator=generator)] for _ in range(3)]
     leaves = [torch.zeros(300, 700, requires_grad=True), torch.zeros(5, requires_grad=True)]
     jacobian = Jacobian(3, leaves)
-    losses = [sum((part * leaf).sum() for part, leaf in zip(each, leaves, strict=True)) for each in gradients]
+    losses = [
+        torch.stack([(part * leaf).sum() for part, leaf in zip(each, leaves, strict=True)]).sum() for each in gradients
+    ]
     jacobian.differentiate(losses, retain_graph=False)
     rows = torch.stack([torch.cat([part.flatten() for part in each]) for each in gradients]).double()
     torch.testing.assert_close(jacobian.gramian(), rows @ rows.T, rtol=1e-13, atol=1e-9)
@@ -199,8 +201,9 @@ def test_imtl_at_the_representation_compares_gradients_there():
     representation = problem.network.representation(batch.inputs)
     losses = Forward(problem.network, problem.tasks, "float32").losses_from(representation, batch)
     rows = torch.stack([torch.autograd.grad(loss, representation, retain_graph=True)[0].flatten() for loss in losses])
-    expected = WEIGHTINGS.create(Choice(name="imtl_g"), ["a", "b", "c"], torch.Generator())
-    expected = expected.weigh(torch.ones(3, dtype=torch.float64), (rows @ rows.T).double()).shared
+    method = WEIGHTINGS.create(Choice(name="imtl_g"), ["a", "b", "c"], torch.Generator())
+    assert isinstance(method, GramianWeighting)
+    expected = method.weigh(torch.ones(3, dtype=torch.float64), (rows @ rows.T).double()).shared
     updater = updater_for(problem, choice("imtl_g", gradients="representation"))
     _, on_parameters, _ = task_gradients(problem, batch)
     moved, _ = step_taken(problem, updater, batch)
@@ -245,6 +248,7 @@ def test_graddrop_keeps_one_sign_per_coordinate():
 def test_graddrop_keeps_positive_gradients_as_often_as_they_outweigh():
     gradients = torch.tensor([[3.0], [-1.0]]).expand(2, 4000)
     method = WEIGHTINGS.create(Choice(name="graddrop"), ["a", "b"], torch.Generator().manual_seed(0))
+    assert isinstance(method, JacobianWeighting)
     (update,), weights = method.combine(torch.ones(2), [gradients], None)
     assert set(update.unique().tolist()) == {3.0, -1.0}
     share = (update == 3.0).float().mean().item()
@@ -263,6 +267,7 @@ def test_graddrop_at_the_representation_masks_a_feature_for_the_whole_batch():
     generator = torch.Generator().manual_seed(1)
     gradients, values = torch.randn(2, 8, 5, generator=generator), torch.randn(8, 5, generator=generator)
     method = WEIGHTINGS.create(Choice(name="graddrop"), ["a", "b"], generator)
+    assert isinstance(method, JacobianWeighting)
     (update,), _ = method.combine(torch.ones(2), [gradients], [values])
     signed = (gradients * values.sign()).sum(1)
     for feature in range(5):
@@ -368,9 +373,11 @@ def test_scalar_weights_for_other_tasks_are_refused():
 
 def test_famo_looks_again_without_batch_statistics_taking_note():
     problem = small_problem()
-    problem.network.backbone.append(torch.nn.BatchNorm1d(5))
+    backbone, norm = problem.network.backbone, torch.nn.BatchNorm1d(5)
+    assert isinstance(backbone, torch.nn.Sequential)
+    backbone.append(norm)
     updater_for(problem, choice("famo"), rate=0.01).step(problem.batch(0))
-    assert problem.network.backbone[-1].num_batches_tracked == 1
+    assert norm.num_batches_tracked == 1
 
 
 def test_a_weightings_own_parameters_take_the_optimizer_of_the_network_without_its_weight_decay():

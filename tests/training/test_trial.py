@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -38,8 +38,8 @@ def digits_trial(
     return make_trial(seed, **{**fields, **changes})
 
 
-def validation_loss(metrics: object) -> float:
-    return next(metrics[name] for name in sorted(metrics) if name.startswith("val/") and name.endswith("/loss"))  # type: ignore[attr-defined,index]
+def validation_loss(metrics: Mapping[str, float]) -> float:
+    return next(metrics[name] for name in sorted(metrics) if name.startswith("val/") and name.endswith("/loss"))
 
 
 def train(
@@ -52,7 +52,9 @@ def train(
         ends.append(end)
         points.append(end.resume_point())
 
-    return run_trial(trial, data, report, score=validation_loss, device=CPU, resume=resume), ends, points
+    result = run_trial(trial, data, report, score=validation_loss, device=CPU, resume=resume)
+    assert isinstance(result, Finished)
+    return result, ends, points
 
 
 def metrics_of(result: Finished) -> list[object]:

@@ -32,6 +32,8 @@ def test_every_optimizer_is_in_the_table(name):
 
 def test_the_example_of_ones_own_weighting_keeps_all_promises(tmp_path, monkeypatch):
     torch.set_num_threads(1)
-    (tmp_path / "my_weightings.py").write_text(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1])
+    example = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert example is not None
+    (tmp_path / "my_weightings.py").write_text(example[1])
     monkeypatch.syspath_prepend(tmp_path)
     check_weighting("my_weightings:Softest")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtlsweep.methods.weighting import WEIGHTINGS, Weights, describe_methods
+from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, Weights, describe_methods
 from mtlsweep.methods.weighting.weighting import Conventions, unit_factor
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing import matrices
@@ -17,6 +17,7 @@ CONFLICTING = dict(matrices(3))["conflicting"]
 
 def weigh(name, rows, **options):
     method = WEIGHTINGS.create(Choice(name=name, options=options), ["a", "b", "c"], torch.Generator().manual_seed(0))
+    assert isinstance(method, GramianWeighting)
     return method.weigh(LOSSES, rows @ rows.T)
 
 

@@ -1,6 +1,7 @@
 """Gradient weightings against independent solutions: TorchJD's, brute force, or the paper's defining equation."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torchjd.aggregation import (
     PCGradWeighting,
 )
 
-from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting
 from mtlsweep.methods.weighting.gradient.gradvac import vaccinate
 from mtlsweep.methods.weighting.gradient.pcgrad import project_conflicts, random_orders
 from mtlsweep.methods.weighting.gradient.upgrad import project_onto_dual_cone
@@ -38,6 +39,7 @@ def shared_weights(name, rows, losses=None, **options):
         Choice(name=name, options=options), [f"task{i}" for i in range(len(rows))], torch.Generator()
     )
     losses = torch.ones(len(rows), dtype=torch.float64) if losses is None else losses
+    assert isinstance(method, GramianWeighting)
     return method.weigh(losses, rows @ rows.T).shared
 
 
@@ -150,9 +152,8 @@ def test_mgda_gives_torchjds_weights_where_those_have_converged(tasks):
 def test_imtl_g_gives_torchjds_weights(tasks):
     for name, rows in bank(tasks, (*WELL_POSED, "ill conditioned", "dependent", "one zero", "stationary")):
         ours, theirs = shared_weights("imtl_g", rows), IMTLGWeighting()(rows @ rows.T)
-        torch.testing.assert_close(
-            ours, theirs, rtol=1e-5, atol=1e-5 * theirs.abs().max().item(), msg=lambda m, n=name: f"{n}: {m}"
-        )
+        named = partial("{}: {}".format, name)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5 * theirs.abs().max().item(), msg=named)
 
 
 def test_imtl_g_projects_equally_on_gradients_that_differ_by_eight_orders():
@@ -278,7 +279,7 @@ def test_pcgrad_on_the_gramian_is_pcgrad_on_gradients_for_any_order(tasks):
 
 def test_pcgrads_orders_are_uniform_and_leave_the_task_itself_out():
     generator = torch.Generator().manual_seed(0)
-    counts = {}
+    counts: dict[tuple[int, ...], int] = {}
     for _ in range(3000):
         orders = random_orders(4, generator)
         assert all(i not in others for i, others in enumerate(orders.tolist()))

@@ -5,6 +5,7 @@ import torch
 
 from mtlsweep.errors import UserError
 from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.methods.weighting.loss.uw import UncertaintyWeighting
 from mtlsweep.params.choice import Choice
 
 
@@ -32,6 +33,7 @@ def test_create_hands_each_its_own():
     choice = Choice(name="uw", options={"start": 0.5, "scale": "unit"})
     weighting = WEIGHTINGS.create(choice, ["left", "right"], torch.Generator())
     assert weighting.conventions.scale == "unit"
+    assert isinstance(weighting, UncertaintyWeighting)
     assert weighting.log_variance.tolist() == [0.5, 0.5]
 
 

@@ -9,6 +9,8 @@ from mtlsweep.cli import analyse, failures, methods, mlflow, plan, run, status, 
 from mtlsweep.cli.app import app
 from mtlsweep.cli.submit import command  # noqa: F401
 
+__all__ = ["app", "main"]
+
 
 def main() -> None:
     """Run the command line; user modules next to params.yaml can be imported."""
