@@ -22,12 +22,15 @@ import grimp
 from scipy.optimize import isotonic_regression
 
 ROOT = Path(__file__).resolve().parents[1]
-DRAWINGS = {"rooms.svg": "Rooms: no arrow runs up"}
+DRAWINGS = {"rooms.svg": "Rooms: no arrow runs up", "rooms_of_sweep.svg": "Inside the sweep: no arrow runs up"}
 """File in `docs/` and the contract whose layers it shows."""
+
+OPEN_TO_ALL = {"mtlsweep.errors", "mtlsweep.files", "mtlsweep.paths"}
+"""Rooms from which all others may import; no arrow to them is drawn."""
 
 CAPTION = (
     "An arrow is an import. Imports that other arrows imply are named in a room behind \u201calso\u201d.",
-    "Every room may import from the lowest row. Drawn by docs/draw_rooms.py from the imports.",
+    "Arrows to errors, files and paths are left out: every room may import them. Drawn from the imports by docs/draw_rooms.py.",
 )
 ROOM_WIDTH, LINE_WIDTH, GAP, ROW_GAP, MARGIN, LETTERS = 250, 18, 26, 54, 24, 41
 STYLE = """
@@ -46,13 +49,11 @@ class House:
 
     Attributes:
         layers: rooms of each row.
-        base: the lowest row, open to all; no arrow to it is drawn.
-        imports: for each room the rooms it imports from, `base` excepted.
+        imports: for each room the rooms it imports from, apart from those that are open to all.
         sentences: what each room is for.
     """
 
     layers: tuple[tuple[str, ...], ...]
-    base: tuple[str, ...]
     imports: Mapping[str, frozenset[str]]
     sentences: Mapping[str, str]
 
@@ -74,21 +75,23 @@ def read_house(contract_name: str) -> House:
     """Return the house whose layers the contract names, with today's imports."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     contract = next(one for one in settings["contracts"] if one["name"] == contract_name)
-    layers = [tuple(room.strip() for room in layer.split("|")) for layer in contract["layers"]]
+    (container,) = contract.get("containers", [""])
+    layers = [
+        tuple(f"{container}.{room.strip()}".lstrip(".") for room in layer.split("|")) for layer in contract["layers"]
+    ]
     rooms = [room for layer in layers for room in layer]
     graph = grimp.build_graph(*settings["root_packages"], cache_dir=None)
     inside = {room: {room, *graph.find_descendants(room)} for room in rooms}
-    base = layers[-1]
     imports = {
         room: frozenset(
             other
             for other in rooms
-            if other not in (room, *base)
+            if other not in (room, *OPEN_TO_ALL)
             and any(graph.find_modules_directly_imported_by(module) & inside[other] for module in inside[room])
         )
         for room in rooms
     }
-    return House(tuple(layers[:-1]), base, imports, {room: first_sentence(room) for room in rooms})
+    return House(tuple(layers), imports, {room: first_sentence(room) for room in rooms})
 
 
 def first_sentence(module: str) -> str:
@@ -121,14 +124,11 @@ def lay_out(house: House) -> tuple[dict[Spot, float], list[list[Spot]]]:
 def order_rows(rows: list[list[Spot]], pieces: Sequence[tuple[Spot, Spot]]) -> None:
     """Order each row so that few arrows cross and they are short, row by row until nothing gets better."""
     best = float("inf")
-    while True:
+    while (now := _cost(rows, pieces)) < best:
+        best = now
         for number, row in enumerate(rows):
             orders = map(list, itertools.permutations(row))
             rows[number] = min(orders, key=lambda order: _cost([*rows[:number], order, *rows[number + 1 :]], pieces))
-        now = _cost(rows, pieces)
-        if now >= best:
-            return
-        best = now
 
 
 def _cost(rows: Sequence[Sequence[Spot]], pieces: Sequence[tuple[Spot, Spot]]) -> float:
@@ -162,6 +162,12 @@ def place(rows: Sequence[Sequence[Spot]], pieces: Sequence[tuple[Spot, Spot]]) -
             ]
             free = isotonic_regression([want - offsets[spot] for want, spot in zip(wanted, row, strict=True)]).x
             middles.update({spot: float(shift) + offsets[spot] for shift, spot in zip(free, row, strict=True)})
+    joined_middles = [middles[spot] for spot in middles if joined[spot]]
+    centre = (min(joined_middles) + max(joined_middles)) / 2
+    for row in rows:
+        if not any(joined[spot] for spot in row):
+            shift = centre - (middles[row[0]] + middles[row[-1]]) / 2
+            middles.update({spot: middles[spot] + shift for spot in row})
     return {spot: round(middle, 3) for spot, middle in middles.items()}  # the last bits differ between machines
 
 
@@ -176,26 +182,15 @@ def draw(house: House) -> str:
     left = min(middle - width_of(spot) / 2 for spot, middle in middles.items()) - MARGIN
     width = max(middle + width_of(spot) / 2 for spot, middle in middles.items()) + MARGIN - left
     at = {spot: middle - left for spot, middle in middles.items()}
-    lines = {room: _lines(house, room) for layer in (*house.layers, house.base) for room in layer}
+    lines = {room: _lines(house, room) for layer in house.layers for room in layer}
     heights = [36 + 14 * max(len(lines[room]) for room in layer) for layer in house.layers]
     tops = [MARGIN + sum(heights[:row]) + ROW_GAP * row for row in range(len(heights))]
-    ground = tops[-1] + heights[-1] + ROW_GAP
-    shapes = [_band(12, top - 8, width - 24, height + 16) for top, height in zip(tops, heights, strict=True)]
+    height = tops[-1] + heights[-1] + MARGIN + 34
+    shapes = [_band(12, top - 8, width - 24, tall + 16) for top, tall in zip(tops, heights, strict=True)]
     for arrow in arrows:
-        shapes.append(
-            _arrow([(at[spot], tops[spot[0]], tops[spot[0]] + heights[spot[0]]) for spot in arrow], at, arrow)
-        )
+        shapes.append(_arrow([(at[spot], tops[spot[0]], tops[spot[0]] + heights[spot[0]]) for spot in arrow]))
     for row, layer in enumerate(house.layers):
-        shapes += [
-            _room(at[row, room] - ROOM_WIDTH / 2, tops[row], ROOM_WIDTH, heights[row], room, lines[room])
-            for room in layer
-        ]
-    share = (width - 2 * MARGIN + GAP) / len(house.base)
-    base_height = 36 + 14 * max(len(lines[room]) for room in house.base)
-    shapes.append(_band(12, ground - 8, width - 24, base_height + 16))
-    for position, room in enumerate(house.base):
-        shapes.append(_room(MARGIN + position * share, ground, share - GAP, base_height, room, lines[room]))
-    height = ground + base_height + MARGIN + 34
+        shapes += [_room(at[row, room], tops[row], heights[row], room, lines[room]) for room in layer]
     shapes += [
         f'<text class="also" x="{MARGIN}" y="{height - 26 + 14 * number:.0f}">{line}</text>'
         for number, line in enumerate(CAPTION)
@@ -223,18 +218,17 @@ def _band(x: float, y: float, width: float, height: float) -> str:
     return f'<rect class="row" x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" rx="8"/>'
 
 
-def _room(x: float, y: float, width: float, height: float, room: str, lines: Sequence[tuple[str, str]]) -> str:
-    middle = x + width / 2
+def _room(middle: float, y: float, height: float, room: str, lines: Sequence[tuple[str, str]]) -> str:
     texts = [f'<text class="name" x="{middle:.0f}" y="{y + 21:.0f}" text-anchor="middle">{short(room)}</text>']
     for number, (kind, line) in enumerate(lines):
         texts.append(
             f'<text class="{kind}" x="{middle:.0f}" y="{y + 38 + 14 * number:.0f}" text-anchor="middle">{escape(line)}</text>'
         )
-    box = f'<rect class="room" x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" rx="6"/>'
+    box = f'<rect class="room" x="{middle - ROOM_WIDTH / 2:.0f}" y="{y:.0f}" width="{ROOM_WIDTH}" height="{height:.0f}" rx="6"/>'
     return "\n".join([box, *texts])
 
 
-def _arrow(stops: Sequence[tuple[float, float, float]], at: Mapping[Spot, float], arrow: Sequence[Spot]) -> str:
+def _arrow(stops: Sequence[tuple[float, float, float]]) -> str:
     """Draw an arrow through its stops (middle, top, bottom), from the lower edge of the first to the upper edge of the last."""
     (x, _, y), *rest = stops
     path = f"M{x:.0f},{y:.0f}"

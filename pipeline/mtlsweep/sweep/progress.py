@@ -1,4 +1,4 @@
-"""Progress of a sweep: a live display on a terminal, a plain line every 30 s in a log."""
+"""Progress of a sweep: counts of trials and epochs, what runs, and the best result so far."""
 
 from __future__ import annotations
 
