@@ -41,6 +41,7 @@ from mtlsweep.sweep.stage import run_stage
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.metric_names import DELTA_M
 from mtlsweep.trials.state import FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
@@ -107,11 +108,9 @@ def measure(trial: FinishedTrial, reference: Reference) -> Measured | None:
         return None
     chosen = epochs[int(str(best.name))]
     metrics = tuple(
-        (-1 if o.higher_is_better else 1) * chosen[f"test/{o.task}/{o.metric}"]
-        for o in reference.objectives
-        if o.in_delta_m
+        (-1 if o.higher_is_better else 1) * chosen[str(o.of("test"))] for o in reference.objectives if o.in_delta_m
     )
-    return Measured(float(best["delta_m"]), float(reference.compare([chosen], "test")["delta_m"].iloc[0]), metrics)
+    return Measured(float(best[DELTA_M]), float(reference.compare([chosen], "test")[DELTA_M].iloc[0]), metrics)
 
 
 def select(cells: Sequence[Cell], known: Curves, measured: Mapping[str, Measured | None]) -> dict[str, Cell]:

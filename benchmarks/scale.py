@@ -26,6 +26,7 @@ from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.tables import curves as tables
 from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.metric_names import LOSS, MetricName
 from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
@@ -50,7 +51,7 @@ def trials(count: int) -> Iterator[FinishedTrial]:
             optimizer_label="adam",
         )
         values = generator.random((EPOCHS, 2 * len(TASKS)))
-        names = [f"{split}/{task}/loss" for split in ("val", "test") for task in TASKS]
+        names = [str(MetricName(split, task, LOSS)) for split in ("val", "test") for task in TASKS]
         curve = tuple(
             EpochRecord(epoch + 1, dict(zip(names, row.tolist(), strict=True)), 1.7e9 + number + epoch / 100, 0.01)
             for epoch, row in enumerate(values)

@@ -36,6 +36,7 @@ from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.sweep.stage import run_stage
 from mtlsweep.training.timing import time_steps
 from mtlsweep.training.trial import EpochEnd, run_trial
+from mtlsweep.trials.metric_names import LOSS, MetricName
 from mtlsweep.trials.trial import Trial
 
 SUITE, SLOTS = "digits", 2
@@ -44,7 +45,7 @@ PEER_SHARE = "share of the trials that the others train; their efficiency hardly
 
 
 def score(metrics: Mapping[str, float]) -> float:
-    return metrics["val/left/loss"]
+    return metrics[str(MetricName("val", "left", LOSS))]
 
 
 def train(trial: Trial, data: Path, report: Callable[[EpochEnd], None]) -> float:

@@ -58,7 +58,7 @@ def test_a_step_moves_every_parameter(
         batch = augment(batch, data.tasks, training.augmentation, generator)
     updater.step(batch)
     assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
-    metrics = evaluate(network, data.splits["val"], data.tasks, shape[0], CPU)
+    metrics = evaluate(network, data.splits["val"], data.tasks, shape[0], CPU, "val")
     assert set(metrics) == {
-        f"{task.name}/{name}" for task in data.tasks for name in ["loss", *(m.name for m in task.metrics)]
+        f"val/{task.name}/{name}" for task in data.tasks for name in ["loss", *(m.name for m in task.metrics)]
     }

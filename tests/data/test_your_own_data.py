@@ -49,6 +49,6 @@ def test_the_example_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         order = torch.randperm(len(data.splits["train"]), generator=generator)
         for batch in data.splits["train"].batches(order, suite.training.batch_size, device):
             updater.step(batch)
-    metrics = evaluate(network, data.splits["test"], data.tasks, 100, device)
-    assert metrics["direction/accuracy"] > 0.9
-    assert metrics["width/r2"] > 0.3
+    metrics = evaluate(network, data.splits["test"], data.tasks, 100, device, "test")
+    assert metrics["test/direction/accuracy"] > 0.9
+    assert metrics["test/width/r2"] > 0.3

@@ -94,7 +94,7 @@ def test_clean_metrics_before_fine_tuning_are_those_the_trial_recorded(mini_suit
     chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.state)
     network = trained_network(chosen, mini_suite.data, mini_suite.ledger, CPU)
     rows = ChosenRows(mini_suite.data.splits["test"], evenly_spaced(40, None))
-    assert evaluate(network, cast(Split, rows), mini_suite.data.tasks, 32, CPU) == chosen.recorded("test")
+    assert evaluate(network, cast(Split, rows), mini_suite.data.tasks, 32, CPU, "test") == chosen.recorded("test")
 
 
 def test_the_study_from_end_to_end(mini_suite):

@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 
 from mtlsweep.analysis.conclusions.importance import hyperparameter_importance
-from mtlsweep.analysis.suite import analyse_suite
+from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
 from mtlsweep.testing.simulated_sweep import Truth, simulate_sweep
 
 
-def trials_of(**truth: object) -> pd.DataFrame:
+def analysis_of(**truth: object) -> SuiteAnalysis:
     sweep = simulate_sweep(learning_rates=(1e-2, 1e-3), epochs=1, truth=Truth(**truth))  # type: ignore[arg-type]
     return analyse_suite(
         sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
-    ).trials
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,8 @@ def trials_of(**truth: object) -> pd.DataFrame:
     ],
 )
 def test_the_strongest_hyperparameter_is_named(strongest: str, truth: dict[str, object]) -> None:
-    table = hyperparameter_importance(trials_of(**truth))
+    analysis = analysis_of(**truth)
+    table = hyperparameter_importance(analysis.trials, analysis.objectives)
     for _, shares in table.groupby("target"):
         assert shares.set_index("hyperparameter")["importance"].idxmax() == strongest
         assert shares["importance"].sum() == pytest.approx(1.0)
@@ -33,12 +34,15 @@ def test_the_strongest_hyperparameter_is_named(strongest: str, truth: dict[str, 
 
 
 def test_the_same_table_gives_the_same_shares() -> None:
-    trials = trials_of()
-    pd.testing.assert_frame_equal(hyperparameter_importance(trials), hyperparameter_importance(trials))
+    analysis = analysis_of()
+    trials, objectives = analysis.trials, analysis.objectives
+    first = hyperparameter_importance(trials, objectives)
+    pd.testing.assert_frame_equal(first, hyperparameter_importance(trials, objectives))
 
 
 def test_too_little_to_compare_gives_an_empty_table() -> None:
-    trials = trials_of()
+    analysis = analysis_of()
+    trials = analysis.trials
     one_cell = trials[trials["cell_key"] == trials.loc[trials["role"] == "mtl", "cell_key"].iloc[0]]
     for few in (trials.iloc[:0], one_cell, trials.assign(outcome="diverged")):
-        assert hyperparameter_importance(few).empty
+        assert hyperparameter_importance(few, analysis.objectives).empty

@@ -12,6 +12,7 @@ from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs
 from mtlsweep.analysis.objectives import Objective, tasks_of
 from mtlsweep.analysis.selection import eligible_cells
 from mtlsweep.errors import UserError
+from mtlsweep.trials.metric_names import LOSS, MetricName, column_of, figure_of
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,19 @@ def select_baselines(curves: pd.DataFrame, outcomes: pd.DataFrame, objectives: S
         UserError: no learning rate of a task finished with all its seeds.
     """
     tasks = tasks_of(objectives)
-    columns = [("val", task, "loss") for task in tasks]
-    columns += [(split, objective.task, objective.metric) for split in ("val", "test") for objective in objectives]
-    epochs = at_epochs(curves, columns)
+    losses = {task: MetricName("val", task, LOSS) for task in tasks}
+    metrics = [objective.of(split) for split in ("val", "test") for objective in objectives]
+    epochs = at_epochs(curves, [*losses.values(), *metrics])
     own_task = outcomes.set_index("trial_key")["task"].astype(str)
     epochs["val_loss"] = np.nan
-    for task in tasks:
+    for task, loss in losses.items():
         rows = own_task.reindex(epochs.index.get_level_values("trial_key")).to_numpy() == task
-        epochs.loc[rows, "val_loss"] = epochs.loc[rows, f"val_{task}_loss"]
-    measured = best_epochs(epochs, "val_loss").drop(columns=[f"val_{task}_loss" for task in tasks])
+        epochs.loc[rows, "val_loss"] = epochs.loc[rows, loss.column]
+    measured = best_epochs(epochs, "val_loss").drop(columns=[loss.column for loss in losses.values()])
     trials = attach(outcomes, measured)
     table = pd.concat([_baseline_of(task, trials, objectives) for task in tasks], ignore_index=True)
-    names = table["task"] + "_" + table["metric"]
-    values = {split: dict(zip(names, table[f"{split}_mean"], strict=True)) for split in ("val", "test")}
+    names = list(map(figure_of, table["task"], table["metric"]))
+    values = {split: dict(zip(names, table[column_of(split, "mean")], strict=True)) for split in ("val", "test")}
     return Baselines(table, trials, values)
 
 
@@ -68,7 +69,7 @@ def _baseline_of(task: str, trials: pd.DataFrame, objectives: Sequence[Objective
         row = {"task": task, "metric": objective.metric, "lr": chosen["lr"], "cell_key": chosen["cell_key"]}
         row |= {"seeds": len(replicates), "val_loss": chosen["mean"]}
         for split in ("val", "test"):
-            column = replicates[f"{split}_{objective.name}"]
-            row |= {f"{split}_mean": column.mean(skipna=False), f"{split}_std": column.std(ddof=1)}
+            column = replicates[objective.of(split).column]
+            row |= {column_of(split, "mean"): column.mean(skipna=False), column_of(split, "std"): column.std(ddof=1)}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
 
+from mtlsweep.analysis.objectives import Objective
+from mtlsweep.trials.metric_names import MetricName
+
+_METRIC = ["split", "task", "metric"]
+
 MEASURED_OUTCOMES = ("done", "pruned")  # a diverged or failed trial has no result, even if earlier epochs were good
 
 
-def at_epochs(curves: pd.DataFrame, columns: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
-    """Spread long curves into one row per (trial_key, epoch), one column per (split, task, metric).
+def at_epochs(curves: pd.DataFrame, names: Sequence[MetricName]) -> pd.DataFrame:
+    """Spread long curves into one row per (trial_key, epoch), one column per metric (`MetricName.column`).
 
-    Columns are named `val_left_accuracy`. Epochs at which none of them was recorded do not appear.
+    Epochs at which none of them was recorded do not appear.
     """
-    wanted = pd.DataFrame(columns, columns=["split", "task", "metric"]).assign(column=range(len(columns)))
-    rows = curves.merge(wanted, on=["split", "task", "metric"])
+    wanted = pd.DataFrame([astuple(name) for name in names], columns=_METRIC).assign(column=range(len(names)))
+    rows = curves.merge(wanted, on=_METRIC)
     codes, index = pd.MultiIndex.from_arrays([rows["trial_key"].astype(str), rows["epoch"]]).factorize(sort=True)
-    grid = np.full((len(index), len(columns)), np.nan)
+    grid = np.full((len(index), len(names)), np.nan)
     grid[codes, rows["column"]] = rows["value"]
     index = pd.MultiIndex.from_tuples(list(index), names=["trial_key", "epoch"])
-    return pd.DataFrame(grid, index=index, columns=["_".join(column) for column in columns])
+    return pd.DataFrame(grid, index=index, columns=[name.column for name in names])
 
 
 def best_epochs(epochs: pd.DataFrame, criterion: str) -> pd.DataFrame:
@@ -42,7 +48,7 @@ def attach(outcomes: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([trials, figures], axis=1)
 
 
-def columns_of_split(frame: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Return the columns of `val` or `test`, under their names without the split."""
-    prefix = f"{split}_"
-    return frame[[c for c in frame.columns if c.startswith(prefix)]].rename(columns=lambda c: c.removeprefix(prefix))
+def measured_on(frame: pd.DataFrame, split: str, objectives: Sequence[Objective]) -> pd.DataFrame:
+    """Return the columns of the objectives on `val` or `test`, called by `Objective.name`."""
+    columns = frame[[objective.of(split).column for objective in objectives]]
+    return columns.set_axis([objective.name for objective in objectives], axis="columns")

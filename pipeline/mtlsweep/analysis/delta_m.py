@@ -20,6 +20,7 @@ import pandas as pd
 
 from mtlsweep.analysis.objectives import Objective, counted, tasks_of
 from mtlsweep.errors import UserError
+from mtlsweep.trials.metric_names import DELTA_M, DELTA_M_TASK_MEAN, delta_m_of
 
 Values = TypeVar("Values", float, np.ndarray)
 
@@ -48,14 +49,14 @@ def delta_m(values: pd.DataFrame, baseline: Mapping[str, float], objectives: Seq
     per_task = {
         task: changes[[o.name for o in objectives if o.task == task]].mean(axis=1, skipna=False) for task in tasks
     }
-    columns = {"delta_m": changes.mean(axis=1, skipna=False)}
-    columns["delta_m_task_mean"] = pd.DataFrame(per_task).mean(axis=1, skipna=False)
-    return pd.DataFrame(columns | {f"delta_m_{task}": column for task, column in per_task.items()})
+    columns = {DELTA_M: changes.mean(axis=1, skipna=False)}
+    columns[DELTA_M_TASK_MEAN] = pd.DataFrame(per_task).mean(axis=1, skipna=False)
+    return pd.DataFrame(columns | {delta_m_of(task): column for task, column in per_task.items()})
 
 
 def delta_m_columns(objectives: Sequence[Objective]) -> list[str]:
     """Return the names of the columns that `delta_m` makes."""
-    return ["delta_m", "delta_m_task_mean", *(f"delta_m_{task}" for task in tasks_of(counted(objectives)))]
+    return [DELTA_M, DELTA_M_TASK_MEAN, *(delta_m_of(task) for task in tasks_of(counted(objectives)))]
 
 
 def relative_change(values: Values, baseline: float, objective: Objective) -> Values:

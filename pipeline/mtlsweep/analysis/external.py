@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ import pyarrow as pa
 
 from mtlsweep.analysis.conclusions.cuts import no_cuts
 from mtlsweep.analysis.delta_m import delta_m
-from mtlsweep.analysis.objectives import Objective
+from mtlsweep.analysis.objectives import Objective, tasks_of
 from mtlsweep.analysis.selection import METHOD
 from mtlsweep.analysis.suite import SuiteAnalysis, conclude
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.files import content_hash
+from mtlsweep.trials.metric_names import check_columns, column_of
 
 REQUIRED = ("weighting", "optimizer", "lr")
 NOT_METRICS = (*REQUIRED, "seed", "delta_m", "delta_m_std")
@@ -41,6 +43,7 @@ def analyse_runs(runs: pd.DataFrame, higher: Sequence[str], baseline: str, sourc
     """
     metrics = _metric_columns(runs, higher, source)
     objectives = tuple(_objective(metric, metric in higher) for metric in metrics)
+    _check_names(objectives, source)
     runs = runs.rename(columns={metric: o.name for metric, o in zip(metrics, objectives, strict=True)})
     reference = runs[runs["weighting"] == baseline]
     if reference.empty:
@@ -113,8 +116,16 @@ def _metric_columns(runs: pd.DataFrame, higher: Sequence[str], source: str) -> l
 
 
 def _objective(column: str, higher_is_better: bool) -> Objective:
-    task, _, metric = column.partition("_")
-    return Objective(task, metric or "metric", higher_is_better)
+    task, separator, metric = column.partition("_")
+    return Objective(task, metric if separator else "metric", higher_is_better)
+
+
+def _check_names(objectives: Sequence[Objective], source: str) -> None:
+    metrics = {task: [o.metric for o in objectives if o.task == task] for task in tasks_of(objectives)}
+    try:
+        check_columns(metrics)
+    except UserError as error:
+        raise UserError(f"{source}: of columns, read as `<task>_<metric>`, {error}") from error
 
 
 def _baseline_value(reference: pd.DataFrame, objective: Objective, baseline: str, source: str) -> float:
@@ -143,7 +154,9 @@ def _as_trials(
     ]
     trials = trials.assign(suite=suite, role="mtl", task=None, outcome="done", best_epoch=None)
     metrics = runs[[objective.name for objective in objectives]].astype(float)
-    figures = pd.concat([metrics, delta_m(metrics, values, objectives)], axis=1).add_prefix("test_")
+    figures = pd.concat([metrics, delta_m(metrics, values, objectives)], axis=1).rename(
+        columns=partial(column_of, "test")
+    )
     return pd.concat([trials, figures], axis=1)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtlsweep.errors import UserError
+from mtlsweep.trials.metric_names import MetricName, figure_of
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,12 @@ class Objective:
 
     @property
     def name(self) -> str:
-        """The column of this objective, without its `val_` or `test_`."""
-        return f"{self.task}_{self.metric}"
+        """What tables call it, such as `left_accuracy`; the column of a split is `of(split).column`."""
+        return figure_of(self.task, self.metric)
+
+    def of(self, split: str) -> MetricName:
+        """Return the recorded metric of a split."""
+        return MetricName(split, self.task, self.metric)
 
     @property
     def label(self) -> str:

@@ -35,7 +35,7 @@ def analyse_directory(directory: Path) -> SuiteAnalysis:
     }
     analysis = analyse_suite(**tables, objectives=read_objectives(directory / "sweep" / "metrics.json"))
     write_analysis(directory, analysis)
-    write_table(directory / IMPORTANCE, hyperparameter_importance(analysis.trials))
+    write_table(directory / IMPORTANCE, hyperparameter_importance(analysis.trials, analysis.objectives))
     return analysis
 
 

@@ -77,7 +77,7 @@ def plot_data(analysis: SuiteAnalysis) -> dict[str, pd.DataFrame]:
     learning_rates.insert(0, "method", learning_rates["weighting"] + " " + learning_rates["optimizer"])
     x, y = scatter_axes(analysis.objectives)
     scatter = done[["trial_key", "weighting", "optimizer", "lr", "seed"]].assign(
-        x=done[f"test_{x.name}"], y=done[f"test_{y.name}"], x_label=x.label, y_label=y.label
+        x=done[x.of("test").column], y=done[y.of("test").column], x_label=x.label, y_label=y.label
     )
     scatter = scatter.merge(analysis.members[["trial_key", "full"]], on="trial_key", how="left")
     return {"delta_m_by_learning_rate": learning_rates, "scatter": scatter}

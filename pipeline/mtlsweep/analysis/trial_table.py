@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 
 from mtlsweep.analysis.baselines import Baselines
-from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs, columns_of_split
+from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs, measured_on
 from mtlsweep.analysis.delta_m import delta_m, delta_m_columns
 from mtlsweep.analysis.objectives import Objective
+from mtlsweep.trials.metric_names import DELTA_M, column_of
 
 
 def measure_trials(
     curves: pd.DataFrame, outcomes: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]
 ) -> pd.DataFrame:
     """Return the multi-task trials, each at its epoch of lowest validation Delta_m, with all Delta_m."""
-    columns = [(split, objective.task, objective.metric) for split in ("val", "test") for objective in objectives]
-    epochs = at_epochs(curves, columns)
-    validation = delta_m(columns_of_split(epochs, "val"), baselines.values["val"], objectives)
-    chosen = best_epochs(epochs.assign(criterion=validation["delta_m"]), "criterion").drop(columns="criterion")
+    epochs = at_epochs(curves, [objective.of(split) for split in ("val", "test") for objective in objectives])
+    validation = delta_m(measured_on(epochs, "val", objectives), baselines.values["val"], objectives)
+    chosen = best_epochs(epochs.assign(criterion=validation[DELTA_M]), "criterion").drop(columns="criterion")
     return attach(outcomes, chosen)
 
 
 def with_delta_m(trials: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]) -> pd.DataFrame:
     """Append `val_delta_m*` and `test_delta_m*` to trials at their chosen epochs."""
     parts = [
-        delta_m(columns_of_split(trials, split), baselines.values[split], objectives).add_prefix(f"{split}_")
+        delta_m(measured_on(trials, split, objectives), baselines.values[split], objectives).rename(
+            columns=partial(column_of, split)
+        )
         for split in ("val", "test")
     ]
     return pd.concat([trials, *parts], axis=1)
@@ -38,6 +41,6 @@ IDENTITY = ["trial_key", "cell_key", "suite", "role", "task", "weighting", "opti
 def trial_table(trials: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
     """Return one row per trial: what it is, how it ended, and its figures at its chosen epoch."""
     names = [*(objective.name for objective in objectives), *delta_m_columns(objectives)]
-    figures = [f"{split}_{name}" for split in ("val", "test") for name in names]
+    figures = [column_of(split, name) for split in ("val", "test") for name in names]
     table = trials[[*IDENTITY, "best_epoch", *figures]].astype({"best_epoch": "Int32"})
     return table.sort_values("trial_key", ignore_index=True)

@@ -8,6 +8,7 @@ import typer
 
 from mtlsweep.cli.app import Json, app, show, user_errors
 from mtlsweep.params.params import load_params
+from mtlsweep.trials.metric_names import of_split
 
 
 @app.command()
@@ -18,7 +19,7 @@ def run(key: Annotated[str, typer.Argument(help="Trial key or a prefix of it.")]
 
     def report(record: EpochRecord) -> None:
         if not json_output:
-            values = ", ".join(f"{k} {v:.4g}" for k, v in record.metrics.items() if k.startswith("val/"))
+            values = ", ".join(f"{k} {v:.4g}" for k, v in of_split(record.metrics, "val").items())
             print(f"epoch {record.epoch} ({record.seconds:.1f} s): {values}", flush=True)
 
     with user_errors():

@@ -12,6 +12,7 @@ from mtlsweep.analysis.objectives import counted, tasks_of
 from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.style import optimizer_order
 from mtlsweep.report.tables.table import p_value
+from mtlsweep.trials.metric_names import column_of, delta_m_of
 
 
 def answer(analysis: SuiteAnalysis) -> list[str]:
@@ -44,7 +45,8 @@ def _best_method(analysis: SuiteAnalysis) -> Iterator[str]:
     )
     tasks = tasks_of(counted(analysis.objectives))
     if len(tasks) > 1:
-        costs = sorted(((float(best[f"test_delta_m_{task}_mean"]), task) for task in tasks), reverse=True)
+        figures = {task: column_of("test", delta_m_of(task)) for task in tasks}
+        costs = sorted(((float(best[f"{figure}_mean"]), task) for task, figure in figures.items()), reverse=True)
         worst, least = costs[0], costs[-1]
         yield f"It costs {worst[1]} most ({worst[0]:+.1f} %) and {least[1]} least ({least[0]:+.1f} %; positive is worse)."
 

@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from mtlsweep.analysis.delta_m import delta_m_columns
 from mtlsweep.analysis.external import analyse_runs, read_runs
 from mtlsweep.files import write_atomically
 from mtlsweep.report.answer import answer
 from mtlsweep.report.report import write_report
 from mtlsweep.report.suite import SuiteReport
+from mtlsweep.trials.metric_names import column_of
 
 
 def analyse_table(path: Path, higher: Sequence[str], baseline: str, out: Path | None) -> str:
@@ -31,10 +33,8 @@ def analyse_table(path: Path, higher: Sequence[str], baseline: str, out: Path | 
     """
     runs = read_runs(path)
     analysis = analyse_runs(runs, higher, baseline, path.name)
-    figures = [column for column in analysis.trials if column.startswith("test_delta_m")]
-    rows = analysis.trials[["weighting", "optimizer", "lr", "seed", *figures]].rename(
-        columns=lambda c: c.removeprefix("test_")
-    )
+    figures = {column_of("test", name): name for name in delta_m_columns(analysis.objectives)}
+    rows = analysis.trials[["weighting", "optimizer", "lr", "seed", *figures]].rename(columns=figures)
     printed = [column for column in ("delta_m", "delta_m_std") if column in runs]
     if printed:
         given = runs.loc[runs["weighting"] != baseline, printed].reset_index(drop=True)

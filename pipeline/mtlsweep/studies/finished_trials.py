@@ -12,6 +12,7 @@ from mtlsweep.errors import UserError, nearest
 from mtlsweep.params.suite import NamedCell
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.tables.parquet import read_table
+from mtlsweep.trials.metric_names import of_split
 from mtlsweep.trials.state import Finished
 from mtlsweep.trials.trial import Trial
 
@@ -33,11 +34,8 @@ class ChosenTrial:
     state: Finished
 
     def recorded(self, split: str) -> dict[str, float]:
-        """Return `<task>/<metric>` of `val` or `test` as recorded at the best epoch."""
-        metrics = self.state.curve[self.best_epoch - 1].metrics
-        return {
-            name.removeprefix(f"{split}/"): value for name, value in metrics.items() if name.startswith(f"{split}/")
-        }
+        """Return the metrics of `val` or `test` as recorded at the best epoch."""
+        return of_split(self.state.curve[self.best_epoch - 1].metrics, split)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def reproduces_recorded_metrics(
 ) -> bool:
     """Whether `network` has, on the clean test split, the metrics that the trial recorded at its best epoch."""
     tasks = data.tasks_of(chosen.trial.cell.tasks)
-    measured = evaluate(network, data.splits["test"], tasks, chosen.trial.cell.training.batch_size, device)
+    measured = evaluate(network, data.splits["test"], tasks, chosen.trial.cell.training.batch_size, device, "test")
     return all(
         math.isclose(value, measured[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         or (math.isnan(value) and math.isnan(measured[name]))

@@ -15,6 +15,7 @@ from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import Assignment, Strategy
 from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.metric_names import live_delta_m
 from mtlsweep.trials.state import EpochRecord, Execution, Finished, Outcome, Paused, PausedTrial, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
@@ -102,7 +103,7 @@ class Driver:
         trial = assignment.trial
         derived = self._reference.derive([record.metrics for record in records])
         for record, values in zip(records, derived, strict=True):
-            self._progress.epoch(trial, record, values.get("val/delta_m"))
+            self._progress.epoch(trial, record, values.get(live_delta_m("val")))
         for view in self._views:
             view.epochs(trial, records, self._started_at[trial.key])
         outage = next((view.outage for view in self._views if view.outage is not None), None)

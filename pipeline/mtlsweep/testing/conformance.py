@@ -29,6 +29,7 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.testing.small_problems import SmallProblem, matrices, small_problem
 from mtlsweep.training.step.divergence import Diverged
 from mtlsweep.training.step.updater import Updater, build_updater
+from mtlsweep.trials.metric_names import MetricName
 
 Check = Callable[[Choice], None]
 
@@ -118,7 +119,7 @@ def gives_a_single_task_a_positive_weight(choice: Choice) -> None:
     problem = small_problem(1)
     updater = _updater(problem, Choice(name=choice.name, options=options))
     _run(problem, updater, range(2))
-    weight = updater.end_epoch().get("train/task0/weight")
+    weight = updater.end_epoch().get(str(MetricName("train", "task0", "weight")))
     assert weight is None or weight > 0, f"`{choice.name}` gives a single task the weight {weight}"
 
 
@@ -148,7 +149,7 @@ def unit_scale_sums_to_the_number_of_tasks(choice: Choice) -> None:
     _run(problem, updater, range(1))
     figures = updater.end_epoch()
     for kind in ("weight", "head_weight"):
-        total = sum(figures[f"train/{task.name}/{kind}"] for task in problem.tasks)
+        total = sum(figures[str(MetricName("train", task.name, kind))] for task in problem.tasks)
         assert abs(total - 3) < 1e-6, f"`{choice.name}`: {kind}s sum to {total} under `scale: unit`"
 
 

@@ -9,13 +9,14 @@ import torch
 from mtlsweep.suites.networks.multitask import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Split
 from mtlsweep.suites.tasks import Task
+from mtlsweep.trials.metric_names import LOSS, MetricName
 
 
 @torch.no_grad()
 def evaluate(
-    network: MultiTaskNetwork, split: Split, tasks: Sequence[Task], batch_size: int, device: torch.device
+    network: MultiTaskNetwork, split: Split, tasks: Sequence[Task], batch_size: int, device: torch.device, name: str
 ) -> dict[str, float]:
-    """Return `<task>/<metric>` and `<task>/loss` of every task over the whole of `split`.
+    """Return every metric and the loss of every task over the whole of `split`, as metrics of the split `name`.
 
     The loss is the mean over batches weighted by their number of samples.
 
@@ -33,12 +34,12 @@ def evaluate(
             evaluators[task.name].update(output, target)
     values: dict[str, float] = {}
     for task, loss_sum in zip(tasks, loss_sums.tolist(), strict=True):
-        values[f"{task.name}/loss"] = loss_sum / len(split)
+        values[str(MetricName(name, task.name, LOSS))] = loss_sum / len(split)
         computed = evaluators[task.name].compute()
         for metric in task.metrics:
             if metric.name not in computed:
                 raise ValueError(
                     f"the evaluator of task `{task.name}` gives no `{metric.name}`, which the task declares"
                 )
-            values[f"{task.name}/{metric.name}"] = computed[metric.name]
+            values[str(MetricName(name, task.name, metric.name))] = computed[metric.name]
     return values

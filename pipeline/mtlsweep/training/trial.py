@@ -105,6 +105,5 @@ def _run_epoch(trial: Trial, data: PreparedData, state: RunState, device: torch.
     metrics = train_epoch(trial, data, state.network, state.updater, len(state.curve) + 1, device)
     tasks = data.tasks_of(trial.cell.tasks)
     for name in ("val", "test"):
-        measured = evaluate(state.network, data.splits[name], tasks, trial.cell.training.batch_size, device)
-        metrics.update({f"{name}/{key}": value for key, value in measured.items()})
+        metrics |= evaluate(state.network, data.splits[name], tasks, trial.cell.training.batch_size, device, name)
     return metrics

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from mtlsweep.analysis.baselines import Baselines
-from mtlsweep.analysis.chosen_epochs import at_epochs
+from mtlsweep.analysis.chosen_epochs import at_epochs, measured_on
 from mtlsweep.analysis.delta_m import delta_m
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.selection import METHOD
+from mtlsweep.trials.metric_names import DELTA_M
 
 _COLUMNS = [*METHOD, "lr", "seed", "cut_at", "val_delta_m", "behind", "last_gain", "epochs_left", "may_have_won"]
 
@@ -45,10 +46,9 @@ def describe_cuts(
     cut = trials[trials["outcome"] == "pruned"]
     if cut.empty:
         return no_cuts()
-    columns = [("val", objective.task, objective.metric) for objective in objectives]
-    epochs = at_epochs(curves, columns)
-    values = epochs.rename(columns=lambda name: name.removeprefix("val_"))
-    reached = delta_m(values, baselines.values["val"], objectives)["delta_m"].replace([np.inf, -np.inf], np.nan)
+    epochs = at_epochs(curves, [objective.of("val") for objective in objectives])
+    compared = delta_m(measured_on(epochs, "val", objectives), baselines.values["val"], objectives)
+    reached = compared[DELTA_M].replace([np.inf, -np.inf], np.nan)
     lowest = reached.groupby(level="trial_key").cummin()
     last = lowest.groupby(level="trial_key").size().max()
     winners = trials.merge(selected[["cell_key"]], on="cell_key").groupby(METHOD, observed=True)["trial_key"].agg(list)

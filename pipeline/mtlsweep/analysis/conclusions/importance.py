@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,9 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
+
+from mtlsweep.analysis.objectives import Objective, counted, tasks_of
+from mtlsweep.trials.metric_names import column_of, delta_m_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -21,7 +25,7 @@ _MOST_TASKS = 6  # forty attributes would need forty forests and give an unreada
 _MOST_CELLS = 2000  # with more, a fixed sample is used: the forest would take minutes and give the same result
 
 
-def hyperparameter_importance(trials: pd.DataFrame) -> pd.DataFrame:
+def hyperparameter_importance(trials: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
     """Return the share of the variance of validation Delta_m that each hyperparameter explains alone (Hutter et al. 2014).
 
     The study is rebuilt from the trial table: one Optuna trial per cell, with the mean over its done
@@ -29,17 +33,15 @@ def hyperparameter_importance(trials: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         trials: the table that `analyse` puts out (trials.parquet).
+        objectives: every metric of every task.
 
     Returns:
         (hyperparameter, target, importance): target is "all tasks" or, in suites of up to six tasks, a task. Empty with fewer than
         four cells, or when no hyperparameter takes two values.
     """
-    prefix = "val_delta_m_"
-    tasks = [
-        column.removeprefix(prefix) for column in trials if column.startswith(prefix) and column != f"{prefix}task_mean"
-    ]
+    tasks = tasks_of(counted(objectives))
     shown = tasks if len(tasks) <= _MOST_TASKS else []
-    targets = {"all tasks": "val_delta_m", **{task: prefix + task for task in shown}}
+    targets = {"all tasks": "val_delta_m", **{task: column_of("val", delta_m_of(task)) for task in shown}}
     done = trials[(trials["role"] == "mtl") & (trials["outcome"] == "done") & np.isfinite(trials["val_delta_m"])]
     cells = done.groupby(["cell_key", *PARAMETERS], as_index=False)[list(targets.values())].mean()
     cells = cells.sample(n=min(len(cells), _MOST_CELLS), random_state=0)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mtlsweep.analysis.baselines import Baselines
-from mtlsweep.analysis.chosen_epochs import at_epochs
+from mtlsweep.analysis.chosen_epochs import at_epochs, measured_on
 from mtlsweep.analysis.delta_m import delta_m
 from mtlsweep.analysis.objectives import Objective, tasks_of
 from mtlsweep.analysis.selection import METHOD
+from mtlsweep.trials.metric_names import DELTA_M, LOSS, MetricName
 
 
 def learning_curves(
@@ -29,14 +30,16 @@ def learning_curves(
     chosen = trials[trials["cell_key"].isin(selected["cell_key"])].set_index("trial_key")[METHOD]
     own = curves[curves["trial_key"].isin(chosen.index)]
     tasks = tasks_of(objectives)
-    recorded = {"train_loss": ("train", "loss"), "val_loss": ("val", "loss"), "weight": ("train", "weight")}
-    columns = [("val", objective.task, objective.metric) for objective in objectives]
-    columns += [(split, task, metric) for split, metric in recorded.values() for task in tasks]
-    epochs = at_epochs(own, columns)
-    metrics = epochs.rename(columns=lambda column: column.removeprefix("val_"))
-    pieces = [_piece(delta_m(metrics, baselines.values["val"], objectives)["delta_m"], "delta_m", "")]
-    for quantity, (split, metric) in recorded.items():
-        pieces += [_piece(epochs[f"{split}_{task}_{metric}"], quantity, task) for task in tasks]
+    quantities = {"train_loss": ("train", LOSS), "val_loss": ("val", LOSS), "weight": ("train", "weight")}
+    recorded = {
+        (quantity, task): MetricName(split, task, metric)
+        for quantity, (split, metric) in quantities.items()
+        for task in tasks
+    }
+    epochs = at_epochs(own, [*(objective.of("val") for objective in objectives), *recorded.values()])
+    compared = delta_m(measured_on(epochs, "val", objectives), baselines.values["val"], objectives)
+    pieces = [_piece(compared[DELTA_M], DELTA_M, "")]
+    pieces += [_piece(epochs[name.column], quantity, task) for (quantity, task), name in recorded.items()]
     long = pd.concat(pieces, ignore_index=True).dropna(subset="value")
     long = long.join(chosen, on="trial_key")
     grouped = long.groupby([*METHOD, "epoch", "quantity", "task"], observed=True)["value"]

@@ -11,6 +11,7 @@ from mtlsweep.analysis.conclusions.statistics import mean_interval
 from mtlsweep.analysis.delta_m import delta_m_columns
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.selection import METHOD
+from mtlsweep.trials.metric_names import column_of
 
 OUTCOME_NAMES = ("done", "diverged", "pruned", "failed")
 
@@ -22,7 +23,8 @@ def results_by_cell(trials: pd.DataFrame, selected: pd.DataFrame, objectives: Se
     figure (`test_delta_m`, its task mean, each task's, each metric) `_mean`, `_std` (sample), `_low`
     and `_high` (95 % interval of the mean) over seeds, and `interval`: how the interval was made.
     """
-    figures = [f"test_{name}" for name in (*delta_m_columns(objectives), *(objective.name for objective in objectives))]
+    names = [*delta_m_columns(objectives), *(objective.name for objective in objectives)]
+    figures = [column_of("test", name) for name in names]
     statistics = ("mean", "std", "low", "high")
     columns = ["cell_key", "interval", *(f"{figure}_{statistic}" for figure in figures for statistic in statistics)]
     rows = []

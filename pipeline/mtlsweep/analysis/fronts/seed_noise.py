@@ -16,7 +16,7 @@ TOLERANCES = (0.0, 1.0, 2.0)
 
 def seed_noise(selected: pd.DataFrame, objectives: Sequence[Objective]) -> NDArray[np.float64]:
     """Return per objective the standard deviation over seeds, pooled over the selected cells (NaN without replicates)."""
-    columns = [f"test_{objective.name}" for objective in objectives]
+    columns = [objective.of("test").column for objective in objectives]
     return np.sqrt(selected.groupby("cell_key")[columns].var(ddof=1).mean().to_numpy(dtype=float))
 
 

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow.server import shown_uri
+from mtlsweep.trials.metric_names import LOSS, MetricName, live_delta_m
 
 VIEW_TAG = "mlflow.sharedViewState."
 
@@ -34,17 +35,19 @@ def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
         metrics: names of the metrics of a multi-task trial, `<split>/<task>/<metric>`.
         created: creation time of the experiment in milliseconds, shown in the menu.
     """
-    test = [name for name in sorted(metrics) if name.startswith("test/") and not name.endswith("/loss")]
+    parsed = [(text, MetricName.parse(text)) for text in sorted(metrics)]
+    measured = {text: name.task for text, name in parsed if name and name.split == "test" and name.metric != LOSS}
+    test = list(measured)
     if not test:
         return {}
-    delta = ["val/delta_m", "test/delta_m"]
+    delta = [live_delta_m("val"), live_delta_m("test")]
     sweep = _view(
         "Sweep: best first",
         "tags.`role` = 'mtl'",
-        ("metrics.`val/delta_m`", True),
+        (_named("metrics", delta)[0], True),
         [*_named("params", _METHOD), *_named("metrics", delta + test), "tags.`outcome`", _DATASET],
         created,
-        _charts(test),
+        _charts(measured),
     )
     baselines = _view(
         "Single-task baselines",
@@ -89,17 +92,17 @@ def _view(
     return json.dumps({"name": name, "createdAt": created, "updatedAt": created, "state": json.dumps(state)})
 
 
-def _charts(test: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the charts to show before the UI's own charts of each metric."""
+def _charts(measured: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the charts to show before the UI's own charts of each metric; `measured` gives the task of each."""
     parallel = {
         "type": "PARALLEL",
         "displayName": "Methods and validation Delta_m",
         "selectedParams": ["weighting", "optimizer", "lr"],
-        "selectedMetrics": ["val/delta_m"],
+        "selectedMetrics": [live_delta_m("val")],
         "showAllRuns": True,
     }
     charts: list[dict[str, Any]] = [parallel]
-    tasks = {name.split("/")[1]: name for name in reversed(test)}
+    tasks = {task: name for name, task in reversed(measured.items())}
     axes = [tasks[task] for task in sorted(tasks)][:2]
     if len(axes) == 2:
         x, y = ({"key": name, "type": "METRIC"} for name in axes)

@@ -10,6 +10,7 @@ import pandas as pd
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.tables.schema import CURVES
+from mtlsweep.trials.metric_names import MetricName
 from mtlsweep.trials.state import FinishedTrial
 
 
@@ -22,10 +23,14 @@ def build_curves(tracker: Tracker, finished: Sequence[FinishedTrial]) -> pd.Data
     recorded = {
         (key, epoch, name): value
         for key, epoch, name, value in tracker.read_metrics(one.trial.key for one in finished)
-        if name.count("/") == 2
+        if MetricName.parse(name)
     }
     _check(recorded, finished)
-    rows = sorted((key, epoch, *name.split("/"), value) for (key, epoch, name), value in recorded.items())
+    rows = sorted(
+        (key, epoch, name.split, name.task, name.metric, value)
+        for (key, epoch, text), value in recorded.items()
+        if (name := MetricName.parse(text))
+    )
     return pd.DataFrame(rows, columns=CURVES.names)
 
 

@@ -56,7 +56,7 @@ def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:
 
 
 def _positions(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    value = runs[f"test_{objective.name}"].to_numpy(dtype=float)
+    value = runs[objective.of("test").column].to_numpy(dtype=float)
     finite = value[np.isfinite(value)]
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     position = (value - low) / (high - low if high > low else 1.0)
@@ -100,7 +100,7 @@ def _front_panel(
     }
     colour = optimizer_colour(optimizers)
     data = runs[["weighting", "optimizer", "lr", "seed", "test_delta_m", "full"]].assign(
-        x=runs[f"test_{x.name}"], y=runs[f"test_{y.name}"]
+        x=runs[x.of("test").column], y=runs[y.of("test").column]
     )
     points = alt.Chart(data[np.isfinite(data["x"]) & np.isfinite(data["y"])]).mark_point(clip=True, filled=True, size=45).encode(
         **axes, color=colour,

@@ -7,6 +7,7 @@ import pandas as pd
 from mtlsweep.analysis.objectives import counted, tasks_of
 from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.tables.table import Column, Table, digits_of, means, names, numbers, with_spread
+from mtlsweep.trials.metric_names import column_of, delta_m_of
 
 
 def results_table(analysis: SuiteAnalysis) -> Table:
@@ -17,13 +18,12 @@ def results_table(analysis: SuiteAnalysis) -> Table:
     columns.append(numbers(results, "lr", "learning rate", "~"))
     columns.append(numbers(results.astype({"seeds": float}), "seeds", "seeds", ".0f"))
     for task in tasks_of(counted(analysis.objectives)):
-        columns.append(means(results, f"test_delta_m_{task}", f"Delta_m {task} %", False, 2))
+        columns.append(means(results, column_of("test", delta_m_of(task)), f"Delta_m {task} %", False, 2))
     for objective in analysis.objectives:
         arrow = "↑" if objective.higher_is_better else "↓"
-        digits = digits_of(results[f"test_{objective.name}_mean"])
-        columns.append(
-            means(results, f"test_{objective.name}", f"{objective.label} {arrow}", objective.higher_is_better, digits)
-        )
+        figure = objective.of("test").column
+        digits = digits_of(results[f"{figure}_mean"])
+        columns.append(means(results, figure, f"{objective.label} {arrow}", objective.higher_is_better, digits))
     selected = (
         "at the learning rate and epochs selected on validation, the best there first"
         if results["val_delta_m_mean"].notna().any()

@@ -19,6 +19,7 @@ from mtlsweep.suites.tasks.loss_only import NoMetrics
 from mtlsweep.training.seeds import stream, stream_seed
 from mtlsweep.training.step.divergence import Diverged
 from mtlsweep.training.step.updater import build_updater
+from mtlsweep.trials.metric_names import LOSS, MetricName
 
 TARGETS = {"near": 2.0, "far": 0.5}
 """The two depth-like tasks: each target is a multiple of the input."""
@@ -98,7 +99,7 @@ def train_course(section: LossScaling, method: Method, scales: tuple[float, floa
         for part, norm in _gradient_norms(gradients, figures).items():
             rows.append((epoch, "gradient norm", part, norm))
         for task in tasks:
-            loss = figures[f"train/{task.name}/loss"]
+            loss = figures[str(MetricName("train", task.name, LOSS))]
             rows += [
                 (epoch, "scaled loss", f"head {task.name}", loss),
                 (epoch, "loss", f"head {task.name}", loss / task.scale),
@@ -124,8 +125,8 @@ def _task_gradients(network: MultiTaskNetwork, tasks: list[ScaledDistance], batc
 
 def _gradient_norms(gradients: list[dict[str, Tensor]], figures: dict[str, float]) -> dict[str, float]:
     """Return the norm of the combined gradient: the weighted sum if the method has weights, else the plain sum."""
-    weights = [figures.get(f"train/{name}/weight", 1.0) for name in TARGETS]
-    of_heads = [figures.get(f"train/{name}/head_weight", 1.0) for name in TARGETS]
+    weights = [figures.get(str(MetricName("train", name, "weight")), 1.0) for name in TARGETS]
+    of_heads = [figures.get(str(MetricName("train", name, "head_weight")), 1.0) for name in TARGETS]
     total = sum((weight * each["shared"] for weight, each in zip(weights, gradients, strict=True)), torch.zeros(()))
     heads = {
         f"head {name}": abs(weight) * float(each["own"].norm())

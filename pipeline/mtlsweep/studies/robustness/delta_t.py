@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mtlsweep.suites.tasks import Task
+from mtlsweep.trials.metric_names import MetricName
 from mtlsweep.trials.state import FinishedTrial
 
 CLEAN = "clean"
@@ -50,16 +51,16 @@ def _rows(key: str, finished: FinishedTrial, tasks: Sequence[Task]) -> Iterator[
     }
     known = {(task.name, metric.name): metric for task in tasks for metric in task.metrics}
     for record in finished.state.curve:
-        for name, value in record.metrics.items():
-            corruption, task, metric = name.split("/")
-            if definition := known.get((task, metric)):
+        for text, value in record.metrics.items():
+            name = MetricName.parse(text)
+            if name and (definition := known.get((name.task, name.metric))):
                 yield {
                     **labels,
-                    "task": task,
-                    "metric": metric,
+                    "task": name.task,
+                    "metric": name.metric,
                     "higher_is_better": definition.higher_is_better,
                     "in_delta_t": definition.in_delta_m,
-                    "corruption": corruption,
+                    "corruption": name.split,
                     "severity": record.epoch,
                     "value": value,
                 }

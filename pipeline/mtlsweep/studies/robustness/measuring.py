@@ -35,10 +35,11 @@ from mtlsweep.training.device import torch_threads
 from mtlsweep.training.epoch import build_network
 from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.step.divergence import Diverged
+from mtlsweep.trials.metric_names import of_split
 from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 
 Metrics = dict[int, dict[str, float]]
-"""By severity, `<corruption>/<task>/<metric>`."""
+"""By severity, the recorded metrics; a corruption stands for their split."""
 
 
 class RobustnessMeter:
@@ -131,8 +132,7 @@ class RobustnessMeter:
     def _evaluate(self, network: MultiTaskNetwork, model: Model, rows: ChosenRows, corruption: str) -> dict[str, float]:
         size = model.trial.cell.training.batch_size
         # Evaluation uses only the length and the batches of a split.
-        values = evaluate(network, cast(Split, rows), self._tasks(model), size, self._device)
-        return {f"{corruption}/{name}": value for name, value in values.items()}
+        return evaluate(network, cast(Split, rows), self._tasks(model), size, self._device, corruption)
 
     def _tasks(self, model: Model) -> list[Task]:
         return self._data.tasks_of(model.trial.cell.tasks)
@@ -161,7 +161,7 @@ class RobustnessMeter:
 
 
 def _has(metrics: Metrics, corruption: str) -> bool:
-    return any(name.startswith(f"{corruption}/") for values in metrics.values() for name in values)
+    return any(of_split(values, corruption) for values in metrics.values())
 
 
 def _curve(metrics: Metrics) -> tuple[EpochRecord, ...]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from mtlsweep.errors import UserError
 from mtlsweep.params.registry import Registry
 from mtlsweep.suites.tasks import Task
+from mtlsweep.trials.metric_names import LOSS, check_columns, check_recorded
 
 DATASETS: Registry[Dataset] = Registry("dataset", "mtlsweep.suites.datasets")
 
@@ -57,3 +59,19 @@ class Dataset(ABC):
 
         `workspace` is empty at first; it is kept, with its content, until preparation has succeeded.
         """
+
+
+def check_tasks(tasks: Sequence[Task]) -> None:
+    """Check the names of a dataset's tasks and of their metrics.
+
+    Raises:
+        UserError: there is no task, or a name is not allowed, taken or ambiguous in tables.
+    """
+    names = [task.name for task in tasks]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"dataset tasks are {names}: give at least one task, each with a name of its own.")
+    if IMAGE in names:
+        raise UserError(f"a task is called `{IMAGE}`, as the column of inputs is: rename it.")
+    metrics = {task.name: [metric.name for metric in task.metrics] for task in tasks}
+    check_recorded(metrics)
+    check_columns({task: [LOSS, *own] for task, own in metrics.items()})

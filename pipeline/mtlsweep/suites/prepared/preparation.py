@@ -7,14 +7,13 @@ gets its name only when everything is in it.
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
 from mtlsweep.params.choice import Choice
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Dataset
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks
 from mtlsweep.suites.prepared.arrow_files import write_store
 from mtlsweep.suites.prepared.shards import write_shards
 
@@ -25,17 +24,19 @@ def prepare(choice: Choice, directory: Path) -> None:
     Writes train.arrow, val.arrow, test.arrow, summary.json and contact_sheet.png.
 
     Raises:
-        UserError: an unknown dataset or option; raw data that is missing or damaged.
+        UserError: an unknown dataset or option; names of tasks or metrics that are not allowed; raw data that is
+            missing or damaged.
     """
     resolved = DATASETS.resolve(choice)
     dataset = DATASETS.create(resolved)
+    check_tasks(dataset.tasks)
     partial = directory.parent / f".{directory.name}.partial-{content_hash(resolved.model_dump(mode='json'))}"
     raw, shards, finished = (partial / name for name in ("raw", "shards", "finished"))
     shutil.rmtree(finished, ignore_errors=True)
     for folder in (raw, shards, finished):
         folder.mkdir(parents=True, exist_ok=True)
     dataset.begin(raw)
-    _check_declaration(dataset)
+    _check_sizes(dataset)
     files = {split: write_shards(dataset, split, shards) for split in SPLITS}
     write_store(dataset, choice.name, files, finished)
     shutil.rmtree(directory, ignore_errors=True)
@@ -43,13 +44,7 @@ def prepare(choice: Choice, directory: Path) -> None:
     shutil.rmtree(partial)
 
 
-def _check_declaration(dataset: Dataset) -> None:
-    names = [task.name for task in dataset.tasks]
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"dataset tasks are {names}: give at least one task, each with a name of its own.")
-    for name in names:
-        if not re.fullmatch(r"\w[\w-]*", name, re.ASCII) or name == IMAGE:
-            raise UserError(f"task name {name!r}: use letters, digits, `_` and `-`, and not `{IMAGE}`.")
+def _check_sizes(dataset: Dataset) -> None:
     sizes = dataset.sizes()
     if set(sizes) != set(SPLITS) or min(sizes.values()) < 1:
         raise UserError(f"dataset splits are {dict(sizes)}: `train`, `val` and `test` must each have a row or more.")

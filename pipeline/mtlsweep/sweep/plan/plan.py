@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -11,10 +11,11 @@ from mtlsweep import paths
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
-from mtlsweep.params.suite import Stage
+from mtlsweep.params.suite import Stage, Suite
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.suites.datasets.dataset import DATASETS
+from mtlsweep.suites.datasets.dataset import DATASETS, check_tasks
 from mtlsweep.suites.prepared.splits import open_prepared
+from mtlsweep.suites.tasks import Task
 from mtlsweep.sweep.plan.cells import plan_cells
 from mtlsweep.sweep.plan.planned_keys import write_planned_keys
 from mtlsweep.sweep.search.space import Space
@@ -101,19 +102,14 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     Without prepared data the plan uses the tasks of the raw data, and none of its trials is finished.
 
     Raises:
-        UserError: unknown suite, invalid params, or missing raw data.
+        UserError: unknown suite, invalid params, refused names of tasks or metrics, or missing raw data.
     """
     section = params.suite(suite)
     ledger = Ledger(params.resources.ledger_root, suite)
     baselines = stage == "baselines"
     seeds = section.baselines.seeds if baselines else section.sweep.seeds
-    if paths.prepared(suite).exists():
-        data = open_prepared(paths.prepared(suite))
-        tasks, fingerprint = [task.name for task in data.tasks], data.fingerprint
-    else:
-        dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
-        tasks, fingerprint = [task.name for task in dataset.tasks], "not prepared"
-    cells = plan_cells(suite, section, stage, tasks, fingerprint)
+    tasks, fingerprint = _what_to_learn(suite, section)
+    cells = plan_cells(suite, section, stage, [task.name for task in tasks], fingerprint)
     try:
         strategy = STRATEGIES.resolve(Choice(name="grid") if baselines else section.sweep.strategy)
         plan = Plan(Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy)
@@ -123,3 +119,18 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
         with suppress(OSError):  # a full disk is told where results are written
             write_planned_keys(params, suite, stage, ledger, [trial.key for trial in plan.trials])
     return plan
+
+
+def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str]:
+    """Return the tasks of a suite's data and its fingerprint."""
+    if paths.prepared(suite).exists():
+        data = open_prepared(paths.prepared(suite))
+        tasks, fingerprint = data.tasks, data.fingerprint
+    else:
+        dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
+        tasks, fingerprint = tuple(dataset.tasks), "not prepared"
+    try:
+        check_tasks(tasks)
+    except UserError as error:
+        raise UserError(f"params.yaml: `suites.{suite}.data.dataset`: {error}") from error
+    return tasks, fingerprint

@@ -15,6 +15,7 @@ import pandas as pd
 from mtlsweep.analysis.delta_m import delta_m, relative_change
 from mtlsweep.analysis.objectives import Objective, counted
 from mtlsweep.files import content_hash, encode_float
+from mtlsweep.trials.metric_names import DELTA_M, LOSS, MetricName, live_delta_m
 
 
 @dataclass(frozen=True)
@@ -44,34 +45,39 @@ class Reference:
 
     def compare(self, epochs: Sequence[Mapping[str, float]], split: str) -> pd.DataFrame:
         """Return Delta_m of each epoch: columns `delta_m`, `delta_m_<task>`, ..., in percent."""
-        columns = {
-            o.name: [epoch.get(f"{split}/{o.task}/{o.metric}", math.nan) for epoch in epochs] for o in self.objectives
-        }
+        columns = {}
+        for objective in self.objectives:
+            name = str(objective.of(split))
+            columns[objective.name] = [epoch.get(name, math.nan) for epoch in epochs]
         return delta_m(pd.DataFrame(columns), self.values[split], self.objectives)
 
     def derive(self, epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
         """Return `val/delta_m` and `test/delta_m` of each epoch; empty without baselines."""
         if not self.values:
             return [{} for _ in epochs]
-        compared = {f"{split}/delta_m": self.compare(epochs, split)["delta_m"].tolist() for split in self.values}
+        compared = {live_delta_m(split): self.compare(epochs, split)[DELTA_M].tolist() for split in self.values}
         return [{name: values[row] for name, values in compared.items()} for row in range(len(epochs))]
 
     def score(self, epoch: Mapping[str, float]) -> float:
         """Return validation Delta_m of an epoch, or without baselines the mean validation loss."""
         if self.values:  # called every epoch: no data frame, for speed
             changes = [
-                relative_change(epoch.get(f"val/{o.task}/{o.metric}", math.nan), self.values["val"][o.name], o)
+                relative_change(epoch.get(str(o.of("val")), math.nan), self.values["val"][o.name], o)
                 for o in counted(self.objectives)
             ]
             return sum(changes) / len(changes)
-        losses = [value for name, value in epoch.items() if name.startswith("val/") and name.endswith("/loss")]
+        losses = [value for text, value in epoch.items() if _is_validation_loss(MetricName.parse(text))]
         return sum(losses) / len(losses)
 
     def best_epoch(self, epochs: Sequence[Mapping[str, float]]) -> pd.Series | None:
         """Return Delta_m, as `compare` does, at the epoch where validation Delta_m is lowest; None if it is never finite."""
         compared = self.compare(epochs, "val")
-        finite = compared[compared["delta_m"].map(math.isfinite)]
-        return None if finite.empty else finite.loc[finite["delta_m"].idxmin()]
+        finite = compared[compared[DELTA_M].map(math.isfinite)]
+        return None if finite.empty else finite.loc[finite[DELTA_M].idxmin()]
+
+
+def _is_validation_loss(name: MetricName | None) -> bool:
+    return name is not None and name.split == "val" and name.metric == LOSS
 
 
 def seed_noise(curves: pd.DataFrame, cells: Mapping[str, Sequence[str]], reference: Reference) -> tuple[float, ...]:

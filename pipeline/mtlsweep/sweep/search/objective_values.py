@@ -9,6 +9,7 @@ from typing import Literal
 
 from mtlsweep.analysis.objectives import counted, tasks_of
 from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.trials.metric_names import delta_m_of
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
 Kind = Literal["delta_m", "metrics"]
@@ -48,10 +49,10 @@ class Targets:
             return None
         objectives = counted(self.reference.objectives)
         if self.kind == "delta_m":
-            values = [float(best[f"delta_m_{task}"]) for task in tasks_of(objectives)]
+            values = [float(best[delta_m_of(task)]) for task in tasks_of(objectives)]
         else:
             chosen = epochs[int(str(best.name))]
-            values = [chosen.get(f"val/{o.task}/{o.metric}", math.nan) for o in objectives]
+            values = [chosen.get(str(o.of("val")), math.nan) for o in objectives]
         return values if all(map(math.isfinite, values)) else None
 
     def costs(self, epochs: Sequence[Mapping[str, float]]) -> list[float] | None:

@@ -22,6 +22,7 @@ from mtlsweep.sweep.strategies.rungs import epoch_at
 from mtlsweep.sweep.strategies.strategy import STRATEGIES
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.metric_names import DELTA_M
 from mtlsweep.trials.state import Outcome
 from mtlsweep.trials.trial import Trial
 
@@ -131,7 +132,7 @@ class Race(MethodByMethod):
             return math.inf
         curve = known[runner.key].state.curve[:rung]
         best = self._reference.best_epoch([record.metrics for record in curve])
-        return math.inf if best is None else float(best["delta_m"])
+        return math.inf if best is None else float(best[DELTA_M])
 
     def _cuts(self, out: Sequence[Trial], known: Known) -> tuple[Trial, ...]:
         return tuple(runner for runner in out if not has_ended(runner, known))

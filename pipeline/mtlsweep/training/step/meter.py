@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mtlsweep.methods.weighting import Weights
+from mtlsweep.trials.metric_names import MetricName, cosine, cosine_between
 
 PAIRS_SHOWN = 45
 """Above this many pairs of tasks (T > 10) only the mean and the least cosine are reported."""
@@ -70,7 +71,10 @@ class Meter:
         return figures
 
     def _per_task(self, name: str, values: np.ndarray) -> dict[str, float]:
-        return {f"train/{task}/{name}": value for task, value in zip(self._tasks, values.tolist(), strict=True)}
+        return {
+            str(MetricName("train", task, name)): value
+            for task, value in zip(self._tasks, values.tolist(), strict=True)
+        }
 
     def _cosine_figures(self, cosines: np.ndarray) -> dict[str, float]:
         pairs = list(combinations(range(len(self._tasks)), 2))
@@ -78,11 +82,11 @@ class Meter:
             return {}
         first, second = zip(*pairs, strict=True)
         values = cosines[list(first), list(second)].tolist()
-        figures = {"train/cosine/mean": sum(values) / len(values), "train/cosine/least": min(values)}
+        figures = {cosine("mean"): sum(values) / len(values), cosine("least"): min(values)}
         if len(pairs) <= PAIRS_SHOWN:
-            names = (f"train/cosine/{self._tasks[i]}-{self._tasks[j]}" for i, j in pairs)
+            names = (cosine_between(self._tasks[i], self._tasks[j]) for i, j in pairs)
             figures |= dict(zip(names, values, strict=True))
-        return figures
+        return {str(name): value for name, value in figures.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums, for a checkpoint in the middle of an epoch."""
