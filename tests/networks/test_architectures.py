@@ -147,7 +147,7 @@ def test_pretrained_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(save(own, tmp_path / "whole.pth").read_bytes()[:1000])
     cases = {
-        tmp_path / "absent.pth": "absent.pth are not there",
+        tmp_path / "absent.pth": "absent.pth are missing",
         damaged: "damaged.pth cannot be read",
         save(
             other_shape, tmp_path / "shape.pth"

@@ -32,6 +32,7 @@ from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, unobserved_examples
 from mtlsweep.sweep.lease import Lease
 from mtlsweep.sweep.plan.plan import RecordedTrials
+from mtlsweep.sweep.plan.planned_keys import write_planned_keys
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.search.live_delta_m import Reference
@@ -51,6 +52,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
     """
     context = open_stage(params, suite, stage)
     context.ledger.prepare()
+    write_planned_keys(params, suite, stage, context.plan)
     with Lease(context.ledger.directory, suite):
         provenance = read_provenance()
         tracker = open_tracker(params, suite, context.reference)

@@ -14,6 +14,7 @@ from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, 
 from mtlsweep.sweep.plan.cells import check_names
 from mtlsweep.sweep.plan.counts import count_by_method
 from mtlsweep.sweep.plan.plan import open_plan
+from mtlsweep.sweep.plan.planned_keys import write_planned_keys
 from mtlsweep.sweep.plan.stage_inputs import open_stage
 from mtlsweep.training.device import choose_device
 
@@ -32,6 +33,7 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
 
 def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
     plan = open_plan(params, suite, stage)
+    write_planned_keys(params, suite, stage, plan)
     recorded = plan.read()
     finished, known = recorded.finished, recorded.known
     planned = plan.count_planned(len(finished))

@@ -11,7 +11,7 @@ from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.display import progress_path, read_progress
 from mtlsweep.sweep.lease import read_holder
-from mtlsweep.sweep.plan.planned_keys import read_planned_keys
+from mtlsweep.sweep.plan.planned_keys import read_planned_keys, write_planned_keys
 from mtlsweep.trials.state import Outcome
 
 STAGES: tuple[Stage, ...] = ("baselines", "sweep")
@@ -62,6 +62,7 @@ def _read_ends(params: Params, suite: str, stage: Stage, ledger: Ledger) -> _Sta
     from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
 
     plan = open_plan(params, suite, stage)
+    write_planned_keys(params, suite, stage, plan)
     finished = plan.read().finished
     causes = [(one.state.outcome, one.state.cause) for one in finished]
     return _StageEnds(plan.count_planned(len(finished)), causes, plan.count_half_finished())

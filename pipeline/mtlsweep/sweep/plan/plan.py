@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -17,7 +16,6 @@ from mtlsweep.suites.datasets.dataset import DATASETS, check_tasks
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.suites.tasks import Task
 from mtlsweep.sweep.plan.cells import plan_cells
-from mtlsweep.sweep.plan.planned_keys import write_planned_keys
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.trials.cell import Cell
@@ -115,9 +113,6 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
         plan = Plan(Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy)
     except UserError as error:
         raise UserError(f"params.yaml: `suites.{suite}.sweep.strategy`: {error}") from error
-    if not plan.is_adaptive and ledger.directory.exists():
-        with suppress(OSError):  # a full disk is told where results are written
-            write_planned_keys(params, suite, stage, ledger, [trial.key for trial in plan.trials])
     return plan
 
 

@@ -7,8 +7,9 @@ makes the plan of a stage writes them down, together with a hash of everything t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtlsweep import paths
 from mtlsweep.files import content_hash, write_atomically
@@ -17,11 +18,17 @@ from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.cell import SCHEMA_VERSION, TRAINER_VERSION
 
+if TYPE_CHECKING:  # it imports torch, which takes seconds
+    from mtlsweep.sweep.plan.plan import Plan
 
-def write_planned_keys(params: Params, suite: str, stage: Stage, ledger: Ledger, keys: Sequence[str]) -> None:
-    """Keep the keys of a plan that lists all its trials."""
-    content = {"basis": _basis(params, suite, stage), "keys": list(keys)}
-    write_atomically(_path(ledger, stage), json.dumps(content).encode())
+
+def write_planned_keys(params: Params, suite: str, stage: Stage, plan: Plan) -> None:
+    """Keep the keys of a plan, unless it is adaptive or its ledger was not begun; a full disk is no error here."""
+    if plan.is_adaptive or not plan.ledger.directory.exists():
+        return
+    content = {"basis": _basis(params, suite, stage), "keys": [trial.key for trial in plan.trials]}
+    with suppress(OSError):
+        write_atomically(_path(plan.ledger, stage), json.dumps(content).encode())
 
 
 def read_planned_keys(params: Params, suite: str, stage: Stage, ledger: Ledger) -> list[str] | None:
