@@ -124,7 +124,7 @@ def workers_of(session: int) -> list[str]:
             command = " ".join(process.cmdline())
             if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
                 found += [command] * any(
-                    name in command for name in ("stages.", "raylet/raylet", "ray::train", "ray::Keeper")
+                    name in command for name in ("stages.", "raylet/raylet", "ray::train", "ray::LedgerCheckpoints")
                 )
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
