@@ -35,7 +35,9 @@ def ray_processes(session: int) -> list[psutil.Process]:
         try:
             command = " ".join(process.cmdline())
             of_session = os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
-            if of_session and any(name in command for name in ("raylet/raylet", "ray::train", "ray::LedgerCheckpoints")):
+            if of_session and any(
+                name in command for name in ("raylet/raylet", "ray::train", "ray::LedgerCheckpoints")
+            ):
                 found.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
