@@ -1,22 +1,30 @@
-"""How many trials one driver can handle: no-op trials through the real recorder, ledger and tables.
+"""How many trials one driver can handle: no-op trials through the real recorder, ledger, MLflow and tables.
 
-    python benchmarks/scale.py --trials 10000 --directory build/scale
+    python benchmarks/scale.py record --trials 2000      # as in a sweep: ledger, and MLflow by the recorder's thread
+    python benchmarks/scale.py fill --trials 10000       # the same records, but inserted into MLflow's tables in bulk
+    python benchmarks/scale.py table                     # of what one of these left: the table of curves
+    python benchmarks/scale.py front                     # the Pareto front of 100,000 runs
 
-Every trial brings 30 epochs of 10 metrics. They go to the ledger and, by the recorder's thread, to
-MLflow (SQLite), as in a sweep; then the tables are built from MLflow, checked against the ledger, and
-100,000 rows are analysed. No Ray and no training: this measures our own overhead in a sweep.
+Each step is a process of its own, so that its memory is its own. A trial brings `--epochs` epochs of 10
+metrics for each of `--tasks` tasks. MLflow is a SQLite file in `--directory`, or what `--uri` names. No
+Ray and no training: this measures our own overhead in a sweep. `fill` is set-up and measures nothing:
+through MLflow's client 32 million rows would take two hours.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
+import sqlalchemy as sa
 
 from mtlsweep.analysis.fronts.pareto_set import nondominated
 from mtlsweep.params.choice import Choice
@@ -24,34 +32,40 @@ from mtlsweep.params.suite import Training
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
-from mtlsweep.record.tables import curves as tables
+from mtlsweep.record.tables.curves import write_curves
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.metric_names import LOSS, MetricName
 from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
-EPOCHS, TASKS = 30, ("a", "b", "c", "d", "e")
+SUITE = "scale"
+EVALUATED = ("loss", "accuracy", "balanced_accuracy", "f1")
+METRICS = [
+    ("train", "loss"),
+    ("train", "weight"),
+    *((split, metric) for split in ("val", "test") for metric in EVALUATED),
+]
 
 
-def trials(count: int) -> Iterator[FinishedTrial]:
-    """Yield trials whose curves are noise: 5 tasks x (validation, test) are the 10 metrics."""
+def trials(count: int, tasks: int, epochs: int) -> Iterator[FinishedTrial]:
+    """Yield trials whose curves are noise."""
     generator = np.random.default_rng(0)
+    names = [f"{split}/task{task}/{metric}" for task in range(tasks) for split, metric in METRICS]
     for number in range(count):
         cell = Cell(
-            suite="scale",
+            suite=SUITE,
             role="mtl",
-            tasks=TASKS,
+            tasks=tuple(f"task{task}" for task in range(tasks)),
             network=Choice(name="lenet"),
             weighting=Choice(name="ew"),
             optimizer=Choice(name="adam"),
             learning_rate=1e-3 * (1 + number // 3),
-            training=Training(epochs=EPOCHS, batch_size=32),
+            training=Training(epochs=epochs, batch_size=32),
             data_fingerprint="f" * 64,
             weighting_label="ew",
             optimizer_label="adam",
         )
-        values = generator.random((EPOCHS, 2 * len(TASKS)))
-        names = [str(MetricName(split, task, LOSS)) for split in ("val", "test") for task in TASKS]
+        values = generator.random((epochs, len(names)))
         curve = tuple(
             EpochRecord(epoch + 1, dict(zip(names, row.tolist(), strict=True)), 1.7e9 + number + epoch / 100, 0.01)
             for epoch, row in enumerate(values)
@@ -61,44 +75,123 @@ def trials(count: int) -> Iterator[FinishedTrial]:
         )
 
 
-def megabytes() -> float:
-    return psutil.Process().memory_info().rss / 1e6
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--directory", type=Path, default=Path("build/scale"))
-    arguments = parser.parse_args()
-    shutil.rmtree(arguments.directory, ignore_errors=True)
-    ledger = Ledger(arguments.directory, "scale")
-    tracker = Tracker(f"sqlite:///{arguments.directory}/mlflow.db", "scale")
-    recorder = Recorder(ledger, tracker, {"sweep_id": "scale"})
+def record(arguments: argparse.Namespace) -> None:
+    ledger, tracker = Ledger(arguments.directory, SUITE), Tracker(arguments.uri, SUITE)
+    recorder = Recorder(ledger, tracker, {"sweep_id": SUITE})
     began = time.perf_counter()
     print("trials   seconds  MB of the driver")
-    for number, finished in enumerate(trials(arguments.trials), start=1):
+    for number, finished in enumerate(trials(arguments.trials, arguments.tasks, arguments.epochs), start=1):
         ledger.start(finished.trial)
         ledger.finish(finished)
         recorder.finish(finished)
         if number % max(1, arguments.trials // 10) == 0:
-            print(f"{number:6d}  {time.perf_counter() - began:8.1f}  {megabytes():8.0f}", flush=True)
+            resident = psutil.Process().memory_info().rss / 1e6
+            print(f"{number:6d}  {time.perf_counter() - began:8.1f}  {resident:8.0f}", flush=True)
     in_ledger = time.perf_counter() - began
     recorder.close()
     in_mlflow = time.perf_counter() - began
-    rows = arguments.trials * EPOCHS * 2 * len(TASKS)
+    rows = arguments.trials * arguments.epochs * arguments.tasks * len(METRICS)
     print(f"ledger: {arguments.trials / in_ledger:.0f} trials/s")
+    print(f"MLflow: {arguments.trials / in_mlflow:.0f} trials/s, {rows / in_mlflow:.0f} rows/s")
+
+
+def fill(arguments: argparse.Namespace) -> None:
+    """Let the tracker write one run, and insert all others as copies of it with values and names of their own."""
+    ledger, tracker = Ledger(arguments.directory, SUITE), Tracker(arguments.uri, SUITE)
+    every = trials(arguments.trials, arguments.tasks, arguments.epochs)
+    first = next(every)
+    ledger.finish(first)
+    tracker.finish(first, {"sweep_id": SUITE})
+    engine = sa.create_engine(arguments.uri)
+    known = sa.MetaData()
+    known.reflect(engine, only=["runs", "tags", "params", "metrics", "latest_metrics"])
+    tables = known.tables
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA cache_size = -2000000")
+        original = connection.execute(
+            sa.select(tables["tags"].c.run_uuid).where(tables["tags"].c.key == "trial_key")
+        ).scalar_one()
+        copied = {
+            name: connection.execute(sa.select(table).where(table.c.run_uuid == original)).mappings().all()
+            for name, table in tables.items()
+            if name in ("runs", "tags", "params", "latest_metrics")
+        }
+        for number, finished in enumerate(every, start=2):
+            ledger.finish(finished)
+            run_id = uuid.uuid4().hex
+            for name in ("runs", "tags", "params", "latest_metrics"):
+                rows = [{**row, "run_uuid": run_id} for row in copied[name]]
+                for row in rows:
+                    if name == "tags" and row["key"] == "trial_key":
+                        row["value"] = finished.trial.key
+                connection.execute(sa.insert(tables[name]), rows)
+            connection.execute(sa.insert(tables["metrics"]), list(_metric_rows(finished, run_id)))
+            if number % max(1, arguments.trials // 20) == 0:
+                print(f"{number} trials", flush=True)
+
+
+def _metric_rows(finished: FinishedTrial, run_id: str) -> Iterator[dict[str, object]]:
+    for one in finished.state.curve:
+        place = {"run_uuid": run_id, "step": one.epoch, "timestamp": int(one.finished_at * 1000), "is_nan": False}
+        for name, value in one.metrics.items():
+            yield {**place, "key": name, "value": value}
+
+
+def table(arguments: argparse.Namespace) -> None:
+    path = arguments.directory / "curves.parquet"
+    ledger = Ledger(arguments.directory, SUITE)
+    opened = Stopwatch()
+    tracker = Tracker(arguments.uri, SUITE)
+    print(f"{len(ledger.finished_keys())} trials; the runs in MLflow found in {opened}", flush=True)
+    built = Stopwatch()
+    write_curves(path, tracker, ledger, ledger.finished_keys())
     print(
-        f"MLflow: {arguments.trials / in_mlflow:.0f} trials/s, {rows / in_mlflow:.0f} metric rows/s; driver {megabytes():.0f} MB"
+        f"table of {pq.read_metadata(path).num_rows} rows built and checked in {built}; peak memory {peak_megabytes():.0f} MB"
     )
-    began = time.perf_counter()
-    known = list(ledger.read_all())
-    print(f"ledger read whole in {time.perf_counter() - began:.1f} s")
-    began = time.perf_counter()
-    curves = tables.build_curves(tracker, known)
-    print(f"table of {len(curves)} rows built from MLflow and checked in {time.perf_counter() - began:.1f} s")
-    began = time.perf_counter()
+
+
+def front(arguments: argparse.Namespace) -> None:
+    watch = Stopwatch()
     members = nondominated(np.random.default_rng(0).normal(size=(100_000, 9)))
-    print(f"front of 100,000 runs x 9 metrics ({members.sum()} on it) in {time.perf_counter() - began:.1f} s")
+    print(f"front of 100,000 runs x 9 metrics ({members.sum()} on it) in {watch}")
+
+
+class Stopwatch:
+    """Wall-clock and CPU time of this process since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def __str__(self) -> str:
+        return f"{time.perf_counter() - self._wall:.1f} s (CPU {time.process_time() - self._cpu:.1f} s)"
+
+
+def peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "record": record,
+    "fill": fill,
+    "table": table,
+    "front": front,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=STEPS)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--tasks", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--directory", type=Path, default=Path("build/scale"))
+    parser.add_argument("--uri", help="MLflow's database or server, which must be empty before `record` and `fill`")
+    arguments = parser.parse_args()
+    arguments.uri = arguments.uri or f"sqlite:///{arguments.directory}/mlflow.db"
+    if arguments.step in ("record", "fill"):
+        shutil.rmtree(arguments.directory, ignore_errors=True)
+    STEPS[arguments.step](arguments)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import torch
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
+from mtlsweep.record.mlflow import Tracker
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.trials.cell import Cell
@@ -97,3 +98,18 @@ def in_directory(tmp_path: Path) -> Iterator[Path]:
     os.chdir(tmp_path)
     yield tmp_path
     os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a fresh MLflow database: making its schema takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracker(f"sqlite:///{path}", "unused")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_database: bytes) -> str:
+    """The tracking URI of an MLflow database without runs."""
+    (tmp_path / "mlflow.db").write_bytes(empty_database)
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"

@@ -7,8 +7,10 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -17,11 +19,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: the directory cannot be written or the disk is full; `path` is unchanged.
     """
+    with open_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` when the block ends, whole; not if it raises.
+
+    Raises:
+        OSError: the directory cannot be written or the disk is full; `path` is as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

@@ -126,7 +126,8 @@ def test_the_study_from_end_to_end(mini_suite):
     # MLflow shows one run per model, severities as steps.
     tracker = Tracker(mini_suite.params.resources.tracking_uri, STUDY)
     assert list(tracker.outcomes().values()) == ["done"] * 4
-    logged = {(step, name): value for _, step, name, value in tracker.read_metrics([model.trial.key])}
+    rows = tracker.history([model.trial.key]).read([model.trial.key]).to_pylist()
+    logged = {(row["step"], row["name"]): row["value"] for row in rows}
     own = scores[(scores["role"] == "mtl") & (scores["corruption"] == "contrast") & (scores["task"] == "left")]
     for row in own.itertuples():
         assert logged[row.severity, f"contrast/left/{row.metric}"] == row.value

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,54 +13,12 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.trials.state import FinishedTrial
-
-
-class Server:
-    """A real MLflow server on loopback that can be stopped and started."""
-
-    def __init__(self, directory: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--workers",
-            "1",
-        ]
-        command += ["--backend-store-uri", f"sqlite:///{self._directory / 'server.db'}"]
-        log = (self._directory / "server.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        pytest.fail((self._directory / "server.log").read_text())
-
-    def stop(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, 9)
-            self._process.wait()
-            self._process = None
+from tests.servers import MlflowServer
 
 
 @pytest.mark.slow
 def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
-    server = Server(tmp_path)
+    server = MlflowServer(tmp_path)
     server.start()
     try:
         tracker = Tracker(server.uri, "digits")
@@ -85,14 +39,15 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
             recorder.finish(entry)
         recorder.close()
         assert all(map(Tracker(server.uri, "digits").has, entries))
-        assert len(list(tracker.read_metrics(entry.trial.key for entry in entries))) == 9 * 3 * 4
+        keys = [entry.trial.key for entry in entries]
+        assert len(tracker.history(keys).read(keys)) == 9 * 3 * 4
     finally:
         server.stop()
 
 
 @pytest.mark.slow
 def test_a_lasting_outage_is_reported_at_the_end(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
-    server = Server(tmp_path)
+    server = MlflowServer(tmp_path)
     server.start()
     ledger, entry = Ledger(tmp_path, "digits"), make_finished()
     recorder = Recorder(ledger, Tracker(server.uri, "digits"), {})

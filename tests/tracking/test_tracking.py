@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,21 +17,7 @@ from mlflow import MlflowClient
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker, resolve_uri, shown_uri, view_links, views
 from mtlsweep.record.mlflow.entries import dataset_of
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a fresh MLflow database: making its schema takes seconds, copying it none."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Tracker(f"sqlite:///{path}", "unused")
-    return path.read_bytes()
-
-
-@pytest.fixture
-def uri(tmp_path: Path, empty_database: bytes) -> str:
-    (tmp_path / "mlflow.db").write_bytes(empty_database)
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome
 
 
 def runs_of(uri: str, suite: str = "digits") -> list:  # type: ignore[type-arg]
@@ -166,82 +150,6 @@ def test_new_baselines_replace_what_was_derived_from_the_old(
     renewed.finish(finished, {})
     (run,) = runs_of(uri)
     assert [row[2] for row in rows_of(uri, run.info.run_id)["val/delta_m"]] == pytest.approx([0.2, 0.4, 0.6])
-
-
-def test_reading_gives_back_every_value_once(uri: str, make_trial: Callable[..., object]) -> None:
-    odd = {
-        "val/left/r2": math.nan,
-        "val/left/loss": math.inf,
-        "test/left/loss": -math.inf,
-        "val/left/accuracy": 0.1 + 0.2,
-    }
-    trial = make_trial()
-    curve = tuple(EpochRecord(epoch, odd, 1_700_000_000.0 + epoch, 1.0) for epoch in (1, 2))
-    finished = FinishedTrial(trial, Finished(Outcome.DONE, curve), Execution(1.0, 2.0, 1.0, "host", 1, {}))  # type: ignore[arg-type]
-    tracker = Tracker(uri, "digits")
-    tracker.finish(finished, {})
-    read = {(epoch, name): value for _, epoch, name, value in tracker.read_metrics([finished.trial.key])}
-    assert len(read) == 8
-    assert math.isnan(read.pop((1, "val/left/r2")))
-    assert math.isnan(read.pop((2, "val/left/r2")))
-    assert read == {(epoch, name): value for epoch in (1, 2) for name, value in odd.items() if not math.isnan(value)}
-
-
-def test_reading_what_was_never_written_is_an_error(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
-    with pytest.raises(
-        UserError, match=r"1 finished trials .* have no complete run in MLflow .* run `mtlsweep mlflow rebuild digits`"
-    ):
-        list(Tracker(uri, "digits").read_metrics([make_finished().trial.key]))
-
-
-def test_reading_pages_to_the_end(
-    uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mtlsweep.record.mlflow.tracker.RUNS_PER_PAGE", 4)
-    monkeypatch.setattr("mtlsweep.record.mlflow.history.RUNS_PER_HISTORY_CALL", 3)
-    tracker = Tracker(uri, "digits")
-    entries = [make_finished(seed, epochs=2) for seed in range(11)]
-    for entry in entries:
-        tracker.finish(entry, {})
-    again = Tracker(uri, "digits")
-    assert all(again.has(entry) for entry in entries)
-    assert len(list(tracker.read_metrics(entry.trial.key for entry in entries))) == 11 * 2 * 4
-
-
-def test_curves_longer_than_an_answer_are_read_to_the_end(
-    uri: str, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Four runs of seven epochs, and no answer has more than ten rows."""
-    monkeypatch.setattr("mtlsweep.record.mlflow.history.ROWS_PER_HISTORY_CALL", 10)
-    tracker = Tracker(uri, "digits")
-    entries = [make_finished(seed, epochs=7) for seed in range(4)]
-    for entry in entries:
-        tracker.finish(entry, {})
-    assert len(list(tracker.read_metrics(entry.trial.key for entry in entries))) == 4 * 7 * 4
-
-
-@pytest.mark.slow
-def test_twenty_thousand_runs_are_read_without_truncation(
-    uri: str, tmp_path: Path, make_finished: Callable[..., FinishedTrial]
-) -> None:
-    """One run is written by the tracker and copied 19,999 times inside the database, with its tags, params and rows."""
-    count, finished = 20_000, make_finished(epochs=2)
-    Tracker(uri, "digits").finish(finished, {})
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        (original,) = database.execute("SELECT run_uuid FROM runs").fetchone()
-        database.execute("CREATE TEMP TABLE copies AS WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-                         "SELECT i, printf('%032x', i) AS id FROM n", (count - 1,))  # fmt: skip
-        for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
-            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            chosen = ", ".join("copies.id" if name == "run_uuid" else f"{table}.{name}" for name in columns)
-            database.execute(
-                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table}, copies WHERE {table}.run_uuid = ?",
-                (original,),
-            )
-        database.execute("UPDATE tags SET value = run_uuid WHERE key = 'trial_key' AND run_uuid != ?", (original,))
-    keys = [finished.trial.key, *(f"{copy:032x}" for copy in range(1, count))]
-    rows = {(key, epoch, name) for key, epoch, name, _ in Tracker(uri, "digits").read_metrics(keys)}
-    assert len(rows) == count * 2 * 4
 
 
 def test_system_metrics_are_a_run_of_their_own_when_asked_for(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.provenance import read_provenance
 from mtlsweep.record.retention import WeightsRetention
-from mtlsweep.record.tables import curves as tables
-from mtlsweep.record.tables import outcomes, schema
+from mtlsweep.record.tables.curves import write_curves
+from mtlsweep.record.tables.outcomes import build_costs, build_outcomes
 from mtlsweep.record.tables.parquet import write_table
-from mtlsweep.record.tables.schema import CURVES, OUTCOMES
+from mtlsweep.record.tables.schema import COSTS, OUTCOMES
 from mtlsweep.suites.tasks import metric_definitions
 from mtlsweep.sweep.display import ProgressDisplay
 from mtlsweep.sweep.driver import Driver
@@ -171,13 +171,13 @@ def _write_tables(
     context: StageContext, tracker: Tracker, finished: Sequence[FinishedTrial], provenance: dict[str, object]
 ) -> None:
     directory = paths.stage_tables(context.suite, context.stage)
-    write_table(directory / "curves.parquet", tables.build_curves(tracker, finished), CURVES)
-    write_table(directory / "outcomes.parquet", outcomes.build_outcomes(finished), OUTCOMES)
+    write_curves(directory / "curves.parquet", tracker, context.ledger, (one.trial.key for one in finished))
+    write_table(directory / "outcomes.parquet", build_outcomes(finished), OUTCOMES)
     definitions = metric_definitions.metric_definitions(context.data.tasks)
     write_atomically(directory / "metrics.json", json.dumps(definitions, indent=1).encode())
     # Not a DVC out: costs differ between two equal studies.
-    costs = outcomes.build_costs(context.ledger.read_all())
-    write_table(paths.results(context.suite) / "costs.parquet", costs, schema.COSTS)
+    costs = build_costs(context.ledger.read_all())
+    write_table(paths.results(context.suite) / "costs.parquet", costs, COSTS)
     content = {
         **provenance,
         "suite": context.suite,

@@ -1,4 +1,4 @@
-"""One suite's experiment, written and read.
+"""One suite's experiment, as its one writer sees it.
 
 One flat run per trial. Writing is idempotent: a run is found by its `trial_key`, its rows carry the
 trial's own timestamps, and a run whose status is terminal is complete.
@@ -7,8 +7,6 @@ trial's own timestamps, and a run whose status is terminal is complete.
 from __future__ import annotations
 
 import contextlib
-import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +15,10 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.rest_utils import http_request
 
 from mtlsweep.errors import UserError, first_line
 from mtlsweep.record.mlflow.entries import dataset_of, end_tags, params_of
-from mtlsweep.record.mlflow.history import LARGEST_STORED, ROWS_PER_HISTORY_CALL, RUNS_PER_HISTORY_CALL
+from mtlsweep.record.mlflow.history import MetricHistory
 from mtlsweep.record.mlflow.server import create_database, resolve_uri, shown_uri
 from mtlsweep.record.mlflow.system_metrics import watch_machine
 from mtlsweep.record.mlflow.views import saved_views
@@ -59,7 +56,7 @@ class _Run:
 
 
 class Tracker:
-    """Writer and reader of one suite's experiment.
+    """Writer of one suite's experiment.
 
     Args:
         uri: tracking URI, see `resolve_uri`.
@@ -163,36 +160,20 @@ class Tracker:
         """Record system metrics if the environment asks for them, see `machine`; return how to end that."""
         return watch_machine(self._client, self._uri, self._experiment)
 
-    def read_metrics(self, keys: Iterable[str]) -> Iterator[tuple[str, int, str, float]]:
-        """Yield (trial_key, epoch, metric name, value) of the named trials, every row once.
+    def history(self, keys: Iterable[str]) -> MetricHistory:
+        """Return the reader of the named trials' metrics.
 
         Raises:
             UserError: a trial has no complete run.
         """
+        runs = {key: run.run_id for key, run in self._runs.items() if run.status != "RUNNING"}
         wanted = set(keys)
-        missing = wanted - {key for key, run in self._runs.items() if run.status != "RUNNING"}
-        if missing:
+        if missing := wanted - runs.keys():
             raise UserError(
                 f"{len(missing)} finished trials (such as {min(missing)}) have no complete run in MLflow at {shown_uri(self._uri)}; "
                 f"run `mtlsweep mlflow rebuild {self._suite}`."
             )
-        key_of_run = {self._runs[key].run_id: key for key in wanted}
-        run_ids = defaultdict(list)
-        for run in self._search("attributes.status != 'RUNNING'"):
-            if run.info.run_id in key_of_run:
-                for name in run.data.metrics:
-                    run_ids[name].append(run.info.run_id)
-        seen = set()
-        for name in sorted(run_ids):
-            for run_id, step, value in self._history(run_ids[name], name):
-                if (run_id, step, name) not in seen:
-                    seen.add((run_id, step, name))
-                    yield (
-                        key_of_run[run_id],
-                        step,
-                        name,
-                        math.copysign(math.inf, value) if abs(value) >= LARGEST_STORED else value,
-                    )
+        return MetricHistory(self._client, self._experiment, {key: runs[key] for key in wanted})
 
     def outcomes(self) -> dict[str, str]:
         """Return the `outcome` tag of every complete run, by trial key."""
@@ -275,39 +256,6 @@ class Tracker:
         for start in range(0, len(rows), BATCH_OF_METRICS):
             self._client.log_batch(run.run_id, metrics=rows[start : start + BATCH_OF_METRICS])
         run.rows |= {_row(record) for record in records}
-
-    def _history(self, run_ids: Sequence[str], name: str) -> Iterator[tuple[str, int, float]]:
-        """Yield (run id, step, value) of one metric of many runs, in as few calls as the store allows."""
-        for start in range(0, len(run_ids), RUNS_PER_HISTORY_CALL):
-            yield from self._whole_history(run_ids[start : start + RUNS_PER_HISTORY_CALL], name)
-
-    def _whole_history(self, run_ids: Sequence[str], name: str) -> Iterator[tuple[str, int, float]]:
-        """Yield the rows of a few runs; an answer as long as the limit may be cut short, so halves are asked for."""
-        if len(run_ids) == 1:
-            for row in self._client.get_metric_history(run_ids[0], name):  # pages to the end
-                yield run_ids[0], row.step, row.value
-            return
-        rows = self._ask_history(run_ids, name)
-        if len(rows) < ROWS_PER_HISTORY_CALL:
-            yield from rows
-            return
-        middle = len(run_ids) // 2
-        for half in (run_ids[:middle], run_ids[middle:]):
-            yield from self._whole_history(half, name)
-
-    def _ask_history(self, run_ids: Sequence[str], name: str) -> list[tuple[str, int, float]]:
-        store = self._client._tracking_client.store
-        if hasattr(store, "get_metric_history_bulk"):  # a database, read directly
-            found = store.get_metric_history_bulk(list(run_ids), name, ROWS_PER_HISTORY_CALL)
-            return [(row.run_id, row.step, row.value) for row in found]
-        response = http_request(
-            store.get_host_creds(),
-            "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
-            "GET",
-            params={"run_id": list(run_ids), "metric_key": name, "max_results": ROWS_PER_HISTORY_CALL},
-        )
-        response.raise_for_status()
-        return [(row["run_id"], int(row["step"]), float(row["value"])) for row in response.json()["metrics"]]
 
 
 def _row(record: EpochRecord) -> tuple[int, int]:

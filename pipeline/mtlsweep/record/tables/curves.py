@@ -1,52 +1,157 @@
-"""Raw tables of a stage: built from MLflow, checked against the ledger, equal bytes for equal results."""
+"""The table of curves: read from MLflow, checked against the ledger, written, all some trials at a time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
 
 from mtlsweep.errors import UserError
+from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
+from mtlsweep.record.mlflow.history import Portion
+from mtlsweep.record.tables.parquet import open_table
 from mtlsweep.record.tables.schema import CURVES
 from mtlsweep.trials.metric_names import MetricName
 from mtlsweep.trials.state import FinishedTrial
 
 
-def build_curves(tracker: Tracker, finished: Sequence[FinishedTrial]) -> pd.DataFrame:
-    """Return every recorded value of the finished trials, read from MLflow.
+def write_curves(path: Path, tracker: Tracker, ledger: Ledger, keys: Iterable[str]) -> None:
+    """Write every recorded value of the named trials, as MLflow has it, sorted.
 
     Raises:
-        UserError: MLflow and the ledger differ; the message names the first difference.
+        UserError: a trial has no complete run, or MLflow and the ledger differ; the message names the
+            first difference.
     """
-    recorded = {
-        (key, epoch, name): value
-        for key, epoch, name, value in tracker.read_metrics(one.trial.key for one in finished)
-        if MetricName.parse(name)
-    }
-    _check(recorded, finished)
-    rows = sorted(
-        (key, epoch, name.split, name.task, name.metric, value)
-        for (key, epoch, text), value in recorded.items()
-        if (name := MetricName.parse(text))
-    )
-    return pd.DataFrame(rows, columns=CURVES.names)
+    keys = sorted(keys)
+    history = tracker.history(keys)
+    with open_table(path, CURVES) as table:
+        for finished in _in_portions(map(ledger.read, keys), history.portion):
+            trials = [one.trial.key for one in finished]
+            table.write(_checked(history.read(trials), finished))
 
 
-def _check(recorded: Mapping[tuple[str, int, str], float], finished: Sequence[FinishedTrial]) -> None:
-    expected = {
-        (one.trial.key, record.epoch, name): value
-        for one in finished
-        for record in one.state.curve
-        for name, value in record.metrics.items()
-    }
+def _in_portions(finished: Iterable[FinishedTrial], portion: Portion) -> Iterator[list[FinishedTrial]]:
+    held: list[FinishedTrial] = []
+    rows = 0
+    for one in finished:
+        held.append(one)
+        rows += sum(len(record.metrics) for record in one.state.curve)
+        if rows >= portion.rows or len(held) >= portion.trials:
+            yield held
+            held, rows = [], 0
+    if held:
+        yield held
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Values of some trials in the order of the table: one entry a row in each array.
+
+    Attributes:
+        trial: position in a sorted list of trial keys.
+        epoch: 1 for the first.
+        name: position in a list of metric names, sorted by split, task and metric.
+        value: what was measured.
+    """
+
+    trial: np.ndarray
+    epoch: np.ndarray
+    name: np.ndarray
+    value: np.ndarray
+
+    def equal(self, other: _Rows) -> bool:
+        """Whether both hold the same places with the same values; NaN equals NaN."""
+        places = zip((self.trial, self.epoch, self.name), (other.trial, other.epoch, other.name), strict=True)
+        return all(np.array_equal(*pair) for pair in places) and np.array_equal(self.value, other.value, equal_nan=True)
+
+    def by_place(self, keys: Sequence[str], names: Sequence[str]) -> dict[tuple[str, int, str], float]:
+        """Return each value by trial key, epoch and name."""
+        rows = zip(self.trial.tolist(), self.epoch.tolist(), self.name.tolist(), self.value.tolist(), strict=True)
+        return {(keys[trial], epoch, names[name]): value for trial, epoch, name, value in rows}
+
+
+def _checked(recorded: pa.Table, finished: Sequence[FinishedTrial]) -> pa.Table:
+    """Return MLflow's rows of some trials as a piece of the table, in the order of `finished`."""
+    keys = [one.trial.key for one in finished]
+    known = {name for one in finished for record in one.state.curve for name in record.metrics}
+    names = sorted(known.union(_encoded(recorded, "name").dictionary.to_pylist()), key=_parts)
+    theirs, ours = _rows_of_mlflow(recorded, keys, names), _rows_of_ledger(finished, names)
+    if not theirs.equal(ours):
+        raise _difference(theirs.by_place(keys, names), ours.by_place(keys, names), finished[0].trial.cell.suite)
+    parts = [_parts(name) if _is_in_table(name) else ("", "", "") for name in names]
+    columns = [_decoded(theirs.trial, keys), pa.array(theirs.epoch, pa.int32())]
+    columns += [_decoded(theirs.name, [part[column] for part in parts]) for column in range(3)]
+    values = pa.array(theirs.value, from_pandas=True)  # NaN becomes null
+    return pa.Table.from_arrays([*columns, values], schema=CURVES)
+
+
+def _rows_of_mlflow(recorded: pa.Table, keys: Sequence[str], names: Sequence[str]) -> _Rows:
+    """Return the rows that belong into the table; of two at one place the one logged first."""
+    trial, name = _positions(recorded, "trial_key", keys), _positions(recorded, "name", names)
+    step, timestamp, value = (recorded[column].to_numpy() for column in ("step", "timestamp", "value"))
+    order = np.lexsort((value, timestamp, name, step, trial))
+    order = order[np.array([_is_in_table(one) for one in names], bool)[name[order]]]
+    places = np.stack([trial[order], step[order], name[order]])
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (places[:, 1:] != places[:, :-1]).any(axis=0)
+    trial, step, name = places[:, is_first]
+    return _Rows(trial, step, name, value[order][is_first])
+
+
+def _rows_of_ledger(finished: Sequence[FinishedTrial], names: Sequence[str]) -> _Rows:
+    position = {name: number for number, name in enumerate(names)}
+    records = [(trial, record) for trial, one in enumerate(finished) for record in one.state.curve]
+    lengths = [len(record.metrics) for _, record in records]
+    trial = np.repeat(np.array([trial for trial, _ in records], np.int64), lengths)
+    epoch = np.repeat(np.array([record.epoch for _, record in records], np.int64), lengths)
+    name = np.fromiter((position[name] for _, record in records for name in record.metrics), np.int64)
+    value = np.fromiter((value for _, record in records for value in record.metrics.values()), np.float64)
+    order = np.lexsort((name, epoch, trial))
+    return _Rows(trial[order], epoch[order], name[order], value[order])
+
+
+def _difference(
+    recorded: Mapping[tuple[str, int, str], float], expected: Mapping[tuple[str, int, str], float], suite: str
+) -> UserError:
+    """Return the error that names the first place at which the two differ."""
     for place in sorted(expected.keys() | recorded.keys()):
         ours, theirs = expected.get(place), recorded.get(place)
         if ours is None or theirs is None or not (ours == theirs or (math.isnan(ours) and math.isnan(theirs))):
-            key, epoch, name = place
-            suite = finished[0].trial.cell.suite
-            raise UserError(
-                f"MLflow and the ledger differ for trial {key}: `{name}` at epoch {epoch} is {theirs} in MLflow and {ours} in the "
-                f"ledger; run `mtlsweep mlflow rebuild {suite}`, which makes MLflow again from the ledger."
-            )
+            break
+    key, epoch, name = place
+    return UserError(
+        f"MLflow and the ledger differ for trial {key}: `{name}` at epoch {epoch} is {theirs} in MLflow and {ours} in the "
+        f"ledger; run `mtlsweep mlflow rebuild {suite}`, which makes MLflow again from the ledger."
+    )
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(name.split("/"))
+
+
+def _is_in_table(name: str) -> bool:
+    """Whether `name` is that of a task's metric, and not that of one over all tasks, such as `val/delta_m`."""
+    return len(_parts(name)) == 3
+
+
+def _encoded(table: pa.Table, column: str) -> pa.DictionaryArray:
+    return table[column].combine_chunks()
+
+
+def _positions(table: pa.Table, column: str, among: Sequence[str]) -> np.ndarray:
+    """Return the position in `among` of each entry of a dictionary column."""
+    encoded = _encoded(table, column)
+    positions = {entry: number for number, entry in enumerate(among)}
+    of_code = np.array([positions[entry] for entry in encoded.dictionary.to_pylist()], np.int64)
+    return of_code[encoded.indices.to_numpy()]
+
+
+def _decoded(positions: np.ndarray, entries: Sequence[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(
+        pa.array(positions, pa.int32()), pa.array(entries, pa.string())
+    ).dictionary_decode()

@@ -27,9 +27,9 @@ def build_outcomes(finished: Iterable[FinishedTrial]) -> pd.DataFrame:
             "cause": one.state.cause,
             "epochs": len(one.state.curve),
         }
-        for one in sorted(finished, key=lambda one: one.trial.key)
+        for one in finished
     ]
-    return pd.DataFrame(rows, columns=OUTCOMES.names)
+    return pd.DataFrame(rows, columns=OUTCOMES.names).sort_values("trial_key", ignore_index=True)
 
 
 def build_costs(finished: Iterable[FinishedTrial]) -> pd.DataFrame:
@@ -43,6 +43,6 @@ def build_costs(finished: Iterable[FinishedTrial]) -> pd.DataFrame:
             "host": one.execution.host,
             "attempts": one.execution.attempts,
         }
-        for one in sorted(finished, key=lambda one: one.trial.key)
+        for one in finished
     ]
-    return pd.DataFrame(rows, columns=COSTS.names)
+    return pd.DataFrame(rows, columns=COSTS.names).sort_values("trial_key", ignore_index=True)

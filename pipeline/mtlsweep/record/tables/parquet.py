@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtlsweep.errors import UserError
-from mtlsweep.files import write_atomically
+from mtlsweep.files import open_atomically
+
+ROWS_PER_GROUP = 1024 * 1024
+"""Arrow's own default, which decides the bytes of a table."""
 
 
 def read_table(path: Path, columns: Iterable[str] | None = None, categories: Sequence[str] = ()) -> pd.DataFrame:
@@ -42,9 +45,46 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
     table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(None)
     if schema is None:
         table = table.cast(pa.schema([_without_null_type(_plain_string(field)) for field in table.schema]))
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())
+    with open_table(path, table.schema) as writer:
+        writer.write(table)
+
+
+class TableWriter:
+    """Takes a table in pieces of any length, and writes what it would write of the whole table.
+
+    Equal tables shall give equal bytes, however they were cut into pieces, so the row groups are of one
+    length and each is written from one contiguous array a column.
+    """
+
+    def __init__(self, parquet: pq.ParquetWriter) -> None:
+        self._parquet = parquet
+        self._waiting = parquet.schema.empty_table()
+        self._is_empty = True
+
+    def write(self, piece: pa.Table) -> None:
+        """Append `piece`; whole row groups go to the file."""
+        self._waiting = pa.concat_tables([self._waiting, piece])
+        while len(self._waiting) >= ROWS_PER_GROUP:
+            self._write_group()
+
+    def end(self) -> None:
+        """Write the rows that fill no group; a table without rows has one group of none."""
+        if len(self._waiting) or self._is_empty:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        self._parquet.write_table(self._waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
+        self._waiting = self._waiting.slice(ROWS_PER_GROUP)
+        self._is_empty = False
+
+
+@contextmanager
+def open_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
+    """Open a Parquet file that takes the place of `path` when the block ends, whole; not if it raises."""
+    with open_atomically(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as parquet:
+        writer = TableWriter(parquet)
+        yield writer
+        writer.end()
 
 
 def _plain_string(field: pa.Field) -> pa.Field:
