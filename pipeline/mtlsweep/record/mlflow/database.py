@@ -6,7 +6,7 @@ before it is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -22,6 +22,8 @@ KNOWN: dict[str, type[TypeEngine[Any]]] = {
     "is_nan": sa.Boolean,
 }
 """All columns of the table, which has one row for each value of each metric of each run."""
+
+ROWS_PER_FETCH = 5_000
 
 _METRICS = sa.table("metrics", *(sa.column(name, kind) for name, kind in KNOWN.items()))
 _COLUMNS = _METRICS.columns
@@ -47,13 +49,14 @@ def unknown_columns(engine: sa.Engine) -> list[str]:
     )
 
 
-def read_rows(engine: sa.Engine, run_ids: Sequence[str]) -> list[Row]:
-    """Return every row of some runs, in no order, in one query."""
-    query = str(_ROWS.where(_COLUMNS.run_uuid.in_(run_ids)).compile(engine, compile_kwargs={"literal_binds": True}))
-    with closing(engine.raw_connection()) as connection:  # whose rows are plain tuples, made in half the time
+def read_rows(engine: sa.Engine, run_ids: Sequence[str]) -> Iterator[list[Row]]:
+    """Yield every row of some runs, in no order, from one query."""
+    query = _ROWS.where(_COLUMNS.run_uuid.in_(run_ids)).compile(engine, compile_kwargs={"literal_binds": True})
+    with closing(engine.raw_connection()) as connection:  # its rows are plain tuples, which take half the time
         cursor = connection.cursor()
-        cursor.execute(query)
-        return list(cursor.fetchall())
+        cursor.execute(str(query))
+        while rows := cursor.fetchmany(ROWS_PER_FETCH):
+            yield list(rows)
 
 
 def _alike(found: TypeEngine[Any], known: type[TypeEngine[Any]]) -> bool:

@@ -90,7 +90,7 @@ class MetricHistory:
         """
         key_of_run = {self._runs[key]: key for key in keys}
         run_ids = list(key_of_run)
-        answers = self._ask(run_ids) if self._engine is None else [read_rows(self._engine, run_ids)]
+        answers = self._ask(run_ids) if self._engine is None else read_rows(self._engine, run_ids)
         pieces = [RECORDED.empty_table(), *map(_to_table, answers)]
         table = pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
         run = table["run_id"].combine_chunks()

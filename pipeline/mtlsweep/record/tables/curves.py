@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,10 @@ def _rows_of_ledger(finished: Sequence[FinishedTrial], names: Sequence[str]) -> 
     lengths = [len(record.metrics) for _, record in records]
     trial = np.repeat(np.array([trial for trial, _ in records], np.int64), lengths)
     epoch = np.repeat(np.array([record.epoch for _, record in records], np.int64), lengths)
-    name = np.fromiter((position[name] for _, record in records for name in record.metrics), np.int64)
-    value = np.fromiter((value for _, record in records for value in record.metrics.values()), np.float64)
+    name = np.fromiter(
+        map(position.__getitem__, chain.from_iterable(record.metrics for _, record in records)), np.int64
+    )
+    value = np.fromiter(chain.from_iterable(record.metrics.values() for _, record in records), np.float64)
     order = np.lexsort((name, epoch, trial))
     return _Rows(trial[order], epoch[order], name[order], value[order])
 
