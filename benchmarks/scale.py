@@ -34,7 +34,7 @@ from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.tables.curves import write_curves
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.metric_names import LOSS, MetricName
+from mtlsweep.trials.metric_names import MetricName
 from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
@@ -50,7 +50,7 @@ METRICS = [
 def trials(count: int, tasks: int, epochs: int) -> Iterator[FinishedTrial]:
     """Yield trials whose curves are noise."""
     generator = np.random.default_rng(0)
-    names = [f"{split}/task{task}/{metric}" for task in range(tasks) for split, metric in METRICS]
+    names = [str(MetricName(split, f"task{task}", metric)) for task in range(tasks) for split, metric in METRICS]
     for number in range(count):
         cell = Cell(
             suite=SUITE,

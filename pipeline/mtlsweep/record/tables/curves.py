@@ -56,7 +56,7 @@ class _Rows:
     Attributes:
         trial: position in a sorted list of trial keys.
         epoch: 1 for the first.
-        name: position in a list of metric names, sorted by split, task and metric.
+        name: position in a list of metric names: those of the table, sorted by split, task and metric, then others.
         value: what was measured.
     """
 
@@ -80,23 +80,26 @@ def _checked(recorded: pa.Table, finished: Sequence[FinishedTrial]) -> pa.Table:
     """Return MLflow's rows of some trials as a piece of the table, in the order of `finished`."""
     keys = [one.trial.key for one in finished]
     known = {name for one in finished for record in one.state.curve for name in record.metrics}
-    names = sorted(known.union(_encoded(recorded, "name").dictionary.to_pylist()), key=_parts)
-    theirs, ours = _rows_of_mlflow(recorded, keys, names), _rows_of_ledger(finished, names)
+    known.update(_encoded(recorded, "name").dictionary.to_pylist())
+    in_table = sorted(filter(None, map(MetricName.parse, known)), key=lambda name: (name.split, name.task, name.metric))
+    names = [str(name) for name in in_table]
+    names += sorted(known.difference(names))
+    theirs, ours = _rows_of_mlflow(recorded, keys, names, len(in_table)), _rows_of_ledger(finished, names)
     if not theirs.equal(ours):
         raise _difference(theirs.by_place(keys, names), ours.by_place(keys, names), finished[0].trial.cell.suite)
-    parts = [_parts(name) if _is_in_table(name) else ("", "", "") for name in names]
     columns = [_decoded(theirs.trial, keys), pa.array(theirs.epoch, pa.int32())]
-    columns += [_decoded(theirs.name, [part[column] for part in parts]) for column in range(3)]
+    for part in ("split", "task", "metric"):
+        columns.append(_decoded(theirs.name, [getattr(name, part) for name in in_table]))
     values = pa.array(theirs.value, from_pandas=True)  # NaN becomes null
     return pa.Table.from_arrays([*columns, values], schema=CURVES)
 
 
-def _rows_of_mlflow(recorded: pa.Table, keys: Sequence[str], names: Sequence[str]) -> _Rows:
-    """Return the rows that belong into the table; of two at one place the one logged first."""
+def _rows_of_mlflow(recorded: pa.Table, keys: Sequence[str], names: Sequence[str], in_table: int) -> _Rows:
+    """Return the rows of the first `in_table` names; of two rows at one place the one logged first."""
     trial, name = _positions(recorded, "trial_key", keys), _positions(recorded, "name", names)
     step, timestamp, value = (recorded[column].to_numpy() for column in ("step", "timestamp", "value"))
     order = np.lexsort((value, timestamp, name, step, trial))
-    order = order[np.array([_is_in_table(one) for one in names], bool)[name[order]]]
+    order = order[name[order] < in_table]
     places = np.stack([trial[order], step[order], name[order]])
     is_first = np.ones(len(order), bool)
     is_first[1:] = (places[:, 1:] != places[:, :-1]).any(axis=0)
@@ -131,15 +134,6 @@ def _difference(
         f"MLflow and the ledger differ for trial {key}: `{name}` at epoch {epoch} is {theirs} in MLflow and {ours} in the "
         f"ledger; run `mtlsweep mlflow rebuild {suite}`, which makes MLflow again from the ledger."
     )
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    return tuple(name.split("/"))
-
-
-def _is_in_table(name: str) -> bool:
-    """Whether `name` is that of a task's metric, and not that of one over all tasks, such as `val/delta_m`."""
-    return len(_parts(name)) == 3
 
 
 def _encoded(table: pa.Table, column: str) -> pa.DictionaryArray:
