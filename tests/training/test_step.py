@@ -62,6 +62,22 @@ def test_a_resumed_run_continues_to_the_bit(weighting, optimizer):
     assert resumed.end_epoch() == whole.end_epoch()
 
 
+@pytest.mark.parametrize("weighting", ["uw", "gradvac", "gradnorm", "db_mtl"])
+def test_a_trial_that_continues_on_another_device_has_its_state_there_or_on_the_host(weighting):
+    problem, elsewhere = small_problem(), small_problem()
+    first = updater_for(problem, weighting, "adam")
+    parameters_after(problem, first, range(2))
+    elsewhere.network.to("meta")  # stands for a GPU: tensors with a place and no values
+    resumed = updater_for(elsewhere, weighting, "adam")
+    resumed.load_state_dict(first.state_dict())
+    state = resumed.state_dict()
+    extra = state["weighting"].pop("_extra_state", {})
+    assert all(tensor.device.type == "cpu" for tensor in state["weighting"].values())
+    assert all(value.device.type == "meta" for value in extra.values() if isinstance(value, torch.Tensor))
+    moments = state["optimizers"][0]["state"].values()
+    assert {moment["exp_avg"].device.type for moment in moments} == {"meta"}
+
+
 def test_a_loss_that_is_not_finite_ends_the_trial_before_parameters_change():
     problem = small_problem()
     updater = updater_for(problem, "cagrad")

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from mtlsweep.methods.weighting import WEIGHTINGS, Facts, LossWeighting
+from mtlsweep.methods.weighting import WEIGHTINGS, Facts, JacobianWeighting, LossWeighting, Weights
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing import CHECKS, check_weighting
+from mtlsweep.testing.training_checks import resumes_on_another_device
 
 torch.set_num_threads(1)
 
@@ -56,3 +57,40 @@ def test_a_wrong_weighting_fails_with_the_reason(monkeypatch):
     monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "careless": Careless})
     with pytest.raises(AssertionError, match="global stream"):
         check_weighting("careless")
+
+
+class Momentum(JacobianWeighting):
+    """A running sum of the gradients, kept as a user would keep it."""
+
+    facts = Facts(paper="-", scale="running sum of g_i", heads="1")
+
+    def __init__(self, tasks, generator):
+        super().__init__(tasks, generator)
+        self._sum = None
+
+    def combine(self, losses, gradients, values):
+        (rows,) = gradients
+        self._sum = rows.clone() if self._sum is None else self._sum.mul_(0.5).add_(rows)
+        return [self._sum.sum(0)], Weights(torch.ones_like(losses), torch.ones_like(losses))
+
+    def get_extra_state(self):
+        return {"kept": [self._sum]}
+
+    def set_extra_state(self, state):
+        (self._sum,) = state["kept"]
+
+
+class StaysOnTheHost(Momentum):
+    def set_extra_state(self, state):
+        self._sum = torch.zeros(state["kept"][0].shape)
+
+
+def test_state_made_of_gradients_is_restored_to_where_the_gradients_are(monkeypatch):
+    monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "momentum": Momentum})
+    check_weighting("momentum")
+
+
+def test_a_weighting_that_restores_it_elsewhere_fails_with_the_reason(monkeypatch):
+    monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "stays": StaysOnTheHost})
+    with pytest.raises(AssertionError, match=r"restores extra state to .*cpu.*belongs to meta"):
+        resumes_on_another_device(Choice(name="stays"))

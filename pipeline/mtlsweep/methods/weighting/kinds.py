@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from mtlsweep.methods.weighting.weighting import Weighting, Weights
@@ -57,7 +58,18 @@ class GramianWeighting(GradientWeighting):
 
 
 class JacobianWeighting(GradientWeighting):
-    """Combinations that weights cannot express: the method gets the task gradients, on their device."""
+    """Combinations that weights cannot express: the method gets the task gradients, on their device.
+
+    State made of gradients (moving averages, say) lives on that device. A method returns it from
+    `get_extra_state` and takes it in `set_extra_state`; `restore` has moved it there by then.
+    """
+
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """As `Weighting.restore`, with the tensors of the extra state on `device`."""
+        moved = {
+            name: _to_device(value, device) if name.endswith(_EXTRA_STATE) else value for name, value in state.items()
+        }
+        super().restore(moved, device)
 
     @abstractmethod
     def combine(
@@ -83,6 +95,21 @@ class TaskOptimizers(Weighting):
     kind = "optimizer"
     sequential: ClassVar[bool]
     """Whether a task's gradient is taken after the tasks before it have updated the parameters."""
+
+
+_EXTRA_STATE = "_extra_state"
+"""How `nn.Module` ends the name of extra state in a `state_dict`."""
+
+
+def _to_device(value: Any, device: torch.device) -> Any:
+    """Return `value` with the tensors in it, at any depth of dicts, lists and tuples, on `device`."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {name: _to_device(each, device) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_to_device(each, device) for each in value)
+    return value
 
 
 SMALLEST = 1e-20

@@ -94,7 +94,8 @@ def unit_factor(weights: Tensor) -> float:
 class Weighting(nn.Module, ABC):
     """How task losses or task gradients become one update.
 
-    A method keeps its state in buffers and parameters (CPU, float64), so `state_dict` restores it.
+    A method keeps its state in buffers and parameters (CPU, float64), so `state_dict` has it and `restore`
+    brings it back. What it makes of the gradients themselves belongs into the extra state of `nn.Module`.
     Its `nn.Parameter`s are trained beside the network by an optimizer of the same kind without weight
     decay, on the `.grad` that the method writes; `learning_rate` None means the network's.
 
@@ -121,6 +122,17 @@ class Weighting(nn.Module, ABC):
     def objection(cls, options: Mapping[str, Any], optimizer: str, tasks: int | Sequence[str]) -> str | None:
         """Return why this method cannot work with the `optimizer` named so on `tasks` (names or number), or None."""
         return None
+
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Continue from a `state_dict` whose tensors are on the CPU.
+
+        State then lives where that of a new method lives: buffers, parameters and extra state on the CPU.
+
+        Args:
+            state: of a method with the same tasks and options, on whatever device it was taken.
+            device: of the network, and so of the gradients that a method may see.
+        """
+        self.load_state_dict(state)
 
     def end_epoch(self, losses: Tensor) -> None:
         """Called at the end of an epoch, with its mean training losses `losses` [T]."""

@@ -91,10 +91,10 @@ class Updater:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was taken, bit for bit."""
+        """Continue from where `state_dict` was taken, bit for bit; `state` may come from another device."""
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self._weighting.load_state_dict(state["weighting"])
+        self._weighting.restore(state["weighting"], self._route.shared[0].device)
         self._weighting.generator.set_state(state["generator"])
         self._route.check.first_losses = state["first_losses"]
         self._meter.load_state_dict(state["meter"])
