@@ -1,4 +1,4 @@
-"""Atomic file writes, and JSON with the same hash on every machine."""
+"""Text files of users, atomic file writes, and JSON with the same hash on every machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of a user: UTF-8, with or without the mark that some editors put at its start.
+
+    Raises:
+        ValueError: the file has another encoding; the message says where.
+        OSError: the file cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"it is not UTF-8: line {line} holds byte 0x{content[error.start]:02x}; save the file as UTF-8"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from mtlsweep.analysis.external import analyse_runs, read_runs
-from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER, PAPER_SUITES, paper_pareto_counts, paper_results
+from mtlsweep.analysis.paper.printed_results import (
+    HIGHER_IS_BETTER,
+    LOWER_IS_BETTER,
+    PAPER_SUITES,
+    paper_pareto_counts,
+    paper_results,
+)
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import load_params
 
@@ -29,7 +35,7 @@ def test_the_papers_tables_give_the_papers_figures(suite: str) -> None:
     table = paper_results(suite)
     assert table is not None
     higher = [metric for metric in HIGHER_IS_BETTER if metric in table]
-    analysis = analyse_runs(table, higher, "stl", f"{suite}.csv")
+    analysis = analyse_runs(table, higher, "stl", f"{suite}.csv", [m for m in LOWER_IS_BETTER if m in table])
     rows = analysis.trials.merge(table, on=["weighting", "optimizer", "lr"])
     assert len(rows) == 23 and (rows["test_delta_m"] - rows["delta_m"]).abs().max() < 0.15
     assert analysis.results["test_delta_m_mean"].is_monotonic_increasing

@@ -235,6 +235,26 @@ def test_a_table_made_elsewhere_is_answered_and_reported(tmp_path: Path) -> None
     ).exists()
 
 
+def test_odd_tables_are_reported_whole(tmp_path: Path) -> None:
+    """A method called None, one without a figure, one of one seed, a name with a space, columns that are no metric."""
+    rows = [
+        "stl,adam,0.01,0,0.70,0.20,9", "stl,adam,0.01,1,0.72,0.22,9", "None,adam,0.01,0,0.68,0.19,9",
+        "None,adam,0.01,1,0.70,0.21,9", "uw,adam,,0,0.71,0.20,9", "uw (s, 1),sgd,0.1,0,0.71,,9",
+    ]  # fmt: skip
+    table = tmp_path / "my table v1.2.csv"
+    table.write_text(
+        "weighting,optimizer,lr,seed,seg_miou,depth_err,time\n" + "\n".join(rows).replace("uw (s, 1)", '"uw (s, 1)"')
+    )
+    text = analyse_table(table, [], "stl", tmp_path / "out")
+    assert "Better is: seg_miou higher, depth_err lower.\nLeft out: time." in text
+    assert (
+        "Lowest Delta_m in the table: uw with adam; it is 2.38 %" in text
+        and "1 run with a missing metric was left out" in text
+    )
+    assert len(pd.read_csv(tmp_path / "out" / "rows.csv", keep_default_na=False)) == 4
+    assert (tmp_path / "out" / "tables" / table.stem / "results.tex").exists()
+
+
 def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "Report:" not in analyse_table(PAPER, [m for m in HIGHER_IS_BETTER if m.startswith("semseg")], "stl", None)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mtlsweep.analysis.external import analyse_runs
-from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER, paper_results
+from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER, LOWER_IS_BETTER, paper_results
 from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
 from mtlsweep.report.tables import comparisons, paper, pareto, suites, trials
 from mtlsweep.report.tables import results as tables
@@ -171,7 +171,9 @@ def test_latex_escapes_what_it_would_read() -> None:
 def test_tables_without_validation_or_seeds_are_worded_too() -> None:
     runs = paper_results("nyuv2-segnet")
     assert runs is not None
-    analysis = analyse_runs(runs, [m for m in HIGHER_IS_BETTER if m in runs], "stl", "nyuv2_segnet.csv")
+    analysis = analyse_runs(
+        runs, [m for m in HIGHER_IS_BETTER if m in runs], "stl", "nyuv2_segnet.csv", LOWER_IS_BETTER
+    )
     for table in all_tables(analysis):
         assert len(table.rows) >= 3 and to_latex(table)
     assert "as given" in tables.results_table(analysis).caption

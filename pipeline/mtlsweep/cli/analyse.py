@@ -16,6 +16,7 @@ def analyse(
         Path, typer.Argument(help="CSV or Parquet: weighting, optimizer, lr, optionally seed, and metrics.")
     ],
     higher: Annotated[str, typer.Option(help="Metrics for which higher is better, separated by commas.")] = "",
+    lower: Annotated[str, typer.Option(help="Metrics for which lower is better. Well-known names need neither.")] = "",
     baseline: Annotated[str, typer.Option(help="Weighting whose rows are the single-task baseline.")] = "stl",
     out: Annotated[Path | None, typer.Option(help="Directory for the whole report.")] = None,
 ) -> None:
@@ -23,4 +24,8 @@ def analyse(
     from mtlsweep.report.external import analyse_table
 
     with user_errors():
-        print(analyse_table(table, [name for name in higher.split(",") if name], baseline, out))
+        print(analyse_table(table, _names(higher), baseline, out, _names(lower)))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -38,9 +38,10 @@ def _best_method(analysis: SuiteAnalysis) -> Iterator[str]:
     selected = pd.notna(best["val_delta_m_mean"])
     chosen = "Best on validation" if selected else "Lowest Delta_m in the table"
     delta = best["test_delta_m_mean"]
+    rate = f" at learning rate {best['lr']:g}" if pd.notna(best["lr"]) else ""
     verdict = "worse than" if delta > 0 else "better than"
     yield (
-        f"{chosen}: {best['weighting']} with {best['optimizer']} at learning rate {best['lr']:g}; "
+        f"{chosen}: {best['weighting']} with {best['optimizer']}{rate}; "
         f"{'on test ' if selected else ''}it is {abs(delta):.2f} % {verdict} single-task learning{_uncertainty(best)}."
     )
     tasks = tasks_of(counted(analysis.objectives))

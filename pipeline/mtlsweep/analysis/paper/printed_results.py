@@ -16,6 +16,8 @@ _SAME = {"cityscapes-deeplabv3": "cityscapes-deeplabv3plus", "nyuv2-deeplabv3": 
 
 # What the paper calls DeepLabV3+ is trained by the network `deeplabv3` (see `mtlsweep.suites.networks.deeplab`).
 HIGHER_IS_BETTER = ("semseg_miou", "semseg_pixacc", "normal_within_11", "normal_within_22", "normal_within_30")
+LOWER_IS_BETTER = ("normal_mean", "normal_median")
+"""Angles, by the names of the paper's tables; the directions of all other metrics are known by name."""
 
 
 def paper_results(suite: str) -> pd.DataFrame | None:

@@ -1,9 +1,4 @@
-"""Results made elsewhere: one table of runs, made comparable with what our own sweeps produce.
-
-The table has a row per run with `weighting`, `optimizer`, `lr`, optionally `seed`, and a column per
-metric named `<task>_<metric>` (`semseg_miou`). There is no validation in it, so nothing is selected:
-every combination of weighting, optimizer and learning rate is a result of its own.
-"""
+"""The analysis of a table of runs."""
 
 from __future__ import annotations
 
@@ -14,40 +9,41 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from mtlsweep.analysis.conclusions.cuts import no_cuts
 from mtlsweep.analysis.delta_m import delta_m
-from mtlsweep.analysis.objectives import Objective, tasks_of
+from mtlsweep.analysis.external.checks import check_rows
+from mtlsweep.analysis.external.metrics import REQUIRED, SEED, metrics_of
+from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.selection import METHOD
 from mtlsweep.analysis.suite import SuiteAnalysis, conclude
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.files import content_hash
-from mtlsweep.trials.metric_names import check_columns, column_of
-
-REQUIRED = ("weighting", "optimizer", "lr")
-NOT_METRICS = (*REQUIRED, "seed", "delta_m", "delta_m_std")
+from mtlsweep.trials.metric_names import column_of
 
 
-def analyse_runs(runs: pd.DataFrame, higher: Sequence[str], baseline: str, source: str) -> SuiteAnalysis:
+def analyse_runs(
+    runs: pd.DataFrame, higher: Sequence[str], baseline: str, source: str, lower: Sequence[str] = ()
+) -> SuiteAnalysis:
     """Compare the runs of a table with its baseline rows and conclude as for a sweep of our own.
 
     Args:
         runs: a row per run, see above; `delta_m` and `delta_m_std` are assumed to be printed results and ignored.
-        higher: the metrics for which higher is better; for all others lower is.
+        higher, lower: metrics for which higher, or lower, is better; other columns count if their names are well known.
         baseline: the weighting whose rows are the single-task baseline; replicates are averaged.
         source: what the table is called in error messages.
 
     Raises:
-        UserError: a column or the baseline is missing, a metric is not a number, or a baseline is zero.
+        UserError: a column or the baseline is missing, a row is not sound, or a baseline is zero.
     """
-    metrics = _metric_columns(runs, higher, source)
-    objectives = tuple(_objective(metric, metric in higher) for metric in metrics)
-    _check_names(objectives, source)
-    runs = runs.rename(columns={metric: o.name for metric, o in zip(metrics, objectives, strict=True)})
+    metrics = metrics_of([str(column) for column in runs.columns], higher, lower, source).objectives
+    objectives = tuple(metrics.values())
+    identity = [column for column in (*REQUIRED, SEED) if column in runs]
+    runs = check_rows(runs[[*identity, *metrics]], list(metrics), baseline, source)
+    runs = runs.rename(columns={column: objective.name for column, objective in metrics.items()})
     reference = runs[runs["weighting"] == baseline]
     if reference.empty:
-        weightings = sorted(set(runs["weighting"].astype(str)))
+        weightings = sorted(set(runs["weighting"]))
         raise UserError(
             f"{source}: no row has the baseline weighting `{baseline}`{nearest(baseline, weightings)} "
             f"Found: {', '.join(weightings)}; name yours with --baseline."
@@ -72,62 +68,6 @@ def analyse_runs(runs: pd.DataFrame, higher: Sequence[str], baseline: str, sourc
     return replace(analysis, results=analysis.results.sort_values(["test_delta_m_mean", *METHOD], ignore_index=True))
 
 
-def read_runs(path: Path) -> pd.DataFrame:
-    """Read a CSV or Parquet table of runs.
-
-    Raises:
-        UserError: the file is missing, of another kind, unreadable or empty.
-    """
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise UserError(f"`{path}` is neither .csv nor .parquet; save the table as one of these.")
-    try:
-        runs = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file `{path}`; check the path.") from error
-    except (ValueError, OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"`{path}` cannot be read as a table: {' '.join(str(error).split())}.") from error
-    if runs.empty:
-        raise UserError(f"`{path}` has no rows; it needs a row per run.")
-    return runs
-
-
-def _metric_columns(runs: pd.DataFrame, higher: Sequence[str], source: str) -> list[str]:
-    for column in REQUIRED:
-        if column not in runs:
-            raise UserError(
-                f"{source}: there is no column `{column}`; expected {', '.join(REQUIRED)} and a column per metric, "
-                f"found {', '.join(map(str, runs.columns))}."
-            )
-    metrics = [str(column) for column in runs.columns if column not in NOT_METRICS]
-    if not metrics:
-        raise UserError(f"{source}: there is no metric; add a column per metric, named like `semseg_miou`.")
-    for name in higher:
-        if name not in metrics:
-            raise UserError(
-                f"{source}: --higher names `{name}`, which is not a metric{nearest(name, metrics)} Found: {', '.join(metrics)}."
-            )
-    for metric in metrics:
-        if not pd.api.types.is_numeric_dtype(runs[metric]):
-            bad = runs[metric][pd.to_numeric(runs[metric], errors="coerce").isna() & runs[metric].notna()].iloc[0]
-            raise UserError(
-                f"{source}: column `{metric}` holds {bad!r}, which is not a number; remove the column or correct the value."
-            )
-    return metrics
-
-
-def _objective(column: str, higher_is_better: bool) -> Objective:
-    task, separator, metric = column.partition("_")
-    return Objective(task, metric if separator else "metric", higher_is_better)
-
-
-def _check_names(objectives: Sequence[Objective], source: str) -> None:
-    metrics = {task: [o.metric for o in objectives if o.task == task] for task in tasks_of(objectives)}
-    try:
-        check_columns(metrics)
-    except UserError as error:
-        raise UserError(f"{source}: of columns, read as `<task>_<metric>`, {error}") from error
-
-
 def _baseline_value(reference: pd.DataFrame, objective: Objective, baseline: str, source: str) -> float:
     measured = reference[reference[objective.name].notna()]
     cells = measured[["optimizer", "lr"]].drop_duplicates()
@@ -144,16 +84,16 @@ def _as_trials(
     runs: pd.DataFrame, objectives: Sequence[Objective], values: dict[str, float], suite: str
 ) -> pd.DataFrame:
     cell = ["weighting", "optimizer", "lr"]
-    trials = runs[cell].astype({"weighting": str, "optimizer": str, "lr": float})
+    trials = runs[cell].copy()
     replicate = runs.groupby(cell, dropna=False).cumcount()
-    trials["seed"] = runs["seed"].astype("int64") if "seed" in runs else replicate.astype("int64")
+    trials["seed"] = runs["seed"] if "seed" in runs else replicate.astype("int64")
     trials["cell_key"] = [content_hash([*row[:2], repr(row[2])]) for row in trials[cell].itertuples(index=False)]
     trials["trial_key"] = [
         content_hash([key, int(seed), int(copy)])
         for key, seed, copy in zip(trials["cell_key"], trials["seed"], replicate, strict=True)
     ]
     trials = trials.assign(suite=suite, role="mtl", task=None, outcome="done", best_epoch=None)
-    metrics = runs[[objective.name for objective in objectives]].astype(float)
+    metrics = runs[[objective.name for objective in objectives]]
     figures = pd.concat([metrics, delta_m(metrics, values, objectives)], axis=1).rename(
         columns=partial(column_of, "test")
     )
