@@ -34,8 +34,9 @@ from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.tables.curves import write_curves
 from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.metric_names import MetricName
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
+from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 SUITE = "scale"

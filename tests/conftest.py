@@ -28,7 +28,8 @@ from mtlsweep.record.mlflow import Tracker
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 torch.set_num_threads(1)

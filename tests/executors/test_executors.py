@@ -23,7 +23,8 @@ from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.stage import run_stage
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import FinishedTrial, Outcome
 
 SUITE = "digits"
 Write = Callable[..., Params]

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.trials.state import FinishedTrial, Outcome, curve_to_json
+from mtlsweep.trials.curve import curve_to_json
+from mtlsweep.trials.state import FinishedTrial, Outcome
 
 pytestmark = [pytest.mark.slow]
 

@@ -25,7 +25,8 @@ from mtlsweep.sweep.strategies import STRATEGIES, Assignment
 from mtlsweep.sweep.strategies.known import epochs_seen, outcome_of
 from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome, Paused, State, TrialRecord
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome, Paused, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 EPOCHS = 8

@@ -14,7 +14,8 @@ from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.strategies import STRATEGIES, Assignment, Strategy
 from mtlsweep.sweep.strategies.known import epochs_seen, outcome_of
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, Outcome, Paused, State, TrialRecord
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Execution, Finished, Outcome, Paused, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 EPOCHS = 8

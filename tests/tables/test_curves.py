@@ -23,7 +23,8 @@ from mtlsweep.record.tables.curves import write_curves
 from mtlsweep.record.tables.outcomes import build_costs, build_outcomes
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.record.tables.schema import CURVES, OUTCOMES
-from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import FinishedTrial, Outcome
 from tests.servers import MlflowServer, postgresql
 
 MakeFinished = Callable[..., FinishedTrial]

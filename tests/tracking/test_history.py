@@ -11,7 +11,8 @@ import pytest
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 from tests.servers import MlflowServer
 

@@ -17,7 +17,8 @@ from mlflow import MlflowClient
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker, resolve_uri, shown_uri, view_links, views
 from mtlsweep.record.mlflow.entries import dataset_of
-from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
 def runs_of(uri: str, suite: str = "digits") -> list:  # type: ignore[type-arg]

@@ -9,8 +9,8 @@ import pytest
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Schedule, Training
+from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import (
-    EpochRecord,
     Finished,
     FinishedTrial,
     Outcome,

@@ -15,7 +15,8 @@ from mtlsweep.trials.metric_names import of_split
 def run(key: Annotated[str, typer.Argument(help="Trial key or a prefix of it.")], json_output: Json = False) -> None:
     """Train one trial in this process, for a debugger; nothing is recorded."""
     from mtlsweep.sweep.control.run_one import run_alone
-    from mtlsweep.trials.state import EpochRecord, state_to_json
+    from mtlsweep.trials.curve import EpochRecord
+    from mtlsweep.trials.state import state_to_json
 
     def report(record: EpochRecord) -> None:
         if not json_output:

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from mtlsweep.errors import UserError
 from mtlsweep.files import canonical_json, write_atomically
 from mtlsweep.record.checkpoints import RESUME, Checkpoints
+from mtlsweep.trials.curve import StoredCurve
 from mtlsweep.trials.state import (
     Execution,
     FinishedTrial,
@@ -36,7 +37,6 @@ from mtlsweep.trials.state import (
     PausedTrial,
     State,
     TrialRecord,
-    curve_from_json,
     finished_from_json,
     state_to_json,
 )
@@ -168,7 +168,7 @@ def _to_bytes(record: TrialRecord[State]) -> bytes:
 
 
 def _paused_from_json(value: Mapping[str, Any]) -> Paused:
-    return Paused(curve_from_json(value))
+    return Paused(StoredCurve(value))
 
 
 def _read(path: Path, to_state: Callable[[Mapping[str, Any]], S]) -> TrialRecord[S]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtlsweep.trials.state import EpochRecord, FinishedTrial
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import FinishedTrial
 from mtlsweep.trials.trial import Trial
 
 

@@ -15,8 +15,9 @@ from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import Assignment, Strategy
 from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.metric_names import live_delta_m
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, Outcome, Paused, PausedTrial, State, TrialRecord
+from mtlsweep.trials.state import Execution, Finished, Outcome, Paused, PausedTrial, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 

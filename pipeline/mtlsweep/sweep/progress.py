@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.table import Table
 
-from mtlsweep.trials.state import EpochRecord, Outcome
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Outcome
 from mtlsweep.trials.trial import Trial
 
 

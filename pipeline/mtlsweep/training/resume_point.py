@@ -12,7 +12,7 @@ from safetensors.torch import save as save_safetensors
 
 from mtlsweep.suites.networks.multitask import MultiTaskNetwork
 from mtlsweep.training.step.updater import Updater
-from mtlsweep.trials.state import EpochRecord
+from mtlsweep.trials.curve import EpochRecord
 
 
 @dataclass

@@ -18,7 +18,8 @@ from mtlsweep.training.epoch import begin_training, train_epoch
 from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.resume_point import RunState
 from mtlsweep.training.step.divergence import Diverged
-from mtlsweep.trials.state import EpochRecord, Finished, Outcome, Paused, State
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Finished, Outcome, Paused, State
 from mtlsweep.trials.trial import Trial
 
 

@@ -7,12 +7,12 @@ keeps its resume point, and a later grid or the race itself may continue it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from mtlsweep.files import encode_float
+from mtlsweep.trials.curve import Curve, StoredCurve, curve_to_json
 from mtlsweep.trials.trial import Trial
 
 
@@ -23,27 +23,6 @@ class Outcome(StrEnum):
     DIVERGED = "diverged"
     PRUNED = "pruned"
     FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """Measurements of one epoch of a trial.
-
-    Attributes:
-        epoch: 1-based number.
-        metrics: values by name, `train/<task>/<metric>`, `val/...` and `test/...`.
-        finished_at: Unix time in seconds.
-        seconds: time the epoch took, training and evaluation.
-    """
-
-    epoch: int
-    metrics: Mapping[str, float]
-    finished_at: float
-    seconds: float
-
-
-Curve = tuple[EpochRecord, ...]
-"""One record for each epoch, in order."""
 
 
 @dataclass(frozen=True)
@@ -95,40 +74,7 @@ def state_from_json(value: Mapping[str, Any]) -> State:
 
 def finished_from_json(value: Mapping[str, Any]) -> Finished:
     """Undo `state_to_json` of a finished trial: here `pruned` means pruned."""
-    return Finished(Outcome(value["outcome"]), curve_from_json(value), value["cause"], value["detail"])
-
-
-def curve_to_json(curve: Sequence[EpochRecord]) -> dict[str, Any]:
-    """Return a curve by column; None where an epoch lacks a metric."""
-    names = sorted({name for record in curve for name in record.metrics})
-    return {
-        "epoch": [record.epoch for record in curve],
-        "finished_at": [record.finished_at for record in curve],
-        "seconds": [record.seconds for record in curve],
-        "metrics": {
-            name: [encode_float(record.metrics[name]) if name in record.metrics else None for record in curve]
-            for name in names
-        },
-    }
-
-
-def curve_from_json(value: Mapping[str, Any]) -> Curve:
-    """Undo `curve_to_json`."""
-    names = list(value["metrics"])
-    # `float` is `decode_float` without a Python call for each value
-    columns = [[None if entry is None else float(entry) for entry in values] for values in value["metrics"].values()]
-    rows = zip(*columns, strict=True) if columns else [()] * len(value["epoch"])
-    return tuple(
-        EpochRecord(
-            epoch,
-            {name: entry for name, entry in zip(names, row, strict=True) if entry is not None},
-            finished_at,
-            seconds,
-        )
-        for epoch, finished_at, seconds, row in zip(
-            value["epoch"], value["finished_at"], value["seconds"], rows, strict=True
-        )
-    )
+    return Finished(Outcome(value["outcome"]), StoredCurve(value), value["cause"], value["detail"])
 
 
 @dataclass(frozen=True)

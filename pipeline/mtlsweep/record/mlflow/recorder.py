@@ -24,7 +24,8 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker, TrackingError
 from mtlsweep.record.mlflow.outage import is_outage
 from mtlsweep.record.view import View
-from mtlsweep.trials.state import EpochRecord, FinishedTrial
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import FinishedTrial
 from mtlsweep.trials.trial import Trial
 
 logger = logging.getLogger(__name__)

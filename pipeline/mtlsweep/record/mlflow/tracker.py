@@ -22,7 +22,8 @@ from mtlsweep.record.mlflow.history import MetricHistory
 from mtlsweep.record.mlflow.server import create_database, resolve_uri, shown_uri
 from mtlsweep.record.mlflow.system_metrics import watch_machine
 from mtlsweep.record.mlflow.views import saved_views
-from mtlsweep.trials.state import EpochRecord, FinishedTrial, Outcome
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 BATCH_OF_METRICS = 1000

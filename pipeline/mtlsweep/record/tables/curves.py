@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.history import Portion
 from mtlsweep.record.tables.parquet import open_table
 from mtlsweep.record.tables.schema import CURVES
+from mtlsweep.trials.curve import by_column
 from mtlsweep.trials.metric_names import MetricName
 from mtlsweep.trials.state import FinishedTrial
 
@@ -41,12 +41,15 @@ def _in_portions(finished: Iterable[FinishedTrial], portion: Portion) -> Iterato
     rows = 0
     for one in finished:
         held.append(one)
-        rows += sum(len(record.metrics) for record in one.state.curve)
+        rows += len(one.state.curve) * len(by_column(one.state.curve).metrics)
         if rows >= portion.rows or len(held) >= portion.trials:
             yield held
             held, rows = [], 0
     if held:
         yield held
+
+
+_NO_PLACE = np.array([], np.int64)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class _Rows:
 def _checked(recorded: pa.Table, finished: Sequence[FinishedTrial]) -> pa.Table:
     """Return MLflow's rows of some trials as a piece of the table, in the order of `finished`."""
     keys = [one.trial.key for one in finished]
-    known = {name for one in finished for record in one.state.curve for name in record.metrics}
+    known = {name for one in finished for name in by_column(one.state.curve).metrics}
     known.update(_encoded(recorded, "name").dictionary.to_pylist())
     in_table = sorted(filter(None, map(MetricName.parse, known)), key=lambda name: (name.split, name.task, name.metric))
     names = [str(name) for name in in_table]
@@ -109,16 +112,18 @@ def _rows_of_mlflow(recorded: pa.Table, keys: Sequence[str], names: Sequence[str
 
 def _rows_of_ledger(finished: Sequence[FinishedTrial], names: Sequence[str]) -> _Rows:
     position = {name: number for number, name in enumerate(names)}
-    records = [(trial, record) for trial, one in enumerate(finished) for record in one.state.curve]
-    lengths = [len(record.metrics) for _, record in records]
-    trial = np.repeat(np.array([trial for trial, _ in records], np.int64), lengths)
-    epoch = np.repeat(np.array([record.epoch for _, record in records], np.int64), lengths)
-    name = np.fromiter(
-        map(position.__getitem__, chain.from_iterable(record.metrics for _, record in records)), np.int64
-    )
-    value = np.fromiter(chain.from_iterable(record.metrics.values() for _, record in records), np.float64)
-    order = np.lexsort((name, epoch, trial))
-    return _Rows(trial[order], epoch[order], name[order], value[order])
+    pieces = [(_NO_PLACE, _NO_PLACE, _NO_PLACE, np.array([], np.float64))]
+    for trial, one in enumerate(finished):
+        curve = by_column(one.state.curve)
+        for metric in curve.metrics:
+            values = curve.values(metric)
+            has_value = np.array([value is not None for value in values], bool)
+            epoch = np.array(curve.epoch, np.int64)[has_value]
+            place = (np.full_like(epoch, trial), epoch, np.full_like(epoch, position[metric]))
+            pieces.append((*place, np.array(values, np.float64)[has_value]))
+    trials, epochs, metrics, all_values = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    order = np.lexsort((metrics, epochs, trials))
+    return _Rows(trials[order], epochs[order], metrics[order], all_values[order])
 
 
 def _difference(

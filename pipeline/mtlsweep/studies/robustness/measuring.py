@@ -35,8 +35,9 @@ from mtlsweep.training.device import torch_threads
 from mtlsweep.training.epoch import build_network
 from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.step.divergence import Diverged
+from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.metric_names import of_split
-from mtlsweep.trials.state import EpochRecord, Execution, Finished, FinishedTrial, Outcome
+from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
 
 Metrics = dict[int, dict[str, float]]
 """By severity, the recorded metrics; a corruption stands for their split."""

@@ -14,7 +14,8 @@ from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, Finished, State
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Finished, State
 from mtlsweep.trials.trial import Trial
 
 

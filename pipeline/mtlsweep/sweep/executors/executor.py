@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, State
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import State
 
 
 class Work(Protocol):

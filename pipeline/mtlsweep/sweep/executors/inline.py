@@ -11,7 +11,8 @@ from mtlsweep.sweep.executors.run_assignment import name_cause, run_assignment
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.training.device import torch_threads
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, Finished, Outcome, State
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Finished, Outcome, State
 
 
 class InlineExecutor(Executor):

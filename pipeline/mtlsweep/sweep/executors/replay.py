@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from mtlsweep.sweep.executors.executor import Executor, Work
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, FinishedTrial, Paused, State
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import FinishedTrial, Paused, State
 
 
 class ReplayExecutor(Executor):

@@ -15,7 +15,8 @@ from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.training.device import choose_device
 from mtlsweep.training.trial import EpochEnd, run_trial
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, State
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import State
 
 
 def run_assignment(

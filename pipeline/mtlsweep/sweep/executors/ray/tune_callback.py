@@ -12,7 +12,8 @@ from mtlsweep.sweep.executors.executor import Work
 from mtlsweep.sweep.executors.ray.tune_searcher import WorkSearcher
 from mtlsweep.sweep.executors.ray.unsaved import Unsaved
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import Finished, Outcome, curve_from_json, state_from_json
+from mtlsweep.trials.curve import StoredCurve
+from mtlsweep.trials.state import Finished, Outcome, state_from_json
 from mtlsweep.trials.trial import Trial
 
 
@@ -43,7 +44,7 @@ class WorkCallback(Unsaved, Callback):
         if "checkpoint_error" in result:
             self._work.unwritable(result["checkpoint_error"])
             return
-        if records := curve_from_json(result["records"]):
+        if records := StoredCurve(result["records"]):
             self._work.epochs(assignment, records)
         if "state" in result:
             state = state_from_json(result["state"])

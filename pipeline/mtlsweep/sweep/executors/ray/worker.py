@@ -25,7 +25,8 @@ from mtlsweep.sweep.executors.checkpoints import CheckpointWriteError
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.state import EpochRecord, Finished, Outcome, State, curve_to_json, state_to_json
+from mtlsweep.trials.curve import EpochRecord, curve_to_json
+from mtlsweep.trials.state import Finished, Outcome, State, state_to_json
 from mtlsweep.trials.trial import Trial
 
 SECONDS_BETWEEN_REPORTS = 1.0
