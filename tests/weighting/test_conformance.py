@@ -7,6 +7,7 @@ from mtlsweep.methods.weighting import WEIGHTINGS, Facts, JacobianWeighting, Los
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing import CHECKS, check_weighting
 from mtlsweep.testing.training_checks import resumes_on_another_device
+from mtlsweep.testing.weight_checks import declares_which_losses_it_needs
 
 torch.set_num_threads(1)
 
@@ -94,3 +95,29 @@ def test_a_weighting_that_restores_it_elsewhere_fails_with_the_reason(monkeypatc
     monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "stays": StaysOnTheHost})
     with pytest.raises(AssertionError, match=r"restores extra state to .*cpu.*belongs to meta"):
         resumes_on_another_device(Choice(name="stays"))
+
+
+class InverseLosses(FirstTaskOnly):
+    def weigh(self, losses):
+        return 1 / losses
+
+
+class InverseOfLastEpoch(FirstTaskOnly):
+    def __init__(self, tasks, generator):
+        super().__init__(tasks, generator)
+        self.register_buffer("means", torch.ones(len(tasks), dtype=torch.float64))
+
+    def weigh(self, losses):
+        return 1 / self.means
+
+    def end_epoch(self, losses):
+        self.means = losses
+
+
+@pytest.mark.parametrize(("mine", "need"), [(InverseLosses, "always"), (InverseOfLastEpoch, "on average")])
+def test_a_weighting_that_divides_by_losses_has_to_say_so(monkeypatch, mine, need):
+    monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "mine": mine})
+    with pytest.raises(AssertionError, match=r"weights reach inf .* set `needs_positive_losses`"):
+        declares_which_losses_it_needs(Choice(name="mine"))
+    monkeypatch.setattr(mine, "needs_positive_losses", need)
+    declares_which_losses_it_needs(Choice(name="mine"))

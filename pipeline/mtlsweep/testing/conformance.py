@@ -21,6 +21,7 @@ from mtlsweep.testing.training_checks import (
 )
 from mtlsweep.testing.weight_checks import (
     declares_its_facts,
+    declares_which_losses_it_needs,
     does_not_depend_on_task_order,
     does_not_write_to_its_inputs,
     gives_finite_weights,
@@ -31,6 +32,7 @@ Check = Callable[[Choice], None]
 
 CHECKS: tuple[Check, ...] = (
     declares_its_facts,
+    declares_which_losses_it_needs,
     trains,
     uses_only_its_own_random_stream,
     resumes,

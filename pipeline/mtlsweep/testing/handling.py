@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, LossWeighting, Weighting, Weights
+from mtlsweep.methods.weighting import (
+    WEIGHTINGS,
+    GramianWeighting,
+    JacobianWeighting,
+    LossWeighting,
+    Weighting,
+    Weights,
+)
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing.small_problems import SmallProblem, matrices
 from mtlsweep.training.step.updater import Updater, build_updater
@@ -46,6 +53,16 @@ def weigh(method: Weighting, losses: Tensor, gramian: Tensor) -> Weights | None:
         weights = method.weigh(losses)
         return Weights(weights, weights)
     return method.weigh(losses, gramian) if isinstance(method, GramianWeighting) else None
+
+
+def meet(method: Weighting, losses: Tensor, gramian: Tensor, device: torch.device) -> Weights | None:
+    """As `weigh`, and a `JacobianWeighting` combines gradients of ones on `device`, which only this kind sees."""
+    if not isinstance(method, JacobianWeighting):
+        return weigh(method, losses, gramian)
+    rows, values = torch.ones(len(losses), 2, 4, device=device), None
+    if method.conventions.gradients == "representation":
+        values = [torch.ones(2, 4, device=device)]
+    return method.combine(losses.float().to(device), [rows if values else rows.flatten(1)], values)[1]
 
 
 def inputs(tasks: int) -> list[tuple[str, Tensor, Tensor]]:

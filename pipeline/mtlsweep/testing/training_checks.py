@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mtlsweep.errors import UserError
 from mtlsweep.methods.combination import check_combination
-from mtlsweep.methods.weighting import WEIGHTINGS, JacobianWeighting, TaskOptimizers, Weighting
+from mtlsweep.methods.weighting import WEIGHTINGS, JacobianWeighting, TaskOptimizers
 from mtlsweep.params.choice import Choice
-from mtlsweep.testing.handling import inputs, new_method, new_updater, run_epochs, run_steps, weigh
+from mtlsweep.testing.handling import inputs, meet, new_method, new_updater, run_epochs, run_steps
 from mtlsweep.testing.small_problems import small_problem
 from mtlsweep.training.step.divergence import Diverged
 from mtlsweep.training.step.updater import build_updater
@@ -77,17 +77,18 @@ def resumes_on_another_device(choice: Choice) -> None:
     """
     elsewhere = torch.device("meta")
     saved, restored, new = (new_method(choice, 3) for _ in range(3))
-    _meet(saved, torch.device("cpu"))
+    _, losses, gramian = inputs(3)[0]
+    meet(saved, losses, gramian, torch.device("cpu"))
     restored.restore(saved.state_dict(), elsewhere)
     expected = elsewhere if isinstance(saved, JacobianWeighting) else torch.device("cpu")
     extra = {place for name, place in _places(restored.state_dict()) if "_extra_state" in name}
     assert extra <= {expected}, f"`{choice.name}` restores extra state to {extra}; it belongs to {expected}"
     try:
-        _meet(new, elsewhere)
+        meet(new, losses, gramian, elsewhere)
     except (RuntimeError, NotImplementedError):
         return
     try:
-        _meet(restored, elsewhere)
+        meet(restored, losses, gramian, elsewhere)
     except RuntimeError as error:
         raise AssertionError(f"`{choice.name}` cannot continue on another device: {error}") from error
     places = [dict(_places(method.state_dict())) for method in (restored, new)]
@@ -141,18 +142,6 @@ def unit_scale_sums_to_the_number_of_tasks(choice: Choice) -> None:
     for kind in ("weight", "head_weight"):
         total = sum(figures[str(MetricName("train", task.name, kind))] for task in problem.tasks)
         assert abs(total - 3) < 1e-6, f"`{choice.name}`: {kind}s sum to {total} under `scale: unit`"
-
-
-def _meet(method: Weighting, device: torch.device) -> None:
-    """Show `method` the losses and gradients of one step on `device`; only a `JacobianWeighting` sees the device."""
-    _, losses, gramian = inputs(3)[0]
-    if not isinstance(method, JacobianWeighting):
-        weigh(method, losses, gramian)
-        return
-    rows, values = torch.ones(3, 2, 4, device=device), None
-    if method.conventions.gradients == "representation":
-        values = [torch.ones(2, 4, device=device)]
-    method.combine(losses.float().to(device), [rows if values else rows.flatten(1)], values)
 
 
 def _places(state: Any, name: str = "") -> Iterator[tuple[str, torch.device]]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mtlsweep.methods.weighting import WEIGHTINGS, Facts
 from mtlsweep.params.choice import Choice
-from mtlsweep.testing.handling import inputs, new_method, weigh
+from mtlsweep.testing.handling import inputs, meet, new_method, weigh
 
 
 def declares_its_facts(choice: Choice) -> None:
@@ -18,6 +18,25 @@ def declares_its_facts(choice: Choice) -> None:
     for field in ("paper", "scale", "heads"):
         assert getattr(facts, field), f"`{choice.name}`: facts.{field} is empty"
     assert method.cost, f"`{choice.name}` does not say what a step costs"
+
+
+def declares_which_losses_it_needs(choice: Choice) -> None:
+    """Weights stay finite and moderate where losses are 0 or negative, or the method says that it needs positive losses."""
+    gramian = inputs(3)[0][2]
+    for values in ((0.0, 0.5, 1.0), (-1.0, 0.5, 1.0), (0.0, 0.0, 0.0)):
+        method, losses = new_method(choice, 3), torch.tensor(values, dtype=torch.float64)
+        if method.needs_positive_losses == "always":
+            return
+        for _ in range(3):
+            weights = meet(method, losses, gramian, torch.device("cpu"))
+            if weights is None:
+                return
+            largest = torch.cat([weights.shared, weights.heads]).abs().max().item()
+            assert largest < 1e6, (  # NaN is not
+                f"`{choice.name}`: weights reach {largest:.3g} for losses {values}; set `needs_positive_losses`"
+            )
+            if method.needs_positive_losses == "never":
+                method.end_epoch(losses)
 
 
 def gives_finite_weights(choice: Choice) -> None:

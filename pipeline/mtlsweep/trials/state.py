@@ -43,7 +43,7 @@ class Finished:
     Attributes:
         outcome: how it ended.
         curve: all its epochs.
-        cause: for `diverged` and `failed`: one word (`nan`, `explosion`, `oom`, `data`, `code`, ...).
+        cause: for `diverged` and `failed`: one word (`nan`, `explosion`, `nonpositive`, `oom`, `data`, `code`, ...).
         detail: for `diverged` and `failed`: description, with the traceback of an exception.
     """
 

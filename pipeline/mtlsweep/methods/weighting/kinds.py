@@ -110,7 +110,3 @@ def _to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_to_device(each, device) for each in value)
     return value
-
-
-SMALLEST = 1e-20
-"""Losses count as at least this, so that a task whose loss is exactly 0 gets a finite weight."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 Scale = Literal["native", "unit"]
 Heads = Literal["native", "one", "same"]
 Gradients = Literal["parameters", "representation"]
+PositiveLosses = Literal["never", "on average", "always"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,9 @@ class Weighting(nn.Module, ABC):
 
     conventions: Conventions = Conventions()
     learning_rate: float | None = None
+    needs_positive_losses: PositiveLosses = "never"
+    """Which losses must be above 0 for the method's formula to hold: none, each task's mean over an epoch, or those of
+    every batch (a method that divides by them or takes their logarithm). A trial that meets another ends."""
 
     def __init__(self, tasks: Sequence[str], generator: torch.Generator) -> None:
         super().__init__()

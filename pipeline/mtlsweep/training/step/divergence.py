@@ -9,18 +9,23 @@ from typing import Literal
 from torch import Tensor
 
 from mtlsweep.methods.weighting import Weights
+from mtlsweep.methods.weighting.weighting import PositiveLosses
+
+SMALLEST_LOSS = 1e-18
+"""A loss below this counts as 0: in float32 it is rounding, and a weight 1 / loss would be 1e18 and more."""
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome, not an error
     """Training has diverged.
 
     Attributes:
-        cause: `nan` (a loss, product of gradients or weight is not finite, or a solver gave up on it)
-            or `explosion` (a loss far above where it started).
+        cause: `nan` (a loss, product of gradients or weight is not finite, or a solver gave up on it),
+            `explosion` (a loss far above where it started) or `nonpositive` (a loss is 0 or negative and
+            the weighting needs positive ones).
         detail: which task or number, and its value.
     """
 
-    def __init__(self, cause: Literal["nan", "explosion"], detail: str) -> None:
+    def __init__(self, cause: Literal["nan", "explosion", "nonpositive"], detail: str) -> None:
         super().__init__(f"{cause}: {detail}")
         self.cause = cause
         self.detail = detail
@@ -32,25 +37,51 @@ class DivergenceCheck:
     Args:
         tasks: names of the T tasks.
         explosion_factor: how many times max(first loss, 1) a loss may reach.
+        weighting: its name, for messages.
+        needs_positive_losses: see `Weighting`.
     """
 
-    def __init__(self, tasks: Sequence[str], explosion_factor: float) -> None:
+    def __init__(
+        self, tasks: Sequence[str], explosion_factor: float, weighting: str, needs_positive_losses: PositiveLosses
+    ) -> None:
         self._tasks = tuple(tasks)
         self._factor = explosion_factor
+        self._weighting, self._needs_positive = weighting, needs_positive_losses
         self.first_losses: list[float] | None = None
 
     def losses(self, losses: Tensor) -> None:
-        """Raise `Diverged` if `losses` [T] are not finite, or far above the first ones."""
+        """Raise `Diverged` if `losses` [T] are not finite, not what the weighting needs, or far above the first ones."""
         values: list[float] = losses.tolist()
         for task, loss in zip(self._tasks, values, strict=True):
             if not math.isfinite(loss):
                 raise Diverged("nan", f"loss of task `{task}` is {loss}")
+        self.positive(losses)
         if self.first_losses is None:
             self.first_losses = values
         for task, loss, first in zip(self._tasks, values, self.first_losses, strict=True):
             limit = self._factor * max(first, 1.0)
             if loss > limit:
                 raise Diverged("explosion", f"loss of task `{task}` is {loss:.4g}, above {limit:.4g}")
+
+    def positive(self, losses: Tensor) -> None:
+        """Raise `Diverged` if the weighting needs positive losses in every batch and one of `losses` [T] is not."""
+        if self._needs_positive == "always":
+            self._check_positive("loss", losses)
+
+    def mean_losses(self, losses: Tensor) -> None:
+        """Raise `Diverged` if the weighting needs positive losses and one of an epoch's means `losses` [T] is not."""
+        if self._needs_positive != "never":
+            self._check_positive("mean loss over the epoch", losses)
+
+    def _check_positive(self, what: str, losses: Tensor) -> None:
+        for task, loss in zip(self._tasks, losses.tolist(), strict=True):
+            if loss < SMALLEST_LOSS:
+                raise Diverged(
+                    "nonpositive",
+                    f"{what} of task `{task}` is {loss:.4g}, and weighting `{self._weighting}` needs it above 0: add a "
+                    "constant to the loss (no gradient changes), use larger batches if one may hold no label, or choose "
+                    "another weighting",
+                )
 
     def gramian(self, gramian: Tensor) -> None:
         """Raise `Diverged` if `gramian` [T, T] is not finite."""

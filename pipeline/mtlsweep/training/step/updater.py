@@ -61,6 +61,7 @@ class Updater:
             self._own_optimizer.step()
         if isinstance(self._weighting, LossWeighting) and self._weighting.reevaluates:
             (after,) = to_host(self._route.forward.losses_without_side_effects(batch))
+            self._route.check.positive(after)
             self._weighting.observe(after)
         self._meter.add(measured.losses, measured.weights, measured.gramian)
 
@@ -76,8 +77,13 @@ class Updater:
             `train/<task>/loss`; `.../weight` and `.../head_weight` (effective multipliers of the task's
             gradient) unless each task has its optimizer; and where task gradients are compared
             `.../gradient_norm`, `train/cosine/mean`, `train/cosine/least`, `train/cosine/<task>-<task>`.
+
+        Raises:
+            Diverged: a task's mean loss is not what the weighting needs.
         """
-        self._weighting.end_epoch(self._meter.mean_losses())
+        means = self._meter.mean_losses()
+        self._route.check.mean_losses(means)
+        self._weighting.end_epoch(means)
         return self._meter.read()
 
     def state_dict(self) -> dict[str, Any]:
@@ -137,7 +143,7 @@ def build_updater(
         optimizers = [OPTIMIZERS.create(optimizer, list(network.parameters()), learning_rate)]
     route = _route_of(method)(
         Forward(network, tasks, precision),
-        DivergenceCheck(names, explosion_factor),
+        DivergenceCheck(names, explosion_factor, weighting.name, method.needs_positive_losses),
         optimizers,
         method,
     )

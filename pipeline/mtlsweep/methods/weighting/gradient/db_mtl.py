@@ -34,6 +34,7 @@ class DualBalancing(JacobianWeighting):
         scale="sum of max|b| b_i / |b_i|, b_i the moving average of g_i / L_i",
         heads="1 / L_i",
     )
+    needs_positive_losses = "always"
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class GradNorm(GramianWeighting):
         scale="sum of w_i g_i, w = T softmax(logits)",
         heads="same weight",
     )
+    needs_positive_losses = "on average"
     allows = AT_REPRESENTATION
 
     def __init__(

@@ -35,6 +35,7 @@ class ImpartialWeighting(GramianWeighting):
         scale="sum of a_i e^{s_i} g_i, a = IMTL-G of e^{s_i} g_i, sum of a_i = 1",
         heads="e^{s_i}",
     )
+    needs_positive_losses = "on average"
     allows = AT_REPRESENTATION
 
     def __init__(

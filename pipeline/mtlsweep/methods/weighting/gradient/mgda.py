@@ -8,10 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mtlsweep.methods.weighting.kinds import AT_REPRESENTATION, SMALLEST, GramianWeighting
+from mtlsweep.methods.weighting.kinds import AT_REPRESENTATION, GramianWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.solvers.simplex import minimum_norm_weights
 from mtlsweep.methods.weighting.weighting import Facts, Weights
+
+_SMALLEST = 1e-20
+"""What a task's gradient is divided by, at least: the length of a gradient may be 0."""
 
 
 @WEIGHTINGS.register("mgda")
@@ -44,6 +47,8 @@ class MGDA(GramianWeighting):
     ) -> None:
         super().__init__(tasks, generator)
         self._normalize = normalize
+        if normalize in ("loss", "loss+"):
+            self.needs_positive_losses = "always"
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
         divisors = torch.ones_like(losses)
@@ -51,7 +56,7 @@ class MGDA(GramianWeighting):
             divisors = divisors * gramian.diagonal().sqrt()
         if self._normalize in ("loss", "loss+"):
             divisors = divisors * losses
-        divisors = divisors.clamp(min=SMALLEST)
+        divisors = divisors.clamp(min=_SMALLEST)
         normalized = gramian / divisors[:, None] / divisors
         shared = torch.from_numpy(minimum_norm_weights(normalized.numpy())) / divisors
         return Weights(shared, torch.ones_like(losses))

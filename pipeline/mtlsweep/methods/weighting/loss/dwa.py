@@ -30,6 +30,7 @@ class DynamicWeightAverage(LossWeighting):
         scale="sum of w_i g_i, w = T softmax(L_i(e-1) / L_i(e-2) / 2)",
         heads="same weight",
     )
+    needs_positive_losses = "on average"
 
     def __init__(
         self,

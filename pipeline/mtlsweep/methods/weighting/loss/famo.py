@@ -37,6 +37,7 @@ class FastAdaptiveOptimization(LossWeighting):
         scale="sum of w_i g_i, w proportional to z_i / L_i, sum 1",
         heads="same weight",
     )
+    needs_positive_losses = "always"
     cost = "1 backward + 1 more forward"
     reevaluates = True
 

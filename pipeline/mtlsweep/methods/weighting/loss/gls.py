@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtlsweep.methods.weighting.kinds import SMALLEST, LossWeighting
+from mtlsweep.methods.weighting.kinds import LossWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.weighting import Facts
 
@@ -21,7 +21,7 @@ class GeometricLossStrategy(LossWeighting):
         scale="sum of (prod L)^{1/T} g_i / (T L_i)",
         heads="same weight",
     )
+    needs_positive_losses = "always"
 
     def weigh(self, losses: Tensor) -> Tensor:
-        losses = losses.clamp(min=SMALLEST)
         return losses.log().mean().exp() / (len(losses) * losses)

@@ -28,6 +28,7 @@ class ImpartialLosses(LossWeighting):
         scale="sum of e^{s_i} g_i",
         heads="same weight",
     )
+    needs_positive_losses = "on average"
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mtlsweep.methods.weighting.kinds import SMALLEST, LossWeighting
+from mtlsweep.methods.weighting.kinds import LossWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.weighting import Facts
 
@@ -35,6 +35,7 @@ class SmoothTchebycheff(LossWeighting):
         scale="sum of T softmax(log(L_i / L_i^w) / mu)_i g_i / L_i",
         heads="same weight",
     )
+    needs_positive_losses = "always"
 
     def __init__(
         self,
@@ -52,12 +53,11 @@ class SmoothTchebycheff(LossWeighting):
         self.reference: Tensor
 
     def weigh(self, losses: Tensor) -> Tensor:
-        losses = losses.clamp(min=SMALLEST)
         if self.epoch <= self._warmup_epochs:
             return losses.reciprocal()
         return len(losses) * ((losses / self.reference).log() / self._mu).softmax(0) / losses
 
     def end_epoch(self, losses: Tensor) -> None:
         if self.epoch == self._warmup_epochs:
-            self.reference = losses.clamp(min=SMALLEST)
+            self.reference = losses
         self.epoch = self.epoch + 1

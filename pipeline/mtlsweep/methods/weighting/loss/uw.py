@@ -31,6 +31,7 @@ class UncertaintyWeighting(LossWeighting):
     facts = Facts(
         paper="Kendall, Gal, Cipolla 2018, arXiv 1705.07115", scale="sum of g_i / (2 e^{s_i})", heads="same weight"
     )
+    needs_positive_losses = "on average"
 
     def __init__(
         self,

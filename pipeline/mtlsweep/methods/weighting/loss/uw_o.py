@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtlsweep.methods.weighting.kinds import SMALLEST, LossWeighting
+from mtlsweep.methods.weighting.kinds import LossWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.weighting import Facts
 
@@ -21,6 +21,7 @@ class OptimalUncertaintyWeighting(LossWeighting):
         scale="sum of g_i / L_i",
         heads="same weight",
     )
+    needs_positive_losses = "always"
 
     def weigh(self, losses: Tensor) -> Tensor:
-        return losses.clamp(min=SMALLEST).reciprocal()
+        return losses.reciprocal()

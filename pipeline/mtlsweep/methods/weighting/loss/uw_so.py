@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mtlsweep.methods.weighting.kinds import SMALLEST, LossWeighting
+from mtlsweep.methods.weighting.kinds import LossWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.weighting import Facts
 
@@ -27,6 +27,7 @@ class SoftOptimalUncertaintyWeighting(LossWeighting):
         scale="sum of w_i g_i, w = softmax of 1 / (L_i temperature), sum 1",
         heads="same weight",
     )
+    needs_positive_losses = "always"
 
     def __init__(
         self,
@@ -39,4 +40,4 @@ class SoftOptimalUncertaintyWeighting(LossWeighting):
         self._temperature = temperature
 
     def weigh(self, losses: Tensor) -> Tensor:
-        return (losses.clamp(min=SMALLEST).reciprocal() / self._temperature).softmax(0)
+        return (losses.reciprocal() / self._temperature).softmax(0)
