@@ -22,7 +22,6 @@ from mtlsweep.sweep.strategies.rungs import epoch_at
 from mtlsweep.sweep.strategies.strategy import STRATEGIES
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.metric_names import DELTA_M
 from mtlsweep.trials.state import Outcome
 from mtlsweep.trials.trial import Trial
 
@@ -130,9 +129,8 @@ class Race(MethodByMethod):
         """Return the lowest validation Delta_m up to the rung; infinite for a trial that diverged or failed."""
         if has_diverged_or_failed(runner, known):
             return math.inf
-        curve = known[runner.key].state.curve[:rung]
-        best = self._reference.best_epoch([record.metrics for record in curve])
-        return math.inf if best is None else float(best[DELTA_M])
+        scores = (self._reference.score(record.metrics) for record in known[runner.key].state.curve[:rung])
+        return min(filter(math.isfinite, scores), default=math.inf)
 
     def _cuts(self, out: Sequence[Trial], known: Known) -> tuple[Trial, ...]:
         return tuple(runner for runner in out if not has_ended(runner, known))
