@@ -106,6 +106,7 @@ def test_surfaces_bound_what_one_half_and_all_seeds_attain(points: NDArray[np.fl
             assert below == (attained(np.array(goal), points, seeds) >= least)
 
 
+@pytest.mark.slow
 @given(arrays(float, (9, 10), elements=UGLY), st.lists(st.booleans(), min_size=10, max_size=10))
 def test_ten_objectives_have_a_surface_per_pair_of_the_first_four_tasks(
     points: NDArray[np.float64], directions: list[bool]
@@ -132,6 +133,7 @@ def test_attainment_leaves_out_runs_with_a_nan_and_takes_infinities() -> None:
     assert attainment.attainment(np.empty((0, 2)), np.empty(0, dtype=int))["any seed"].shape == (0, 2)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(arrays(float, st.tuples(st.integers(4, 16), st.just(2)), elements=GRID), st.data())
 def test_differences_say_where_one_optimizer_attains_more(points: NDArray[np.float64], data: st.DataObject) -> None:

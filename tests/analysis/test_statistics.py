@@ -102,6 +102,7 @@ def test_holm_gives_the_figures_it_gave_before_it_was_statsmodels() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+@settings(max_examples=20)  # statsmodels collects garbage in each call, which takes long in a large process
 def test_holm_never_lowers_a_p_value_nor_changes_their_order(p_values: list[float]) -> None:
     corrected = statistics.holm(np.array(p_values))
     for (p, c), (q, d) in product(zip(p_values, corrected, strict=True), repeat=2):

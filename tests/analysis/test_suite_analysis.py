@@ -102,6 +102,7 @@ def test_a_single_seed_is_analysed_without_intervals() -> None:
     assert analysis.pareto_probability["probability"].isna().all()
 
 
+@pytest.mark.slow
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     for run in ("one", "two"):
         lay_out(tmp_path / run, simulate_sweep())

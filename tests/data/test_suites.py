@@ -43,6 +43,7 @@ def suite(name: str) -> Suite:
     return load_params(PARAMS).suite(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROTOCOL)
 def test_the_studys_suites_follow_its_published_protocol(name: str) -> None:
     tasks, batch_size, epochs, every = PROTOCOL[name]

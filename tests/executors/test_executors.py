@@ -47,6 +47,7 @@ def replay(
     return ledger, executor
 
 
+@pytest.mark.slow
 def test_a_race_in_this_process_and_its_replay_from_the_grid_decide_alike(study: Write, tmp_path: Path) -> None:
     params = study()
     run_stage(params, SUITE, "sweep")

@@ -20,6 +20,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), PLAIN))
 def test_the_order_of_keys_does_not_change_the_hash(value: dict[str, object]) -> None:
     backwards = dict(reversed(value.items()))

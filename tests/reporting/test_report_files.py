@@ -133,6 +133,7 @@ def test_better_is_always_up(report: SuiteReport) -> None:
             assert encoding["scale"]["reverse"] == ("lower is better" in encoding["title"])
 
 
+@pytest.mark.slow
 def test_all_files_are_written_and_are_what_they_are_called(tmp_path: Path, report: SuiteReport) -> None:
     path = write_report([report], tmp_path)
     assert path == tmp_path / "index.html"
@@ -149,6 +150,7 @@ def test_all_files_are_written_and_are_what_they_are_called(tmp_path: Path, repo
         assert (tmp_path / link).exists(), link
 
 
+@pytest.mark.slow
 def test_one_seed_one_epoch_and_everything_diverged_still_make_a_page() -> None:
     sweep = simulate_sweep(seeds=1, epochs=1)
     outcomes = sweep.sweep_outcomes.assign(outcome="diverged")
@@ -166,6 +168,7 @@ def test_a_single_optimizer_has_no_slope_and_no_differences() -> None:
     assert names == FIGURES - {"slope", "differences", "attainment_differences"}
 
 
+@pytest.mark.slow
 def test_many_dominated_runs_are_thinned_and_the_caption_says_so() -> None:
     sweep = simulate_sweep(learning_rates=tuple(10.0**-k for k in range(2, 7)), seeds=20, epochs=1)
     figure = next(figure for figure in report_on(analysed(sweep)).figures if figure.name == "parallel_coordinates")

@@ -68,6 +68,7 @@ def picture(shape):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(library_version() != "1.1.5", reason="hashes are those of version 1.1.5")
 @pytest.mark.parametrize("shape", GOLDEN)
 def test_golden_hashes_of_every_corruption_over_its_five_severities(shape):

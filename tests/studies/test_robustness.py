@@ -97,6 +97,7 @@ def test_clean_metrics_before_fine_tuning_are_those_the_trial_recorded(mini_suit
     assert evaluate(network, cast(Split, rows), mini_suite.data.tasks, 32, CPU, "test") == chosen.recorded("test")
 
 
+@pytest.mark.slow
 def test_the_study_from_end_to_end(mini_suite):
     run(mini_suite.params, SUITE, workers=1)
     directory = paths.results(SUITE) / "robustness"
@@ -142,6 +143,7 @@ def section(mini_suite):
     return find_section(mini_suite.params.suites[SUITE].studies, Robustness)
 
 
+@pytest.mark.slow
 def test_two_runs_from_scratch_give_equal_bytes_and_a_stopped_one_goes_on(mini_suite, monkeypatch, tmp_path):
     run(mini_suite.params, SUITE, workers=1)
     directory = paths.results(SUITE) / "robustness"
@@ -182,6 +184,7 @@ def test_two_runs_from_scratch_give_equal_bytes_and_a_stopped_one_goes_on(mini_s
     assert first == {name: (directory / name).read_bytes() for name in TABLES}
 
 
+@pytest.mark.slow
 def test_without_keeping_sets_the_disk_is_left_as_it_was_and_figures_are_the_same(mini_suite):
     run(mini_suite.params, SUITE, workers=1)
     kept = paths.results(SUITE) / "robustness"

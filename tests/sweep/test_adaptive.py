@@ -161,6 +161,7 @@ def test_listed_rates_are_all_that_is_tried_without_a_range(cells: list[Cell], t
     assert {cell.key for cell in cells} >= set(cells_of(known))
 
 
+@pytest.mark.slow
 def test_a_finite_space_ends_when_it_is_exhausted(cells: list[Cell], tmp_path: Path) -> None:
     known, _, _ = search(cells, tmp_path / "study", sampler="random", cells_tried=1000)
     assert set(cells_of(known)) == {cell.key for cell in cells}

@@ -17,6 +17,7 @@ def analysis_of(**truth: object) -> SuiteAnalysis:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strongest", "truth"),
     [
@@ -33,6 +34,7 @@ def test_the_strongest_hyperparameter_is_named(strongest: str, truth: dict[str, 
     assert set(table["target"]) == {"all tasks", "left", "right", "mass"}
 
 
+@pytest.mark.slow
 def test_the_same_table_gives_the_same_shares() -> None:
     analysis = analysis_of()
     trials, objectives = analysis.trials, analysis.objectives

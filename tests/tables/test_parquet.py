@@ -36,6 +36,7 @@ def written_whole(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "cuts"),
     [

@@ -71,12 +71,14 @@ def record(tmp_path: Path, finished: list[FinishedTrial], *errors: Exception) ->
     return tracker
 
 
+@pytest.mark.slow
 def test_an_outage_is_waited_out(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:
     finished = [make_finished(seed) for seed in range(2)]
     tracker = record(tmp_path, finished, OSError("away"), MlflowException("locked", TEMPORARILY_UNAVAILABLE))
     assert all(map(tracker.has, finished))
 
 
+@pytest.mark.slow
 def test_a_refusal_is_said_at_once_and_the_others_are_written(
     tmp_path: Path, make_finished: Callable[..., FinishedTrial]
 ) -> None:
