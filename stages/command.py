@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from mtlsweep.errors import UserError
+from mtlsweep.record.outputs import check_outputs
 
 
 def run(stage: str, work: Callable[[], str | None]) -> int:
@@ -26,4 +27,9 @@ def run_for_suite(stage: str, about: str | None, work: Callable[[str], str | Non
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=about)
     parser.add_argument("suite", help="name of a suite of params.yaml")
     suite = parser.parse_args().suite
-    return run(f"{stage} {suite}", lambda: work(suite))
+
+    def checked_work() -> str | None:
+        check_outputs(suite)
+        return work(suite)
+
+    return run(f"{stage} {suite}", checked_work)

@@ -17,11 +17,14 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, create_model
 
 from mtlsweep.errors import UserError, nearest
+from mtlsweep.files import read_text
 from mtlsweep.params.mistakes import as_sentence
 from mtlsweep.params.resources import Resources
 from mtlsweep.params.section import Section, without_repeats
 from mtlsweep.params.studies import sections_model
 from mtlsweep.params.suite import Suite
+from mtlsweep.params.suite_names import check_suite_names
+from mtlsweep.params.yaml_file import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -66,14 +69,16 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check `params.yaml`.
 
     Raises:
-        UserError: the file is missing, is not YAML, or a field is wrong; the message names it.
+        UserError: the file is missing, is not UTF-8 or YAML, or a field is wrong; the message names it.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = parse_yaml(read_text(path))
     except FileNotFoundError as error:
         raise UserError(f"{path}: file not found; run from the project's root.") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}.") from error
     if not isinstance(raw, Mapping):
         raise UserError(
             f"{path}: found {type(raw).__name__}; it must be a mapping with the keys `active` and `suites`."
@@ -86,6 +91,7 @@ def parse_params(raw: Mapping[str, Any], source: str = "params.yaml") -> Params:
     merged = {key: value for key, value in raw.items() if key != "defaults"}
     defaults = _mapping(raw.get("defaults") or {}, "defaults", source)
     suites = _mapping(raw.get("suites") or {}, "suites", source)
+    check_suite_names(suites, source)
     merged["suites"] = {
         name: _with_defaults(_mapping(suite, f"suites.{name}", source), defaults) for name, suite in suites.items()
     }

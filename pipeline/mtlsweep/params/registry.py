@@ -14,10 +14,11 @@ import typing
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
 
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.params.choice import Choice
+from mtlsweep.params.section import expand_home
 
 Made = TypeVar("Made", covariant=True)
 Entry = TypeVar("Entry", bound=Callable[..., Any])
@@ -125,7 +126,8 @@ class Registry(Generic[Made]):
             else:
                 required = parameter.default is inspect.Parameter.empty
                 fields[parameter.name] = (hint, ... if required else parameter.default)
-        return create_model(f"{name}_options", __config__=config, **fields)
+        home = {"home": field_validator("*")(expand_home)}
+        return create_model(f"{name}_options", __config__=config, __validators__=home, **fields)
 
     def _import(self, name: str) -> Callable[..., Made]:
         module_name, _, attribute = name.partition(":")

@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from mtlsweep.params.section import Section
+from mtlsweep.params.section import Folder, Section, expand_home
+
+_SQLITE = "sqlite:///"
+
+
+def _expand_home_in_uri(uri: str) -> str:
+    return f"{_SQLITE}{expand_home(Path(uri.removeprefix(_SQLITE)))}" if uri.startswith(f"{_SQLITE}~") else uri
 
 
 class Budget(Section):
@@ -33,8 +39,8 @@ class Resources(Section):
     concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as fit on the cluster
     device: Literal["auto", "cpu", "cuda"] = "auto"
     address: str = "local"
-    tracking_uri: str = "sqlite:///mlflow.db"
-    ledger_root: Path = Path("results")
+    tracking_uri: Annotated[str, AfterValidator(_expand_home_in_uri)] = "sqlite:///mlflow.db"
+    ledger_root: Folder = Path("results")
     checkpoint_seconds: float = Field(default=30, ge=0)
     keep_weights: Literal["all", "leading", "none"] = "all"  # of the best epoch; others are trained again if needed
     worker_retries: int = Field(default=3, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -19,6 +20,17 @@ def without_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def expand_home(value: Any) -> Any:
+    """Return a path with its leading `~` or `~user` expanded, as a shell does it; any other value as it is."""
+    if not isinstance(value, Path):
+        return value
+    try:
+        return value.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{value.parts[0]} names no home directory") from error
+
+
+Folder = Annotated[Path, AfterValidator(expand_home)]
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LearningRates = Annotated[tuple[LearningRate, ...], Field(min_length=1), AfterValidator(without_repeats)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(without_repeats)]

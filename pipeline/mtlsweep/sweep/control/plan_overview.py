@@ -10,6 +10,7 @@ import torch
 from mtlsweep import paths
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
+from mtlsweep.record.outputs import check_outputs
 from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, unobserved_examples
 from mtlsweep.sweep.plan.cells import check_names
 from mtlsweep.sweep.plan.counts import count_by_method
@@ -25,9 +26,10 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
     """Return the plan of a suite as plain data.
 
     Raises:
-        UserError: unknown suite, invalid params, or missing raw data.
+        UserError: unknown suite, invalid params, missing raw data, or a place of results that DVC refuses.
     """
     check_names(suite, params.suite(suite))
+    check_outputs(suite)
     return {"suite": suite, "stages": {stage: _read_stage(params, suite, stage) for stage in STAGES}}
 
 
