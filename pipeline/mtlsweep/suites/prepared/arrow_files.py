@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mtlsweep.errors import UserError
 from mtlsweep.files import canonical_json
 from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS, Dataset
 from mtlsweep.suites.prepared.contact_sheet import contact_sheet
@@ -36,8 +38,29 @@ def write_store(dataset: Dataset, name: str, files: Mapping[str, list[Path]], di
         "tasks": definitions,
         "notes": {**dataset.notes(), "statistics": statistics},
     }
-    (directory / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    (directory / SUMMARY).write_text(_as_json(summary) + "\n")
     contact_sheet({name: column[:EXAMPLES] for name, column in first.items()}).save(directory / CONTACT_SHEET)
+
+
+def _as_json(summary: dict[str, Any]) -> str:
+    """Return a summary as JSON, which has no NaN and no infinity: both become null."""
+    try:
+        return json.dumps(_plain(summary), indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"notes() of dataset `{summary['dataset']}` cannot be written as JSON ({error}): "
+            "return numbers, text, lists, and mappings of names to these."
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fingerprint(
@@ -65,25 +88,30 @@ def _fingerprint(
 
 
 class _Statistics:
-    """Counts of each value of an 8-bit column; range and mean of any other, as stored."""
+    """Counts of each value of an 8-bit column; of any other, as stored, range and mean of the finite values."""
 
     def __init__(self) -> None:
         self._counts: np.ndarray = np.zeros(256, np.int64)
-        self._minimum, self._maximum, self._sum, self._size = np.inf, -np.inf, 0.0, 0
+        self._minimum, self._maximum, self._sum, self._size, self._not_finite = np.inf, -np.inf, 0.0, 0, 0
 
     def update(self, column: np.ndarray) -> None:
         if column.dtype == np.uint8:
             self._counts += np.bincount(column.ravel(), minlength=256)
         else:
-            self._minimum = min(self._minimum, float(column.min()))
-            self._maximum = max(self._maximum, float(column.max()))
-            self._sum += float(column.sum(dtype=np.float64))
-            self._size += column.size
+            finite = column[np.isfinite(column)]
+            self._not_finite += column.size - finite.size
+            if finite.size:
+                self._minimum = min(self._minimum, float(finite.min()))
+                self._maximum = max(self._maximum, float(finite.max()))
+            self._sum += float(finite.sum(dtype=np.float64))
+            self._size += finite.size
 
     def summary(self) -> dict[str, Any]:
-        if self._size == 0:
+        if self._counts.any():
             return {"counts": {str(value): int(count) for value, count in enumerate(self._counts) if count}}
-        return {"minimum": self._minimum, "maximum": self._maximum, "mean": self._sum / self._size}
+        mean = self._sum / self._size if self._size else math.nan
+        found = {"minimum": self._minimum, "maximum": self._maximum, "mean": mean}
+        return found | ({"not_finite": self._not_finite} if self._not_finite else {})
 
 
 def _write_arrow(shards: list[Path], path: Path, fingerprint: str, scales: Mapping[str, float]) -> None:

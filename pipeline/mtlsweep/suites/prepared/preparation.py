@@ -15,6 +15,7 @@ from mtlsweep.files import content_hash
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks
 from mtlsweep.suites.prepared.arrow_files import write_store
+from mtlsweep.suites.prepared.column_rules import check_same_shapes
 from mtlsweep.suites.prepared.shards import write_shards
 
 
@@ -25,7 +26,7 @@ def prepare(choice: Choice, directory: Path) -> None:
 
     Raises:
         UserError: an unknown dataset or option; names of tasks or metrics that are not allowed; raw data that is
-            missing or damaged.
+            missing or damaged; a column that is not what its task needs.
     """
     resolved = DATASETS.resolve(choice)
     dataset = DATASETS.create(resolved)
@@ -37,6 +38,7 @@ def prepare(choice: Choice, directory: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     dataset.begin(raw)
     _check_sizes(dataset)
+    check_same_shapes(dataset)
     files = {split: write_shards(dataset, split, shards) for split in SPLITS}
     write_store(dataset, choice.name, files, finished)
     shutil.rmtree(directory, ignore_errors=True)

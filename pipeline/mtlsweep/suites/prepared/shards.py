@@ -12,6 +12,7 @@ import numpy as np
 from mtlsweep.errors import UserError
 from mtlsweep.suites.datasets.dataset import IMAGE, Columns, Dataset
 from mtlsweep.suites.datasets.progress_bar import progress
+from mtlsweep.suites.prepared.column_rules import check_layout, check_values
 
 SHARD_BYTES = 16 * 2**20
 BATCH_BYTES = 64 * 2**20
@@ -19,13 +20,14 @@ BATCH_ROWS = (256, 1024)
 
 
 def write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
-    """Write the examples of a split in pieces; pieces that an interrupted preparation left are kept."""
+    """Write the examples of a split in pieces; pieces that an interrupted preparation left are kept.
+
+    Raises:
+        UserError: a column is not what its task needs; the message names column, row and value.
+    """
     size = dataset.sizes()[split]
     first = dataset.rows(split, 0, 1)
     layout = {name: (column.dtype, column.shape[1:]) for name, column in first.items()}
-    expected = {IMAGE, *(task.name for task in dataset.tasks)}
-    if set(layout) != expected:
-        raise UserError(f"dataset columns of split `{split}` are {sorted(layout)}; expected: {sorted(expected)}.")
     rows = int(np.clip(SHARD_BYTES // row_bytes(first), 1, BATCH_ROWS[1]))
 
     def write(start: int) -> Path:
@@ -33,12 +35,14 @@ def write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
         path = folder / f"{split}-{start:08d}-{stop:08d}.npz"
         if not path.exists():
             columns = dataset.rows(split, start, stop)
+            check_layout(dataset, split, columns)
             found = {name: (column.dtype, column.shape) for name, column in columns.items()}
             wanted = {name: (dtype, (stop - start, *shape)) for name, (dtype, shape) in layout.items()}
             if found != wanted:
                 raise UserError(
                     f"rows {start} to {stop} of split `{split}` are {found}, but earlier rows are {wanted}."
                 )
+            check_values(dataset, split, columns, start)
             temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **columns)

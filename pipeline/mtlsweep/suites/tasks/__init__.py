@@ -5,6 +5,7 @@ One file per kind of task. Nothing about datasets, networks, weightings or train
 
 from __future__ import annotations
 
+from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Evaluator, Metric, Task, task_from_definition
 
-__all__ = ["TASKS", "Evaluator", "Metric", "Task", "task_from_definition"]
+__all__ = ["TASKS", "Evaluator", "Metric", "Target", "Task", "task_from_definition"]

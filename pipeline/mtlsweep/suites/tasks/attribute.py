@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 
 
@@ -52,6 +53,10 @@ class Attribute(Task):
         Metric("balanced_accuracy", higher_is_better=True, in_delta_m=False),
         Metric("f1", higher_is_better=True, in_delta_m=False),
     )
+
+    @property
+    def target(self) -> Target | None:
+        return Target(classes=2)
 
     @property
     def outputs(self) -> int:

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
+from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 
 
@@ -36,6 +37,10 @@ class Classification(Task):
 
     kind: ClassVar[str] = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy", higher_is_better=True),)
+
+    @property
+    def target(self) -> Target | None:
+        return Target(classes=self.classes)
 
     @property
     def outputs(self) -> int:

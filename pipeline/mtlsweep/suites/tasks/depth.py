@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.regression import MeanAbsoluteError, MeanAbsolutePercentageError
 
+from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task, mean_over_valid
 
 
@@ -50,6 +51,10 @@ class Depth(Task):
         Metric("abs_err", higher_is_better=False),
         Metric("rel_err", higher_is_better=False),
     )
+
+    @property
+    def target(self) -> Target | None:
+        return Target(layout=("H", "W"), low=0)
 
     @property
     def outputs(self) -> int:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task, mean_over_valid
 
 THRESHOLDS = {"within_11_25": 11.25, "within_22_5": 22.5, "within_30": 30.0}
@@ -70,6 +71,10 @@ class Normals(Task):
         Metric("median_angle", higher_is_better=False),
         *(Metric(name, higher_is_better=True) for name in THRESHOLDS),
     )
+
+    @property
+    def target(self) -> Target | None:
+        return Target(layout=(3, "H", "W"))
 
     @property
     def outputs(self) -> int:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.regression import MeanAbsoluteError, R2Score
 
+from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 
 
@@ -46,6 +47,10 @@ class Regression(Task):
         Metric("mae", higher_is_better=False),
         Metric("r2", higher_is_better=True, in_delta_m=False),
     )
+
+    @property
+    def target(self) -> Target | None:
+        return Target()
 
     @property
     def outputs(self) -> int:

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 
 VOID = 255
@@ -55,6 +56,10 @@ class Segmentation(Task):
         Metric("miou", higher_is_better=True),
         Metric("pixel_accuracy", higher_is_better=True),
     )
+
+    @property
+    def target(self) -> Target | None:
+        return Target(layout=("H", "W"), classes=self.classes, mark=VOID)
 
     @property
     def outputs(self) -> int:

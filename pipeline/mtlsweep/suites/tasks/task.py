@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
+from mtlsweep.suites.tasks.target import Target
 
 TASKS: Registry[Task] = Registry("task", "mtlsweep.suites.tasks")
 
@@ -54,6 +55,11 @@ class Task(ABC):
         super().__init_subclass__(**arguments)
         if "kind" not in cls.__dict__:  # a user's own class is named by its module and class
             cls.kind = f"{cls.__module__}:{cls.__qualname__}"
+
+    @property
+    def target(self) -> Target | None:
+        """What the column of targets must hold; None leaves it to the user's own kind, and `prepare` checks nothing."""
+        return None
 
     @property
     @abstractmethod
