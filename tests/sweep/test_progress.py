@@ -40,9 +40,29 @@ def test_the_time_left_is_that_of_the_methods_left_at_the_pace_so_far(
     assert progress.eta_seconds == pytest.approx((10 * 2 + 4 * 2 + 2 * 2 - 3 * 2) / 2)
 
     progress.stop(quick.trial)
-    progress.finish(Outcome.PRUNED)
+    progress.finish(quick.trial, Outcome.PRUNED)
     line = progress.line()
     assert line.startswith("digits sweep: 1/9 finished, 1 pruned, 1 running, ETA 15 s, best validation Delta_m -2.00 %")
+
+
+def test_a_pruned_trial_that_is_continued_is_counted_once(make_finished: Callable[..., FinishedTrial]) -> None:
+    cut, done = make_finished(0).trial, make_finished(1).trial
+    progress = Progress("digits sweep", 2, {}, {cut.key: Outcome.PRUNED, done.key: Outcome.DONE})
+    assert progress.line().startswith("digits sweep: 2/2 finished, 1 pruned, 0 running")
+    progress.start(cut)
+    assert progress.line().startswith("digits sweep: 1/2 finished, 1 running")
+    progress.stop(cut)
+    progress.finish(cut, Outcome.DONE)
+    assert progress.line().startswith("digits sweep: 2/2 finished, 0 running")
+
+
+def test_progress_is_never_above_its_total(make_finished: Callable[..., FinishedTrial]) -> None:
+    """After a grid a race wants fewer trials than there are."""
+    trials = [make_finished(seed).trial for seed in range(4)]
+    progress = Progress("digits sweep", 2, {}, dict.fromkeys((trial.key for trial in trials[:3]), Outcome.DONE))
+    progress.start(trials[3])
+    assert progress.line().startswith("digits sweep: 3/4 finished, 1 running")
+    assert progress.to_json()["planned"] == 4
 
 
 def test_a_metric_that_is_not_finite_is_shown_in_every_view(

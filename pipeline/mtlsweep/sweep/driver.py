@@ -164,6 +164,6 @@ class Driver:
             return
         for view in self._views:
             view.finish(record)
-        self._progress.finish(record.state.outcome)
+        self._progress.finish(record.trial, record.state.outcome)
         if self._study is not None:
             self._study.tell(record)

@@ -37,9 +37,10 @@ class Progress:
 
     Attributes:
         title: suite and stage.
-        planned: number of trials known now.
+        planned: number of trials that the strategy knows now.
         epochs_left: by method; see `Strategy.epochs_left`.
-        outcomes: finished trials by outcome, including earlier runs.
+        ended: outcome of each finished trial by its key, including earlier runs; a pruned trial that is continued is
+            not among them.
         running: by trial key.
         best: lowest validation Delta_m so far, and its trial.
         note: an extra message for users.
@@ -48,7 +49,7 @@ class Progress:
     title: str
     planned: int
     epochs_left: Mapping[str, int]
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    ended: dict[str, Outcome] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
     best: tuple[float, str] = (math.inf, "")
     note: str | None = None
@@ -61,6 +62,7 @@ class Progress:
         """Add a trial that starts; the clock starts with the first trial."""
         if not self.running and not self._epochs:
             self._started_at = time.time()
+        self.ended.pop(trial.key, None)
         self.running[trial.key] = Running(trial)
 
     def epoch(self, trial: Trial, record: EpochRecord, delta_m: float | None) -> None:
@@ -77,10 +79,20 @@ class Progress:
         """Remove a trial that no longer runs: it paused or finished."""
         self.running.pop(trial.key, None)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, trial: Trial, outcome: Outcome) -> None:
         """Count a finished trial."""
-        self.outcomes[outcome] += 1
+        self.ended[trial.key] = outcome
         self._finished += 1
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """Finished trials by outcome."""
+        return Counter(list(self.ended.values()))
+
+    @property
+    def total(self) -> int:
+        """Number of trials: those planned, or those there are, which a strategy that was changed may not all want."""
+        return max(self.planned, len(self.ended) + len(self.running))
 
     @property
     def eta_seconds(self) -> float | None:
@@ -99,7 +111,7 @@ class Progress:
 
     def line(self) -> str:
         """Return the state as one line."""
-        parts = [f"{self.title}: {self.outcomes.total()}/{self.planned} finished"]
+        parts = [f"{self.title}: {len(self.ended)}/{self.total} finished"]
         parts += [
             f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()) if outcome is not Outcome.DONE
         ]
@@ -114,7 +126,7 @@ class Progress:
         """Return the state as plain data, for `mtlsweep status`."""
         return {
             "title": self.title,
-            "planned": self.planned,
+            "planned": self.total,
             "outcomes": {outcome.value: count for outcome, count in sorted(self.outcomes.items())},
             "running": [one.to_json() for one in list(self.running.values())],
             "eta_seconds": self.eta_seconds,
@@ -126,7 +138,7 @@ class Progress:
     def table(self) -> Table:
         """Return the state as a table for a terminal."""
         table = Table(title=self.title, title_justify="left", box=None, pad_edge=False)
-        cells = {"planned": str(self.planned), "running": str(len(self.running))}
+        cells = {"planned": str(self.total), "running": str(len(self.running))}
         cells |= {outcome.value: str(self.outcomes[outcome]) for outcome in Outcome}
         cells["ETA"] = format_seconds(self.eta_seconds) if self.eta_seconds is not None else "?"
         for column in cells:

@@ -63,8 +63,8 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
             if not tracker.has(one):
                 recorder.finish(one)
         strategy = context.make_strategy(recorded.known)
-        outcomes = Counter(one.state.outcome for one in recorded.finished)
-        progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), outcomes)
+        ended = {one.trial.key: one.state.outcome for one in recorded.finished}
+        progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), ended)
         stopped_by = None
         if strategy.left():
             stopped_by = _train(context, params.resources, strategy, recorded, progress, recorder, provenance)
