@@ -6,13 +6,15 @@ import sys
 
 from mtlsweep import paths
 from mtlsweep.analysis.suite_files import analyse_directory
+from mtlsweep.params.params import load_params
 from stages.command import run_for_suite
 
 
 def analyse(suite: str) -> str:
     """Analyse a suite after its sweep; return a short summary."""
     directory = paths.results(suite)
-    analysis = analyse_directory(directory)
+    settings = load_params().suite(suite).analysis
+    analysis = analyse_directory(directory, all_metrics=settings.front_metrics == "all")
     return f"{len(analysis.trials)} trials, {len(analysis.results)} methods -> {directory / 'trials.parquet'}"
 
 

@@ -74,6 +74,43 @@ def test_adam_dominates_where_it_was_made_to(analysis: SuiteAnalysis) -> None:
     assert (analysis.rankings["tau"] > 0.8).all()
 
 
+def raced(kept: dict[str, list[float]]) -> SimulatedSweep:
+    """A sweep in which other rates than `kept` were cut, by optimizer."""
+    sweep = simulate_sweep(truth=Truth(noise=0.3))
+    rates = sweep.sweep_outcomes["optimizer"].map(kept)
+    cut = [rate not in own for rate, own in zip(sweep.sweep_outcomes["lr"], rates, strict=True)]
+    outcomes = sweep.sweep_outcomes.assign(outcome=sweep.sweep_outcomes["outcome"].mask(cut, "pruned"))
+    return SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, outcomes)
+
+
+def test_fronts_after_a_race_count_as_many_runs_of_each_optimizer() -> None:
+    sweep = raced({"adam": [1e-3], "sgd": [1e-2, 1e-3], "signsgd": [1e-1, 1e-2, 1e-3]})
+    analysis = analyse_suite(
+        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, OBJECTIVES
+    )
+    counts, raw = (table.set_index("optimizer") for table in (analysis.optimizer_counts, analysis.raw_optimizer_counts))
+    assert counts["runs"].to_dict() == {"adam": 14, "sgd": 14, "signsgd": 14}
+    assert raw["runs"].to_dict() == {"adam": 14, "sgd": 28, "signsgd": 42}
+    assert analysis.weighting_counts["runs"].tolist() == [6] * 7
+    selected = analysis.results[["weighting", "optimizer", "lr"]]
+    finished = analysis.trials.merge(analysis.members[["trial_key"]], on="trial_key")
+    assert set(map(tuple, finished[["weighting", "optimizer", "lr"]].to_numpy())) == set(
+        map(tuple, selected.to_numpy())
+    )
+    assert summarise(analysis)["pareto"]["sgd"]["runs"] == 14 and summarise(analysis)["pareto_raw"]["sgd"]["runs"] == 28
+
+
+def test_the_axes_of_fronts_are_the_metrics_that_count_unless_all_are_asked_for() -> None:
+    sweep = simulate_sweep()
+    tables = (sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes)
+    counted, everything = (analyse_suite(*tables, OBJECTIVES, all_metrics=every) for every in (False, True))
+    assert [objective.label for objective in counted.axes] == ["left accuracy", "right accuracy", "mass mae"]
+    assert everything.axes == OBJECTIVES
+    assert (counted.axes_in_words, everything.axes_in_words) == ("the 3 metrics that count in Delta_m", "all 4 metrics")
+    assert counted.raw_members["full"].sum() <= everything.raw_members["full"].sum()
+    assert len(counted.results.columns) == len(everything.results.columns)
+
+
 def test_curves_of_the_selected_methods_end_where_they_were_measured(analysis: SuiteAnalysis) -> None:
     curves = analysis.learning_curves
     last = curves[(curves["quantity"] == "delta_m") & (curves["epoch"] == 4)].set_index(["weighting", "optimizer"])[

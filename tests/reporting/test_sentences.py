@@ -39,6 +39,14 @@ def test_fronts_and_domination_are_put_in_words() -> None:
     assert "Every sgd run is dominated by some adam run" in text
 
 
+def test_equal_numbers_of_runs_are_counted_and_raw_counts_are_named_so() -> None:
+    text = answer_of(simulated(noise=0.2))
+    assert (
+        "of 42 at the selected learning rates are Pareto-optimal over the 3 metrics that count in Delta_m: adam" in text
+    )
+    assert "Among all 112 finished runs the raw counts are: adam 2 of 42, sgd 0 of 28, signsgd 0 of 42." in text
+
+
 def test_few_seeds_are_said_instead_of_a_p_value_but_the_overall_question_is_answered() -> None:
     text = answer_of(simulated(seeds=2, noise=0.2))
     assert "With 2 seeds no single pair of methods can be tested; 5 are needed." in text

@@ -14,7 +14,7 @@ from mtlsweep.analysis.conclusions.learning_curves import learning_curves
 from mtlsweep.analysis.conclusions.results import count_outcomes, results_by_cell
 from mtlsweep.analysis.fronts import attainment, pareto_counts, seed_noise
 from mtlsweep.analysis.fronts import hypervolume as fronts
-from mtlsweep.analysis.objectives import Objective
+from mtlsweep.analysis.objectives import Objective, counted
 from mtlsweep.analysis.selection import METHOD, eligible_cells, select_learning_rates
 from mtlsweep.analysis.trial_table import measure_trials, trial_table, with_delta_m
 
@@ -28,15 +28,19 @@ class SuiteAnalysis:
         trials: a row per trial (STL and MTL) at its chosen epoch; what `trials.parquet` holds.
         results: a row per method: selected lr; mean, std and interval of each test metric and Delta_m.
         baselines: a row per task and metric: the STL cell behind Delta_m.
-        members: a row per finished MTL run: is it Pareto-optimal, in full and against each optimizer.
-        optimizer_counts, weighting_counts: Pareto counts.
-        noise_counts: Pareto counts that ignore differences within seed noise.
+        members: a row per finished run of the selected cells: is it Pareto-optimal among them, in full and against
+            each optimizer. Every method has one selected cell, so optimizers have equal numbers of runs.
+        optimizer_counts, weighting_counts: Pareto counts of `members`.
+        noise_counts: Pareto counts of the same runs that ignore differences within seed noise.
+        raw_members, raw_optimizer_counts, raw_weighting_counts: the same for all finished runs, of which an optimizer
+            may have more than another after a race.
         outcomes: number of trials per method, learning rate and outcome.
         cuts: the figures of each learning rate that a race cut, at the epoch of the cut.
         comparisons: paired tests between methods. rankings: agreement between optimizers.
         pareto_probability: bootstrap probability of each method to be Pareto-optimal.
         sensitivity: how far each method's learning rate may be from the best.
-        hypervolume, reference_point: hypervolume of each optimizer and weighting, and its reference point.
+        hypervolume, reference_point: hypervolume of the selected cells' runs of each optimizer and weighting, and its
+            reference point; the objectives of the latter are the axes of all fronts.
         attainment, attainment_differences: surfaces over seeds per pair of objectives.
         learning_curves: per selected method and epoch, Delta_m, losses and task weights.
     """
@@ -49,6 +53,9 @@ class SuiteAnalysis:
     optimizer_counts: pd.DataFrame
     weighting_counts: pd.DataFrame
     noise_counts: pd.DataFrame
+    raw_members: pd.DataFrame
+    raw_optimizer_counts: pd.DataFrame
+    raw_weighting_counts: pd.DataFrame
     outcomes: pd.DataFrame
     cuts: pd.DataFrame
     comparisons: pd.DataFrame
@@ -61,6 +68,18 @@ class SuiteAnalysis:
     attainment_differences: pd.DataFrame
     learning_curves: pd.DataFrame
 
+    @property
+    def axes(self) -> tuple[Objective, ...]:
+        """The metrics over which fronts are computed."""
+        names = set(self.reference_point["objective"])
+        return tuple(objective for objective in self.objectives if objective.name in names)
+
+    @property
+    def axes_in_words(self) -> str:
+        """What fronts are over, such as `the 3 metrics that count in Delta_m`."""
+        everything = len(self.axes) == len(self.objectives)
+        return f"all {len(self.axes)} metrics" if everything else f"the {len(self.axes)} metrics that count in Delta_m"
+
 
 def analyse_suite(
     baseline_curves: pd.DataFrame,
@@ -68,6 +87,7 @@ def analyse_suite(
     sweep_curves: pd.DataFrame,
     sweep_outcomes: pd.DataFrame,
     objectives: Sequence[Objective],
+    all_metrics: bool = False,
 ) -> SuiteAnalysis:
     """Select late, compare with the baselines, and conclude.
 
@@ -75,6 +95,7 @@ def analyse_suite(
         baseline_curves, sweep_curves: a row per (trial_key, epoch, split, task, metric).
         baseline_outcomes, sweep_outcomes: a row per trial.
         objectives: every metric of every task.
+        all_metrics: whether fronts are over all metrics, not only over those that count in Delta_m.
 
     Raises:
         UserError: a task has no usable baseline.
@@ -95,6 +116,7 @@ def analyse_suite(
         curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
         cuts=describe_cuts(sweep_curves, multi_task, selected, baselines, objectives),
         objectives=objectives,
+        all_metrics=all_metrics,
     )
 
 
@@ -106,6 +128,7 @@ def conclude(
     curves: pd.DataFrame,
     cuts: pd.DataFrame,
     objectives: Sequence[Objective],
+    all_metrics: bool = False,
 ) -> SuiteAnalysis:
     """Draw every conclusion that needs no more than trials at their chosen epochs and the cells selected among them.
 
@@ -114,15 +137,17 @@ def conclude(
         selected: weighting, optimizer, lr, cell_key, seeds and `mean` (validation Delta_m) of the selected cells.
         baselines, sensitivity, curves, cuts: passed through.
         objectives: every metric of every task.
+        all_metrics: whether fronts are over all metrics, not only over those that count in Delta_m.
     """
     objectives = tuple(objectives)
+    axes = objectives if all_metrics else tuple(counted(objectives))
     multi_task = trials[trials["role"] == "mtl"]
     finished = multi_task[multi_task["outcome"] == "done"].reset_index(drop=True)
-    chosen = finished[finished["cell_key"].isin(selected["cell_key"])]
+    chosen = finished[finished["cell_key"].isin(selected["cell_key"])].reset_index(drop=True)
     unambiguous = chosen.groupby(METHOD, observed=True)["cell_key"].transform("nunique") == 1
     rivals = chosen[unambiguous]  # one cell per method, or methods could not be compared
-    members = pareto_counts.pareto_members(finished, objectives)
-    hypervolume, reference_point = fronts.hypervolume_shares(finished, objectives)
+    members, raw_members = (pareto_counts.pareto_members(runs, axes) for runs in (chosen, finished))
+    hypervolume, reference_point = fronts.hypervolume_shares(chosen, axes)
     return SuiteAnalysis(
         objectives=objectives,
         trials=trials,
@@ -131,12 +156,15 @@ def conclude(
         members=members,
         optimizer_counts=pareto_counts.count_by_optimizer(members),
         weighting_counts=pareto_counts.count_by_weighting(members),
-        noise_counts=seed_noise.count_beyond_noise(finished, seed_noise.seed_noise(chosen, objectives), objectives),
+        noise_counts=seed_noise.count_beyond_noise(chosen, seed_noise.seed_noise(chosen, axes), axes),
+        raw_members=raw_members,
+        raw_optimizer_counts=pareto_counts.count_by_optimizer(raw_members),
+        raw_weighting_counts=pareto_counts.count_by_weighting(raw_members),
         outcomes=count_outcomes(multi_task),
         cuts=cuts,
         comparisons=comparisons.compare_methods(rivals),
         rankings=comparisons.compare_rankings(rivals),
-        pareto_probability=comparisons.pareto_probability(rivals, objectives),
+        pareto_probability=comparisons.pareto_probability(rivals, axes),
         sensitivity=sensitivity,
         hypervolume=hypervolume,
         reference_point=reference_point,

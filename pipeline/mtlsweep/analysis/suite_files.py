@@ -22,8 +22,12 @@ IMPORTANCE = "analysis/importance.parquet"
 _TABLES = [field.name for field in fields(SuiteAnalysis) if field.name not in ("objectives", "trials")]
 
 
-def analyse_directory(directory: Path) -> SuiteAnalysis:
+def analyse_directory(directory: Path, all_metrics: bool = False) -> SuiteAnalysis:
     """Analyse the raw tables under `directory` (one suite) and write everything beside them.
+
+    Args:
+        directory: see above.
+        all_metrics: whether fronts are over all metrics, not only over those that count in Delta_m.
 
     Raises:
         UserError: a table is missing or damaged, or a task has no usable baseline.
@@ -33,7 +37,8 @@ def analyse_directory(directory: Path) -> SuiteAnalysis:
         for prefix, stage in (("baseline", "baselines"), ("sweep", "sweep"))
         for name, schema, categories in (("curves", CURVES, ("split", "task", "metric")), ("outcomes", OUTCOMES, ()))
     }
-    analysis = analyse_suite(**tables, objectives=read_objectives(directory / "sweep" / "metrics.json"))
+    objectives = read_objectives(directory / "sweep" / "metrics.json")
+    analysis = analyse_suite(**tables, objectives=objectives, all_metrics=all_metrics)
     write_analysis(directory, analysis)
     write_table(directory / IMPORTANCE, hyperparameter_importance(analysis.trials, analysis.objectives))
     return analysis

@@ -15,16 +15,15 @@ from mtlsweep.analysis.suite import SuiteAnalysis
 def summarise(analysis: SuiteAnalysis) -> dict[str, Any]:
     """Return the few numbers a person compares between commits; a number that is not finite is left out.
 
-    The best method is the one with the lowest *validation* Delta_m; its test Delta_m is what is shown.
+    The best method is the one with the lowest *validation* Delta_m; its test Delta_m is what is shown. Pareto counts are
+    over the runs of the selected cells, `pareto_raw` over all finished runs.
     """
     best_by_optimizer = analysis.results.groupby("optimizer", observed=True).head(1)
     summary: dict[str, Any] = {
         "best": _described(analysis.results.iloc[0]) if len(analysis.results) else {},
         "best_by_optimizer": {row["optimizer"]: _described(row) for _, row in best_by_optimizer.iterrows()},
-        "pareto": {
-            row["optimizer"]: {k: v for k, v in row.items() if k != "optimizer"}
-            for row in analysis.optimizer_counts.to_dict("records")
-        },
+        "pareto": _by_optimizer(analysis.optimizer_counts),
+        "pareto_raw": _by_optimizer(analysis.raw_optimizer_counts),
         "outcomes": {name: int(analysis.outcomes[name].sum()) for name in ("done", "diverged", "pruned", "failed")},
     }
     finite: dict[str, Any] = _only_finite(summary)
@@ -47,6 +46,13 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _picked(entries: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: entries[name] for name in names if name in entries}
+
+
+def _by_optimizer(counts: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {
+        row["optimizer"]: {name: value for name, value in row.items() if name != "optimizer"}
+        for row in counts.to_dict("records")
+    }
 
 
 def _described(method: pd.Series) -> dict[str, Any]:
@@ -79,5 +85,5 @@ def plot_data(analysis: SuiteAnalysis) -> dict[str, pd.DataFrame]:
     scatter = done[["trial_key", "weighting", "optimizer", "lr", "seed"]].assign(
         x=done[x.of("test").column], y=done[y.of("test").column], x_label=x.label, y_label=y.label
     )
-    scatter = scatter.merge(analysis.members[["trial_key", "full"]], on="trial_key", how="left")
+    scatter = scatter.merge(analysis.raw_members[["trial_key", "full"]], on="trial_key", how="left")
     return {"delta_m_by_learning_rate": learning_rates, "scatter": scatter}

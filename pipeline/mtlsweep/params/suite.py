@@ -68,6 +68,16 @@ class Sweep(Section):
     seeds: Seeds
 
 
+class Analysis(Section):
+    """How results are compared; nothing here changes what is trained.
+
+    Attributes:
+        front_metrics: axes of Pareto fronts: the metrics that count in Delta_m, or all.
+    """
+
+    front_metrics: Literal["counted", "all"] = "counted"
+
+
 class NamedCell(Section):
     """A cell of a suite's sweep by its labels; by default with the learning rate selected on validation."""
 
@@ -84,4 +94,5 @@ class Suite(Section):
     training: Training
     baselines: Baselines
     sweep: Sweep
+    analysis: Analysis = Analysis()
     studies: Section = Section()

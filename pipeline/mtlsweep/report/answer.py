@@ -67,7 +67,16 @@ def _fronts(analysis: SuiteAnalysis) -> Iterator[str]:
     total = int(counts["pareto_full"].sum())
     shares = ", ".join(f"{name} {int(counts.loc[name, 'pareto_full'])} times" for name in optimizers)
     runs = int(counts["runs"].sum())
-    yield f"{_times(total, 'run')} of {runs} {'is' if total == 1 else 'are'} Pareto-optimal over all {len(analysis.objectives)} metrics: {shares}."
+    raw = analysis.raw_optimizer_counts.set_index("optimizer")
+    only_selected = len(analysis.raw_members) > len(analysis.members)
+    which = f"{runs} at the selected learning rates" if only_selected else f"{runs}"
+    yield f"{_times(total, 'run')} of {which} {'is' if total == 1 else 'are'} Pareto-optimal over {analysis.axes_in_words}: {shares}."
+    if only_selected:
+        words = ", ".join(
+            f"{name} {int(raw.loc[name, 'pareto_full'])} of {int(raw.loc[name, 'runs'])}"
+            for name in optimizer_order(raw.index)
+        )
+        yield f"Among all {int(raw['runs'].sum())} finished runs the raw counts are: {words}."
     for a, b in combinations(optimizers, 2):
         yield _head_to_head(a, b, counts)
     noise = analysis.noise_counts
@@ -75,7 +84,7 @@ def _fronts(analysis: SuiteAnalysis) -> Iterator[str]:
     if len(forgiving):
         words = ", ".join(f"{name} {int(forgiving[name])}" for name in optimizers)
         yield f"Forgiving one standard deviation of seed noise in every metric, the counts become {words}."
-    missing = int(counts["not_comparable"].sum())
+    missing = int(raw["not_comparable"].sum())
     if missing:
         yield f"{_times(missing, 'run')} with a missing metric {'was' if missing == 1 else 'were'} left out of the fronts."
 

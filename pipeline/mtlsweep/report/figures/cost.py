@@ -24,7 +24,7 @@ def hypervolume_against_compute(analysis: SuiteAnalysis, costs: pd.DataFrame | N
     )
     if len(timed) < 2:
         return None
-    growth = hypervolume_growth(timed, analysis.objectives)
+    growth = hypervolume_growth(timed, analysis.axes)
     unit, seconds = time_unit(timed["seconds"].sum())
     spent = timed.assign(
         compute=timed.groupby("optimizer")["seconds"].cumsum() / seconds, runs=timed.groupby("optimizer").cumcount() + 1

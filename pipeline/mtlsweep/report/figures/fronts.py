@@ -18,7 +18,7 @@ PANEL_HEIGHT = 260
 
 def finished_runs(analysis: SuiteAnalysis) -> tuple[pd.DataFrame, str]:
     """Return the done multi-task runs with their Pareto marks, a sample of the dominated ones if they are too many, and a note about that."""
-    done = analysis.trials.merge(analysis.members[["trial_key", "full"]], on="trial_key", how="inner")
+    done = analysis.trials.merge(analysis.raw_members[["trial_key", "full"]], on="trial_key", how="inner")
     dominated, members = done[~done["full"]], done[done["full"]]
     step = -(-len(dominated) // _MOST_DOMINATED)
     if step <= 1:
@@ -27,13 +27,13 @@ def finished_runs(analysis: SuiteAnalysis) -> tuple[pd.DataFrame, str]:
 
 
 def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:
-    """Draw a line per finished run over all metrics, best on top; Pareto-optimal runs saturated."""
+    """Draw a line per finished run over the axes of fronts, best on top; Pareto-optimal runs saturated."""
     runs, note = finished_runs(analysis)
     if runs.empty:
         return None
-    long = pd.concat([_positions(runs, objective) for objective in analysis.objectives], ignore_index=True)
+    long = pd.concat([_positions(runs, objective) for objective in analysis.axes], ignore_index=True)
     optimizers = optimizer_order(runs["optimizer"])
-    order = [objective.label for objective in analysis.objectives]
+    order = [objective.label for objective in analysis.axes]
     single_out = alt.selection_point(fields=["optimizer"], bind="legend")
     base = alt.Chart(long).encode(
         x=alt.X("metric:N", sort=order, title=None, axis=alt.Axis(labelAngle=-25, grid=True, domain=False)),
@@ -49,8 +49,8 @@ def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:
     strong = base.transform_filter("datum.full").mark_line(strokeWidth=2.2)
     strong = strong.encode(opacity=alt.condition(single_out, alt.value(0.95), alt.value(0.05))).add_params(single_out)
     caption = (
-        f"Every finished run over every test metric, each axis from its worst to its best value; saturated: Pareto-optimal over all "
-        f"{len(order)} metrics. Press a name in the legend to single it out.{note}"
+        "Every finished run, each axis from the worst to the best value of a test metric; saturated: Pareto-optimal among all finished "
+        f"runs over {analysis.axes_in_words}. Press a name in the legend to single it out.{note}"
     )
     return Figure("parallel_coordinates", caption, ((faint + strong).properties(height=340),))
 
@@ -79,7 +79,8 @@ def pairwise_fronts(analysis: SuiteAnalysis) -> Figure | None:
     if not panels:
         return None
     caption = (
-        "Finished runs on two test metrics at a time, up and right is better; full points are Pareto-optimal over all metrics. "
+        "Finished runs on two test metrics at a time, up and right is better; full points are Pareto-optimal among all finished runs "
+        f"over {analysis.axes_in_words}. "
         f"Lines: what any seed (solid), half of the seeds (dashed) and every seed (dotted) attains.{note}"
     )
     return Figure("fronts", caption, tuple(panels), tuple(optimizers))
@@ -132,7 +133,7 @@ def _staircase(surface: pd.DataFrame, worst_x: float, worst_y: float) -> pd.Data
 def attainment_differences(analysis: SuiteAnalysis) -> Figure | None:
     """Draw where one optimizer attains goals in more of its seeds than another."""
     table = analysis.attainment_differences
-    optimizers = optimizer_order(analysis.members["optimizer"])
+    optimizers = optimizer_order(analysis.raw_members["optimizer"])
     panels = []
     for x, y in axis_pairs(analysis.objectives):
         surfaces = analysis.attainment

@@ -7,7 +7,7 @@ from mtlsweep.report.tables.table import Table, names, numbers
 
 
 def counts_table(analysis: SuiteAnalysis) -> Table:
-    """Return the Pareto counts per optimizer: in full, within noise, with respect to each other optimizer."""
+    """Return the Pareto counts per optimizer: in full, within noise, with respect to each other optimizer; then the raw ones."""
     counts = analysis.optimizer_counts
     forgiving = analysis.noise_counts[analysis.noise_counts["tolerance"] > 0]
     wide = forgiving.pivot(index="optimizer", columns="tolerance", values="pareto_full")
@@ -18,12 +18,18 @@ def counts_table(analysis: SuiteAnalysis) -> Table:
     titles = {"runs": "runs", "not_comparable": "incomplete", "pareto_full": "PO full"}
     titles |= {c: f"PO w.r.t. {c.removeprefix('pareto_wrt_')}" for c in sorted(counts) if c.startswith("pareto_wrt_")}
     titles |= {c: f"PO within {c.split('_')[2]} σ" for c in counts if c.startswith("pareto_within_")}
+    if len(analysis.raw_members) > len(analysis.members):
+        raw = analysis.raw_optimizer_counts.drop(columns="not_comparable").set_index("optimizer").add_prefix("raw_")
+        counts = counts.merge(raw.reset_index(), on="optimizer", how="outer")
+        titles |= {"raw_runs": "raw runs", "raw_pareto_full": "raw PO full"}
+        titles |= {c: f"raw PO w.r.t. {c.removeprefix('raw_pareto_wrt_')}" for c in sorted(raw) if "_wrt_" in c}
     columns = [*names(counts, "optimizer"), *(numbers(counts, name, title, ".0f") for name, title in titles.items())]
     columns.append(numbers(counts, "hypervolume", "hypervolume", ".4f"))
     caption = (
-        f"Pareto-optimal (PO) runs over all {len(analysis.objectives)} test metrics: among all runs, and with respect to one other optimizer "
-        "(no run of it dominates them). Within σ: no run is better by more than so many standard deviations over seeds in every metric. "
-        "Hypervolume: share of the box between ideal and reference point."
+        f"Pareto-optimal (PO) runs of the selected cells over {analysis.axes_in_words}: among all of these runs, and with respect to one "
+        "other optimizer (no run of it dominates them). Within σ: no run is better by more than so many standard deviations over seeds in "
+        "every metric. Hypervolume: share of the box between ideal and reference point. Raw: among all finished runs, which favours an "
+        "optimizer with more runs."
     )
     return Table("pareto_by_optimizer", caption, tuple(columns), counts)
 
@@ -42,7 +48,7 @@ def weightings_table(analysis: SuiteAnalysis) -> Table:
     )
     return Table(
         "pareto_by_weighting",
-        "Pareto-optimal runs and hypervolume per weighting, over all optimizers.",
+        "Pareto-optimal runs and hypervolume per weighting, over all optimizers; runs of the selected cells.",
         columns,
         counts,
     )
