@@ -190,6 +190,9 @@ def test_gradients_answer_the_question_with_effect_sizes(cosines, d, words):
     sentences = list(gradients_sentences(gradient_tables(cosines, d)[1]))
     assert words in sentences[1] and f"Cohen's d {d:+.2f}" in sentences[1]
     assert "40 % of pairs of tasks conflict against 45 % of pairs of samples" in sentences[1]
+    shares = [f"{100 * share:.1f} %" for share in cosines]  # the tables have the same figures for every measure
+    assert sentences[2].startswith(f"Of the parameters on which both gradients are non-zero, {shares[0]} have opposite")
+    assert f"{shares[1]} between samples (Cohen's d {d:+.2f}" in sentences[2]
 
 
 def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
@@ -207,7 +210,7 @@ def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
         "supporting_pairs",
         "layers",
     ]
-    assert [len(figure.panels) for figure in section.figures] == [4] * 5
+    assert [len(figure.panels) for figure in section.figures] == [len(MEASURES)] * 5
     render(section.figures[0])
     assert gradients_section(epochs[:0], effects[:0], [], {}) is None
 

@@ -34,6 +34,7 @@ def expected(one, other):
         "cosine": (one @ other / lengths).item(),
         "magnitude_similarity": (2 * lengths / (one @ one + other @ other)).item(),
         "conflicting_share": (one * other < 0).double().mean().item(),
+        "conflicting_share_of_active": ((one * other < 0).sum() / (one * other != 0).sum()).item(),
         "scalar_product": (one @ other).item(),
     }
 
@@ -159,6 +160,42 @@ def test_a_zero_gradient_has_no_direction_and_is_left_out():
     sums.add(torch.tensor([[[1.0, 2.0], [0.0, 0.0], [2.0, -1.0]]], dtype=torch.float64))
     values = sums.measures()
     assert values["cosine"].tolist() == [0.0] and values["conflicting_share"].tolist() == [0.5]
+
+
+def test_zeros_change_the_share_among_all_and_not_among_those_that_are_non_zero_in_both():
+    """Two pairs with the same angles between what is not zero; of the second, ReLU has set half to zero."""
+    generator = torch.Generator().manual_seed(0)
+    dense = torch.randn(1, 2, 1000, generator=generator, dtype=torch.float64)
+    sparse = dense.clone()
+    sparse[0, 0, :250] = sparse[0, 1, 250:500] = 0.0
+    shares = []
+    for rows in (dense, sparse):
+        sums = PairSums()
+        for piece in rows.split(300, dim=-1):
+            sums.add(piece)
+        values = sums.measures()
+        shares.append([values[name].item() for name in ("conflicting_share", "conflicting_share_of_active")])
+    (all_of_dense, active_of_dense), (all_of_sparse, active_of_sparse) = shares
+    assert all_of_dense == active_of_dense and all_of_sparse == pytest.approx(0.5 * active_of_sparse)
+    assert active_of_sparse == pytest.approx(active_of_dense, abs=0.03)
+
+
+def test_a_pair_without_a_common_coordinate_has_no_share_among_those_and_is_left_out_of_effects():
+    sums = PairSums()
+    sums.add(torch.tensor([[[1.0, 2.0, 0.0], [0.0, 0.0, 3.0], [1.0, -2.0, 0.0]]], dtype=torch.float64))
+    values = {name: each.numpy() for name, each in sums.measures().items()}
+    np.testing.assert_array_equal(values["conflicting_share_of_active"], [np.nan, 0.5, np.nan])
+    assert describe(values["conflicting_share_of_active"]) == {
+        "mean": 0.5,
+        "std": 0,
+        "low": 0.5,
+        "high": 0.5,
+        "pairs": 1,
+    }
+    one = {"cosine": values["cosine"], "conflicting_share_of_active": np.array([np.nan, 0.5, 0.7])}
+    other = {"cosine": values["cosine"], "conflicting_share_of_active": np.array([0.1, np.nan, 0.3])}
+    found = effect(one, other, "conflicting_share_of_active")
+    assert found["difference"] == pytest.approx(0.4) and (found["task_pairs"], found["sample_pairs"]) == (2, 2)
 
 
 def test_draws_are_different_rows_in_order_and_all_when_there_are_few():

@@ -9,7 +9,8 @@ from scipy.stats import mannwhitneyu
 
 
 def describe(values: np.ndarray) -> dict[str, float]:
-    """Return mean, standard deviation, 2.5 % and 97.5 % percentiles and number of `values`; NaN where there are none."""
+    """Return mean, standard deviation, 2.5 % and 97.5 % percentiles and number of `values` that are not NaN; NaN without any."""
+    values = _measured(values)
     if not len(values):
         return {"mean": np.nan, "std": np.nan, "low": np.nan, "high": np.nan, "pairs": 0}
     low, high = np.percentile(values, [2.5, 97.5])
@@ -18,7 +19,7 @@ def describe(values: np.ndarray) -> dict[str, float]:
 
 def effect(of_tasks: Mapping[str, np.ndarray], of_samples: Mapping[str, np.ndarray], measure: str) -> dict[str, float]:
     """Return how pairs of tasks and pairs of samples differ in `measure`; see `Measured.effects`."""
-    one, other = of_tasks[measure], of_samples[measure]
+    one, other = _measured(of_tasks[measure]), _measured(of_samples[measure])
     pooled = np.sqrt(
         ((len(one) - 1) * one.var(ddof=1) + (len(other) - 1) * other.var(ddof=1)) / (len(one) + len(other) - 2)
     )
@@ -33,6 +34,11 @@ def effect(of_tasks: Mapping[str, np.ndarray], of_samples: Mapping[str, np.ndarr
         "task_conflicts": float((of_tasks["cosine"] < 0).mean()),
         "sample_conflicts": float((of_samples["cosine"] < 0).mean()),
     }
+
+
+def _measured(values: np.ndarray) -> np.ndarray:
+    """Return the values of the pairs for which a measure is defined."""
+    return values[~np.isnan(values)]
 
 
 def probability_above(one: np.ndarray, other: np.ndarray) -> float:

@@ -4,7 +4,7 @@ A measurement draws samples of a batch and tasks, takes the gradient of every dr
 every drawn sample alone, and compares them in pairs. Gradients are those on the shared parameters that
 every task reaches; BatchNorm uses its running statistics and dropout is off, so that samples of a
 batch do not affect each other. Gradients are never all in memory: coordinates are processed piece by piece,
-and inner products and numbers of coordinates with opposite sign are summed over pieces.
+and inner products and numbers of coordinates by sign are summed over pieces.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-MEASURES = ("cosine", "magnitude_similarity", "conflicting_share", "scalar_product")
+MEASURES = ("cosine", "magnitude_similarity", "conflicting_share", "conflicting_share_of_active", "scalar_product")
+"""`conflicting_share`, the paper's, counts coordinates of opposite sign among all coordinates, so it falls where ReLU
+sets gradients to zero; `conflicting_share_of_active` counts among those where both gradients are non-zero."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Pairs:
         kind: `inter-task` (two tasks, one sample) or `inter-sample` (two samples, one task).
         averaged: whether tasks are compared on the whole batch, or samples over the mean of the drawn tasks.
         layer: name of a parameter, or `all`.
-        values: by measure, [pairs], float64; a pair with a zero gradient is left out.
+        values: by measure, [pairs], float64; a pair with a zero gradient is left out. NaN in
+            `conflicting_share_of_active` if no coordinate of a pair is non-zero in both.
     """
 
     kind: str
@@ -35,6 +38,7 @@ class PairSums:
 
     products: Tensor = field(default_factory=lambda: torch.zeros(()))
     opposite: Tensor = field(default_factory=lambda: torch.zeros(()))
+    active: Tensor = field(default_factory=lambda: torch.zeros(()))
     coordinates: int = 0
 
     def add(self, rows: Tensor) -> None:
@@ -43,12 +47,16 @@ class PairSums:
         signs = rows.sign().float()  # exact: a piece has fewer than 2^24 coordinates
         magnitudes = signs.abs()
         both = magnitudes @ magnitudes.mT
+        self.active = self.active.to(rows.device) + both.double()
         self.opposite = self.opposite.to(rows.device) + (both - signs @ signs.mT).double() / 2
         self.coordinates += rows.shape[-1]
 
     def __add__(self, other: PairSums) -> PairSums:
         return PairSums(
-            self.products + other.products, self.opposite + other.opposite, self.coordinates + other.coordinates
+            self.products + other.products,
+            self.opposite + other.opposite,
+            self.active + other.active,
+            self.coordinates + other.coordinates,
         )
 
     def measures(self) -> dict[str, Tensor]:
@@ -60,11 +68,12 @@ class PairSums:
         compared = (one > 0) & (other > 0)
         products, one, other = products[compared], one[compared], other[compared]
         lengths = (one * other).sqrt()
-        share = self.opposite[:, first, second].flatten()[compared] / self.coordinates
+        opposite, active = (counts[:, first, second].flatten()[compared] for counts in (self.opposite, self.active))
         return {
             "cosine": products / lengths,
             "magnitude_similarity": 2 * lengths / (one + other),
-            "conflicting_share": share,
+            "conflicting_share": opposite / self.coordinates,
+            "conflicting_share_of_active": opposite / active,
             "scalar_product": products,
         }
 

@@ -20,7 +20,8 @@ CELL = ["weighting", "optimizer", "lr"]
 MEASURES = {
     "cosine": "cosine similarity",
     "magnitude_similarity": "magnitude similarity",
-    "conflicting_share": "share of conflicting parameters",
+    "conflicting_share": "share of conflicting parameters, of all",
+    "conflicting_share_of_active": "share of conflicting parameters, of those non-zero in both",
     "scalar_product": "scalar product",
 }
 
@@ -67,6 +68,7 @@ def gradients_sentences(effects: pd.DataFrame) -> Iterator[str]:
         yield f"While {weighting} with {optimizer} trains at learning rate {lr:g}:"
         single = own[~own["averaged"]].groupby("measure").mean(numeric_only=True)
         yield _angle_sentence(single.loc["cosine"])
+        yield _share_sentence(single.loc["conflicting_share_of_active"])
         yield _magnitude_sentence(single.loc["magnitude_similarity"])
         averaged = own[own["averaged"]].groupby("measure").mean(numeric_only=True).loc["cosine"]
         yield (
@@ -86,6 +88,13 @@ def _angle_sentence(row: pd.Series) -> str:
         f"{verdict}: mean cosine {row['inter_task']:+.3f} against {row['inter_sample']:+.3f}, a {_size(row['cohens_d'])} effect "
         f"(Cohen's d {row['cohens_d']:+.2f}); a pair of tasks has the larger cosine with probability {row['task_above_sample']:.2f}, "
         f"and {100 * row['task_conflicts']:.0f} % of pairs of tasks conflict against {100 * row['sample_conflicts']:.0f} % of pairs of samples."
+    )
+
+
+def _share_sentence(row: pd.Series) -> str:
+    return (
+        f"Of the parameters on which both gradients are non-zero, {100 * row['inter_task']:.1f} % have opposite signs between tasks "
+        f"and {100 * row['inter_sample']:.1f} % between samples (Cohen's d {row['cohens_d']:+.2f}, {_size(row['cohens_d'])})."
     )
 
 
@@ -133,7 +142,8 @@ def effects_table(effects: pd.DataFrame) -> Table:
     )
     caption = (
         "Means over all pairs of the training; Cohen's d is their difference in pooled standard deviations; P is the probability that a random "
-        "pair of tasks lies above a random pair of samples. Averaged: tasks over the whole batch, samples over tasks."
+        "pair of tasks lies above a random pair of samples. Averaged: tasks over the whole batch, samples over tasks. The share of conflicting "
+        "parameters among all, the paper's measure, falls where ReLU sets gradients to zero; the other counts only where both are non-zero."
     )
     return Table("effects", caption, columns, effects)
 
