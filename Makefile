@@ -24,6 +24,9 @@ venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+# imagecorruptions-imaug asks for the OpenCV that needs a screen's libraries; the headless one has the same files.
+	pip uninstall --quiet --yes opencv-python
+	pip install --quiet --disable-pip-version-check --no-deps --force-reinstall -c constraints.txt opencv-python-headless
 	touch $@
 
 ui: venv

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mtlsweep.environment import usable_cpus
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
@@ -146,7 +146,7 @@ def main() -> None:
             warnings.simplefilter("ignore")
             prepare(Choice(name="nyuv2_mtan", options={"root": str(files)}), store)
     print(
-        f"store {(store / 'train.arrow').stat().st_size / 2**30:.2f} GiB, {os.cpu_count()} CPUs, batches of {BATCH_SIZE}"
+        f"store {(store / 'train.arrow').stat().st_size / 2**30:.2f} GiB, {usable_cpus()} CPUs, batches of {BATCH_SIZE}"
     )
     found: dict[str, dict[int, list[Measurement]]] = {"store": {}, "files": {}}
     for name, make, root in (("store", epochs_of_store, store), ("files", epochs_of_files, files)):

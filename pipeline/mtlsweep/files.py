@@ -7,7 +7,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +28,11 @@ def read_text(path: Path) -> str:
         raise ValueError(
             f"it is not UTF-8: line {line} holds byte 0x{content[error.start]:02x}; save the file as UTF-8"
         ) from error
+
+
+def visible(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield those of `paths` that are not what macOS leaves beside files: `.DS_Store`, and `._name` for each `name`."""
+    return (path for path in paths if path.name != ".DS_Store" and not path.name.startswith("._"))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from mtlsweep.cli.main import app
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import load_params
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.mlflow.server import create_database
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.trials.state import FinishedTrial
@@ -116,6 +118,17 @@ def test_nothing_recorded_yet(in_directory: Path) -> None:
     write(RAW)
     code, output = call("ui")
     assert (code, "no trial is recorded yet" in output) == (2, True)
+
+
+def test_a_port_that_is_taken(in_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write({**RAW, "resources": {"tracking_uri": f"sqlite:///{in_directory}/taken.db"}})
+    create_database(f"sqlite:///{in_directory}/taken.db")
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: pytest.fail("the server was started"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, output = call("ui", "--port", str(port))
+    assert code == 2
+    assert f"port {port} of 127.0.0.1 is taken" in output and "`mtlsweep ui --port 5001`" in output
 
 
 def run_stage(stage: str, raw: dict[str, Any]) -> subprocess.CompletedProcess[str]:

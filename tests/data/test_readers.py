@@ -219,6 +219,24 @@ def test_celeba_is_read_exactly_in_every_layout(write_celeba: Write, layout: str
         start = stop
 
 
+def test_files_that_macos_leaves_beside_others_are_no_data(
+    write_cityscapes: Write, write_nyuv2: Write, write_mtan: Write, write_celeba: Write
+) -> None:
+    mtan = {"folders": ("image", "label", "depth"), "dtypes": ("float32",) * 3, "classes": 7}
+    readers = [
+        (Cityscapes, write_cityscapes()),
+        (NYUv2, write_nyuv2()),
+        (CityscapesMTAN, write_mtan(**mtan)),
+        (CelebA, write_celeba()),
+    ]
+    before = [reader(root=root).sizes() for reader, root in readers]
+    for _, root in readers:
+        for path in [path for path in root.rglob("*") if path.is_file()]:
+            path.with_name(f"._{path.name}").write_bytes(b"Mac OS X")
+            path.with_name(".DS_Store").write_bytes(b"Bud1")
+    assert [reader(root=root).sizes() for reader, root in readers] == before
+
+
 def test_celeba_lists_are_joined_by_file_name(write_celeba: Write) -> None:
     root = write_celeba()
     before = all_rows(CelebA(root=root), "test")

@@ -1,6 +1,8 @@
 """Corrupted images: the same bytes everywhere, in any order, by any number of processes."""
 
 import hashlib
+import importlib.metadata
+import sys
 import warnings
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from mtlsweep.errors import UserError
+from mtlsweep.studies.robustness import corruptions
 from mtlsweep.studies.robustness.corrupted_sets import (
     ChosenRows,
     CorruptedSets,
@@ -174,6 +177,20 @@ def test_images_that_the_library_does_not_take_are_an_error(digits):
 
     with pytest.raises(UserError, match="at least 32 pixels"):
         CorruptedSets(Small(), 0, None)  # type: ignore[arg-type]  # a stand-in
+
+
+def test_an_opencv_that_does_not_load_is_an_error_that_says_what_to_do(monkeypatch):
+    corruptions._library.cache_clear()
+    monkeypatch.setitem(sys.modules, "cv2", None)  # as on a machine without libGL, where importing it fails
+    with pytest.raises(
+        UserError, match=r"cannot load OpenCV \(.*cv2.*\): run `pip uninstall --yes opencv-python && pip"
+    ):
+        corrupt(np.zeros((1, 3, 32, 32), np.uint8), ["fog"], [1], [0])
+
+
+def test_there_is_one_opencv_and_it_needs_no_screen():
+    names = (one.metadata["Name"] for one in importlib.metadata.distributions())
+    assert {name for name in names if name.startswith("opencv")} == {"opencv-python-headless"}
 
 
 def test_nothing_warns():

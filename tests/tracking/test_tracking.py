@@ -270,6 +270,9 @@ def test_uris_that_cannot_be_used_are_refused(written: str, sentence: str) -> No
 
 
 def test_the_environment_may_hold_the_uri_and_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./runs")
+    with pytest.raises(UserError, match=r"^the environment variable MLFLOW_TRACKING_URI is './runs'; allowed are"):
+        resolve_uri("sqlite:///mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:secret@host/db")
     assert resolve_uri("sqlite:///mlflow.db") == "postgresql://user:secret@host/db"
     assert shown_uri(resolve_uri("")) == "postgresql://user:***@host/db"

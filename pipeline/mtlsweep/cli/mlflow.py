@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from mtlsweep.params.params import load_params
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
+def ui(port: Annotated[int, typer.Option(help="Port on loopback.", min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on loopback, and print links to the saved views."""
     from mtlsweep.record.mlflow import resolve_uri, shown_uri, view_links
 
@@ -30,6 +31,11 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> N
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             raise UserError(
                 f"{uri.removeprefix('sqlite:///')}: file not found, no trial is recorded yet; run `make repro` first."
+            )
+        if _answers(port):
+            raise UserError(
+                f"port {port} of 127.0.0.1 is taken (perhaps by another `mtlsweep ui`, on macOS by the AirPlay receiver); "
+                "choose another one, such as `mtlsweep ui --port 5001`."
             )
         address = f"http://127.0.0.1:{port}"
         print(f"MLflow UI: {address}  (Ctrl-C stops it)")
@@ -59,6 +65,13 @@ def rebuild(suites: Suites = None) -> None:
         params = load_params()
         for suite in chosen_suites(params, suites):
             print(f"{suite}: {rebuild_tracking(params, suite)} runs written to MLflow")
+
+
+def _answers(port: int) -> bool:
+    """Return whether a program listens on this port of loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _print_links(links: list[tuple[str, str, str]]) -> None:

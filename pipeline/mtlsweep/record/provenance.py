@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 from typing import Any
+
+from mtlsweep.errors import first_line
 
 PACKAGES = (
     "torch",
@@ -24,10 +27,15 @@ PACKAGES = (
 
 
 def read_provenance() -> dict[str, Any]:
-    """Return git sha, hash of uncommitted changes (None if clean), package versions and machine."""
-    changes = _git("diff", "HEAD")
+    """Return git sha, hash of uncommitted changes (None if clean), package versions and machine.
+
+    Where git does not tell the commit, the sha is None and `git_problem` says why, and what to do.
+    """
+    sha, problem = _git("rev-parse", "HEAD")
+    changes, _ = _git("diff", "HEAD")
     return {
-        "git_sha": _git("rev-parse", "HEAD"),
+        "git_sha": sha,
+        **({} if problem is None else {"git_problem": problem}),
         "dirty": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else None,
         "versions": {"python": platform.python_version(), **_versions()},
         "machine": f"{platform.system()} {platform.machine()}",
@@ -44,9 +52,21 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git(*arguments: str) -> str | None:
-    """Return the output of git, or None without git or outside a checkout."""
+def _git(*arguments: str) -> tuple[str | None, str | None]:
+    """Return the output of git (None if empty), and None; or None, and why git gives no answer."""
+    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip() or None
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, env=environment)
+    except OSError:
+        return None, "git is not installed"
+    except subprocess.CalledProcessError as error:
+        return None, _explain(error.stderr)
+    return done.stdout.strip() or None, None
+
+
+def _explain(message: str) -> str:
+    """Return in one line what git says; of a clone that another user owns, with the command that mends it."""
+    mend = next((line.strip() for line in message.splitlines() if "--add safe.directory" in line), None)
+    if mend is not None:
+        return f"git refuses this clone, because another user owns it; run `{mend}`"
+    return first_line(message.strip().removeprefix("fatal: "))

@@ -87,6 +87,8 @@ def _train(
 ) -> str | None:
     """Train what the strategy wants; return the reason for an early stop, or None."""
     ledger, reference = context.ledger, context.reference
+    if problem := provenance.get("git_problem"):
+        print(f"the commit of these results is unknown: {problem}", flush=True)
     with ProgressDisplay(progress, context.progress_path):
         study = _study(context, strategy, recorded.finished)
         weights = WeightsRetention(ledger, resources.keep_weights, reference.score, recorded.finished)

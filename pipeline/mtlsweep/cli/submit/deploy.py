@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mtlsweep.cli.submit.package import KEPT, LOCK, project_files
 from mtlsweep.errors import UserError
+from mtlsweep.files import visible
 
 
 def deploy(source: Path, directory: Path) -> int:
@@ -25,7 +26,7 @@ def deploy(source: Path, directory: Path) -> int:
     Raises:
         UserError: another job uses the directory, or it contains files from outside.
     """
-    if not (directory / LOCK).exists() and directory.exists() and any(directory.iterdir()):
+    if not (directory / LOCK).exists() and directory.exists() and any(visible(directory.iterdir())):
         raise UserError(
             f"{directory} contains files that no submission created; choose an empty or new directory with `--directory`."
         )

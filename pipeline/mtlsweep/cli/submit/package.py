@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 from mtlsweep.errors import UserError
+from mtlsweep.files import visible
 
 LOCK = Path(".dvc/tmp/submission.lock")
 """Locked while a job uses the directory; its presence means that a submission created the directory."""
@@ -23,7 +24,7 @@ KEPT = frozenset({Path("dvc.lock")})
 def project_files(root: Path) -> list[Path]:
     """Return the files under `root`, relative to it, that git does not ignore."""
     names = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    return [Path(name) for name in names if name and (root / name).is_file()]
+    return list(visible(Path(name) for name in names if name and (root / name).is_file()))
 
 
 def pack_project(root: Path, temporary: Path) -> Path:

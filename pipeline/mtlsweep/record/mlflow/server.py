@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 
+from mtlsweep.environment import origin
 from mtlsweep.errors import UserError
 
 SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2", "mysql", "mysql+pymysql", "http", "https")
@@ -27,10 +28,15 @@ def resolve_uri(uri: str) -> str:
         )
     if urlsplit(chosen).scheme not in SCHEMES:
         raise UserError(
-            f"`resources.tracking_uri` is {shown_uri(chosen)!r}; "
+            f"{tracking_origin()} is {shown_uri(chosen)!r}; "
             "allowed are sqlite:///FILE, postgresql://... and http(s)://HOST:PORT."
         )
     return chosen
+
+
+def tracking_origin() -> str:
+    """Return in words where the tracking URI comes from."""
+    return origin("MLFLOW_TRACKING_URI", "resources.tracking_uri")
 
 
 def shown_uri(uri: str) -> str:

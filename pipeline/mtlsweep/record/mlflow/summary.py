@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlsweep.errors import UserError, first_line
+from mtlsweep.files import visible
 from mtlsweep.record.mlflow import Tracker, TrackingError
 from mtlsweep.record.provenance import read_provenance
 
@@ -43,7 +44,7 @@ def record_summary(uri: str, suite: str, summary: Summary, report: Path) -> str 
     artifacts = [
         (path, str(kind / path.parent.relative_to(report / kind / suite)))
         for kind in (Path("figures"), Path("tables"))
-        for path in sorted((report / kind / suite).rglob("*.*"))
+        for path in sorted(visible((report / kind / suite).rglob("*.*")))
     ]
     tags = {
         "data_fingerprint": summary.fingerprint,

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mtlsweep.errors import UserError, first_line
 from mtlsweep.record.mlflow.entries import dataset_of, end_tags, params_of
 from mtlsweep.record.mlflow.history import MetricHistory
-from mtlsweep.record.mlflow.server import create_database, resolve_uri, shown_uri
+from mtlsweep.record.mlflow.server import create_database, resolve_uri, shown_uri, tracking_origin
 from mtlsweep.record.mlflow.system_metrics import watch_machine
 from mtlsweep.record.mlflow.views import saved_views
 from mtlsweep.trials.curve import EpochRecord
@@ -83,7 +83,7 @@ class Tracker:
         except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
             raise UserError(
                 f"tracking server {shown_uri(self._uri)} cannot be used ({first_line(error)}); "
-                "start it, or set `resources.tracking_uri` in params.yaml (nothing was trained)."
+                f"start it, or set {tracking_origin()} (nothing was trained)."
             ) from error
 
     def has(self, finished: FinishedTrial) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from mtlsweep.errors import UserError
-from mtlsweep.record.mlflow.server import shown_uri
+from mtlsweep.record.mlflow.server import shown_uri, tracking_origin
 from mtlsweep.trials.metric_names import LOSS, MetricName, live_delta_m
 
 VIEW_TAG = "mlflow.sharedViewState."
@@ -140,6 +140,6 @@ def view_links(uri: str, address: str, suites: Sequence[str]) -> list[tuple[str,
     except Exception as error:  # database drivers and HTTP clients raise many types
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"tracking server {shown_uri(uri)} cannot be read ({reason}); start it, or set `resources.tracking_uri`."
+            f"tracking server {shown_uri(uri)} cannot be read ({reason}); start it, or set {tracking_origin()}."
         ) from error
     return links

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlsweep.environment import usable_cpus
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
 from mtlsweep.studies.robustness.corruptions import SMALLEST, corrupt, library_version
@@ -119,7 +120,7 @@ class CorruptedSets:
             images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             per_part = max(1, _PART_BYTES // int(np.prod(shape[1:])))
             parts = [slice(start, min(start + per_part, shape[0])) for start in range(0, shape[0], per_part)]
-            for waiting in _in_groups(parts, 2 * (os.cpu_count() or 1)):
+            for waiting in _in_groups(parts, 2 * usable_cpus()):
                 arguments = [self._arguments(spec, part) for part in waiting]
                 apply = map if self._executor is None else self._executor.map
                 for part, corrupted in zip(waiting, apply(corrupt, *zip(*arguments, strict=True)), strict=True):

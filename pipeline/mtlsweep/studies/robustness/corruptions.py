@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlsweep.errors import UserError, nearest
+from mtlsweep.errors import UserError, first_line, nearest
 
 LIBRARY = "imagecorruptions-imaug"
 
@@ -88,9 +88,15 @@ def corrupt(images: np.ndarray, names: Sequence[str], severities: Sequence[int],
 
 @functools.cache
 def _library() -> ModuleType:
-    import cv2
-    import imagecorruptions
-    from imagecorruptions import corruptions
+    try:
+        import cv2
+        import imagecorruptions
+        from imagecorruptions import corruptions
+    except ImportError as error:  # of OpenCV: a machine without a screen has no libGL
+        raise UserError(
+            f"the robustness study cannot load OpenCV ({first_line(error)}): run `pip uninstall --yes opencv-python && "
+            "pip install --force-reinstall --no-deps opencv-python-headless`, or set `studies.robustness.enabled: false`."
+        ) from error
 
     cv2.setNumThreads(1)
     corruptions.cv2 = _DecodedOnce(cv2)

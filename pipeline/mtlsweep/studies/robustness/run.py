@@ -10,7 +10,6 @@ continues after the last corruption that each model has finished.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from mtlsweep import paths
+from mtlsweep.environment import usable_cpus
 from mtlsweep.errors import UserError, first_line
 from mtlsweep.files import write_atomically
 from mtlsweep.params.params import Params
@@ -41,7 +41,7 @@ def run(params: Params, suite: str, workers: int | None = None) -> str:
     """Measure what is missing in the ledger and write tables under `results/<suite>/robustness/`; return where they are.
 
     Args:
-        workers: processes that corrupt images; None means one for each CPU.
+        workers: processes that corrupt images; None means one for each usable CPU.
 
     Raises:
         UserError: the suite is not analysed, an unknown name, images that cannot be corrupted, a lost or
@@ -55,7 +55,7 @@ def run(params: Params, suite: str, workers: int | None = None) -> str:
     ledger = Ledger(params.resources.ledger_root / suite, "robustness")
     ledger.prepare()
     models = choose_models(params, suite, section, data)
-    with corrupting_pool(workers or os.cpu_count() or 1) as executor:
+    with corrupting_pool(workers or usable_cpus()) as executor:
         sets = CorruptedSets(data, section.seed, executor)
         study = RobustnessMeter(
             section, data, ledger, sets, choose_device(params.resources.device), params.resources.threads

@@ -8,7 +8,6 @@ trained by the project's own trainer at its native scale: one start at a time, w
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pandas as pd
 import torch
 
 from mtlsweep import paths
+from mtlsweep.environment import usable_cpus
 from mtlsweep.files import write_atomically
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.params.choice import Choice
@@ -71,7 +71,7 @@ def run_toy(section: Toy, workers: int | None = None) -> ToyTables:
 
     Args:
         section: what to run.
-        workers: processes; None means one for each CPU, 1 runs everything in this one.
+        workers: processes; None means one for each usable CPU, 1 runs everything in this one.
 
     Raises:
         UserError: an unknown name, a wrong option, or a pair that cannot be combined.
@@ -81,7 +81,7 @@ def run_toy(section: Toy, workers: int | None = None) -> ToyTables:
         if not method.has_toy_form:
             check_method(method.weighting, _in_registry(method.optimizer))
     jobs = [(method, rates) for method in methods for rates in _shares(method, section.learning_rates)]
-    runs = _run_jobs(jobs, section.iterations, workers or os.cpu_count() or 1)
+    runs = _run_jobs(jobs, section.iterations, workers or usable_cpus())
     rows, points = [], []
     for (method, rates), finished in zip(jobs, runs, strict=True):
         for rate in rates:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlsweep.errors import UserError, nearest
+from mtlsweep.files import visible
 from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Columns, Dataset
 from mtlsweep.suites.datasets.readers.downloads import Download, absent
 from mtlsweep.suites.datasets.readers.holdout import compare_with_official
@@ -94,7 +95,9 @@ class CelebA(Dataset):
 def _find(root: Path) -> tuple[Path, Path, Path]:
     """Return the folder of images, the list of attributes and that of splits, in any of the layouts."""
     found = {
-        _IMAGES: next((root / place for place in _FOLDERS[_IMAGES] if any((root / place).glob("*.jpg"))), None),
+        _IMAGES: next(
+            (root / place for place in _FOLDERS[_IMAGES] if any(visible((root / place).glob("*.jpg")))), None
+        ),
         _ATTRIBUTES: _find_list(root, _ATTRIBUTES),
         _PARTITION: _find_list(root, _PARTITION),
     }

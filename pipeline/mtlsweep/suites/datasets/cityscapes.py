@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mtlsweep.errors import UserError
+from mtlsweep.files import visible
 from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, Columns, Dataset
 from mtlsweep.suites.datasets.readers.downloads import Download, require_downloads
 from mtlsweep.suites.datasets.readers.holdout import Seed, Share, compare_with_official, hold_out
@@ -139,7 +140,7 @@ def class_of_label_id(ignored_ids: Literal["void", "category"]) -> np.ndarray:
 
 
 def _find_scenes(root: Path, split: str) -> list[_Scene]:
-    images = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
+    images = sorted(visible((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png")))
     if not images:
         raise UserError(f"{root / 'leftImg8bit' / split}: there is no <city>/*_leftImg8bit.png.")
     existing = {path for folder in ("gtFine", "disparity") for path in (root / folder / split).glob("*/*.png")}

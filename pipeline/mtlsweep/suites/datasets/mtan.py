@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtlsweep.errors import UserError
+from mtlsweep.files import visible
 from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, Columns, Dataset
 from mtlsweep.suites.datasets.readers.downloads import Download, require_downloads
 from mtlsweep.suites.datasets.readers.holdout import Seed, Share, compare_with_official, hold_out
@@ -192,7 +193,7 @@ def _count_files(folders: Mapping[str, Path]) -> int:
     """Count the rows; every folder must hold 0.npy, 1.npy, ... without a gap, and equally many."""
     numbers: dict[Path, set[int]] = {}
     for folder in folders.values():
-        stems = [path.stem for path in folder.glob("*.npy")]
+        stems = [path.stem for path in visible(folder.glob("*.npy"))]
         unknown = [stem for stem in stems if not stem.isdecimal()]
         if unknown:
             raise UserError(f"{folder / unknown[0]}.npy: allowed names are 0.npy, 1.npy, and so on.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from mtlsweep.environment import usable_cpus
 from mtlsweep.errors import UserError
 from mtlsweep.suites.datasets.dataset import IMAGE, Columns, Dataset
 from mtlsweep.suites.datasets.progress_bar import progress
@@ -50,7 +50,7 @@ def write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
         return path
 
     starts = range(0, size, rows)
-    pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)))
+    pool = ThreadPoolExecutor(max_workers=usable_cpus())
     try:
         return list(progress(pool.map(write, starts), f"prepare {split}", len(starts)))
     finally:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
 
 from mtlsweep import paths
+from mtlsweep.environment import usable_cpus
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
 from mtlsweep.record.outputs import check_outputs
@@ -57,7 +57,7 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
         unobserved = unobserved_examples(strategy, known, plan.trials)
         timed = timed_costs(unobserved, context.data, device, params.resources.threads)
         cost = forecast(strategy, known, timed)
-        slots = params.resources.concurrency or max(1, int((os.cpu_count() or 1) / params.resources.cpus_per_trial))
+        slots = params.resources.concurrency or max(1, int(usable_cpus() / params.resources.cpus_per_trial))
         content["forecast"] = {
             "trials_wanted_now": cost.trials,
             "epochs": cost.epochs,

@@ -20,7 +20,8 @@ class FairGrad(GramianWeighting):
     """Weights w > 0 with M w = w^{-1/alpha}: the update maximises sum_i <g_i, d>^{1-alpha} / (1-alpha).
 
     Deviations: solved by Newton steps on a convex form; the official code, LibMTL and TorchJD run a
-    generic least-squares fit of the equation from equal weights.
+    generic least-squares fit of the equation from equal weights. Heads follow w as in LibMTL; in the official code
+    they follow their own gradient, and the shared update is multiplied by T and clipped to norm 1.
 
     Args:
         alpha: at least 0.25; 1 is proportional fairness (Nash-MTL without its clipping); large values help the task

@@ -21,7 +21,8 @@ class UncertaintyWeighting(LossWeighting):
     The weights are 1 / (2 e^{s_i}); at the optimum e^{s_i} = L_i.
 
     Deviations: LibMTL trains s with the network's weight decay, which pulls s to 0; here there is
-    none on s. LibMTL starts s at -0.5 (the default here), TorchJD at 0.
+    none on s. LibMTL starts s at -0.5 (the default here), TorchJD at 0. For cross-entropy the paper has
+    L_i / e^{s_i}, without the 1/2; here every task has it, as in LibMTL and TorchJD.
 
     Args:
         start: first value of every s_i.

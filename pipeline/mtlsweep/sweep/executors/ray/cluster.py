@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,16 @@ import ray
 from ray.exceptions import AuthenticationError, RuntimeEnvSetupError
 
 import mtlsweep
+from mtlsweep.environment import origin, usable_cpus
 from mtlsweep.errors import UserError, first_line
 from mtlsweep.params.resources import Resources
 
 OBJECT_STORE_BYTES = 200_000_000
 """Space for checkpoints in transfer; data is memory-mapped from disk and never uses the object store."""
+
+
+LONGEST_DIRECTORY = 35
+"""Characters of Ray's directory. A socket's path has at most 107 (macOS: 103), of which Ray uses up to 68."""
 
 
 def largest_node() -> Mapping[str, float]:
@@ -29,14 +35,22 @@ def largest_node() -> Mapping[str, float]:
 
 
 def connect(resources: Resources) -> None:
-    """Connect to the cluster at `RAY_ADDRESS` or `resources.address`, or start one on loopback."""
+    """Connect to the cluster at `RAY_ADDRESS` or `resources.address`, or start one on loopback.
+
+    Raises:
+        UserError: the cluster does not answer or refuses the token, or a local one cannot start where its files belong.
+    """
     address = os.environ.get("RAY_ADDRESS") or resources.address
     variables = {name: str(resources.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     options: dict[str, Any]
     if address == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.update(variables)  # inherited by workers; a runtime environment would delay their start by a second
-        options = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+        options = {
+            "num_cpus": usable_cpus(),
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
     else:
         sent_by_a_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # a Ray job brings its own files
         own_code = {"py_modules": [str(Path(mtlsweep.__file__).parent)]}  # has priority over a copy installed on a host
@@ -46,15 +60,41 @@ def connect(resources: Resources) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except AuthenticationError as error:
         raise UserError(
-            f"the Ray cluster at `{address}` requires a token; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file with the token."
+            f"the Ray cluster at `{address}` ({_origin()}) requires a token; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file with the token."
         ) from error
-    except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
+    except (OSError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
+        if address == "local" and isinstance(error, OSError) and not isinstance(error, ConnectionError):
+            raise UserError(_directory_refused(error)) from error
         raise UserError(
-            f"cannot connect to a Ray cluster at `{address}` (RAY_ADDRESS or `resources.address`): {first_line(error)}; "
-            "start it, or set `resources.address: local`."
+            f"cannot connect to a Ray cluster at `{address}` ({_origin()}): {first_line(error)}; "
+            f"start it, or {'unset RAY_ADDRESS' if os.environ.get('RAY_ADDRESS') else 'set `resources.address: local`'}."
         ) from error
     where = "a local Ray on this machine" if address == "local" else f"the Ray cluster at {address}"
     print(f"running on {where}", flush=True)
+
+
+def _origin() -> str:
+    return origin("RAY_ADDRESS", "resources.address")
+
+
+def _directory_refused(error: OSError) -> str:
+    """Return a sentence on the directory of a local Ray: it is read-only, full, or its path too long."""
+    variables = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
+    variable = next((name for name in variables if os.environ.get(name)), None)
+    where = f"`{os.environ[variable]}` (the environment variable {variable})" if variable else "`/tmp`"
+    why = "its path is too long for Ray's sockets" if "AF_UNIX" in str(error) else first_line(error)
+    return (
+        f"Ray cannot start in {where}: {why}; set RAY_TMPDIR to a directory on a local disk whose path has at most "
+        f"{LONGEST_DIRECTORY} characters."
+    )
+
+
+def _hidden_gpus(resources: Resources) -> str:
+    """Return a remark if the environment may hide GPUs that the trials need."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None or resources.gpus_per_trial == 0:
+        return ""
+    return f" (the environment variable CUDA_VISIBLE_DEVICES, which hides GPUs, is `{visible}` here)"
 
 
 def count_slots(resources: Resources) -> int:
@@ -66,6 +106,7 @@ def count_slots(resources: Resources) -> int:
     if fitting == 0:
         raise UserError(
             f"no trial fits: `resources` requests {resources.cpus_per_trial:g} CPUs and {resources.gpus_per_trial:g} GPUs per trial, "
-            f"but the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs; reduce it in params.yaml."
+            f"but the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs{_hidden_gpus(resources)}; "
+            "reduce it in params.yaml."
         )
     return fitting if resources.concurrency is None else min(fitting, resources.concurrency)

@@ -16,6 +16,7 @@ from pathlib import Path
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from mtlsweep.errors import UserError
+from mtlsweep.files import visible
 
 PIECE_BYTES = 16 * 2**20
 """What travels at once: small beside any object store."""
@@ -38,7 +39,7 @@ class FileContent:
 
 def describe_files(directory: Path) -> dict[str, FileContent]:
     """Return by name what the files of `directory` hold."""
-    return {path.name: _content(path) for path in directory.iterdir() if path.is_file()}
+    return {path.name: _content(path) for path in visible(directory.iterdir()) if path.is_file()}
 
 
 def read_piece(path: Path, start: int) -> bytes:

@@ -1,0 +1,94 @@
+"""What the environment does to Ray and to devices, in one sentence that names the variable."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+
+from mtlsweep.errors import UserError
+from mtlsweep.params.resources import Resources
+from mtlsweep.sweep.executors.ray import cluster
+from mtlsweep.training.device import choose_device
+
+
+@pytest.mark.parametrize("length", [60, 100])
+def test_a_directory_of_ray_whose_path_is_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    directory = tmp_path / ("x" * max(1, length - len(str(tmp_path)) - 1))
+    directory.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(directory))
+    with pytest.raises(
+        UserError, match=r"^Ray cannot start in .*RAY_TMPDIR\): its path is too long .* 35 characters\.$"
+    ):
+        cluster.connect(Resources())
+    assert not ray.is_initialized()
+
+
+def test_the_longest_directory_leaves_room_for_rays_sockets() -> None:
+    socket = "/ray/session_2026-01-01_00-00-00_123456_4194304/sockets/plasma_store"
+    assert cluster.LONGEST_DIRECTORY + len(socket) == 103  # macOS; Linux takes four more
+
+
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR", None])
+def test_a_directory_that_cannot_be_written_is_named_with_where_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None
+) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "/scratch")
+    monkeypatch.setattr(ray, "init", fail(OSError(30, "Read-only file system")))
+    where = rf"`/scratch` \(the environment variable {variable}\)" if variable else "`/tmp`"
+    with pytest.raises(UserError, match=rf"^Ray cannot start in {where}: .*Read-only file system; set RAY_TMPDIR"):
+        cluster.connect(Resources())
+
+
+def fail(error: Exception) -> Any:
+    def init(**options: Any) -> None:
+        raise error
+
+    return init
+
+
+def test_an_unreachable_cluster_is_blamed_on_what_named_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "init", fail(ConnectionError("no answer")))
+    monkeypatch.setenv("RAY_ADDRESS", "head:1")
+    with pytest.raises(UserError, match=r"`head:1` \(the environment variable RAY_ADDRESS\).* or unset RAY_ADDRESS\.$"):
+        cluster.connect(Resources())
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(
+        UserError, match=r"`head:2` \(`resources\.address` of params\.yaml\).* or set `resources\.address:"
+    ):
+        cluster.connect(Resources(address="head:2"))
+
+
+def test_a_local_ray_has_the_cpus_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[str, Any] = {}
+    monkeypatch.setattr(ray, "init", lambda **options: taken.update(options))
+    monkeypatch.setattr(cluster, "usable_cpus", lambda: 3)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cluster.connect(Resources())
+    assert taken["num_cpus"] == 3
+
+
+def test_gpus_that_the_environment_may_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(UserError, match=r"has 4 CPUs and 0 GPUs; reduce"):
+        cluster.count_slots(Resources(gpus_per_trial=1))
+    with pytest.raises(
+        UserError, match=r"`resources\.device` is `cuda`, but torch finds no GPU on this machine; set it"
+    ):
+        choose_device("cuda")
+    assert choose_device("auto") == "cpu"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(UserError, match=r"0 GPUs \(the environment variable CUDA_VISIBLE_DEVICES, .*`-1` here\)"):
+        cluster.count_slots(Resources(gpus_per_trial=1))
+    with pytest.raises(
+        UserError, match=r"no GPU on this machine \(the environment variable CUDA_VISIBLE_DEVICES.*`-1`\)"
+    ):
+        choose_device("cuda")
