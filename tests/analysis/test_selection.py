@@ -138,3 +138,29 @@ def test_a_task_without_a_finished_baseline_is_an_error_that_says_so() -> None:
     outcomes.loc[outcomes["task"] == "mass", "outcome"] = "diverged"
     with pytest.raises(UserError, match="task `mass` has no baseline: of its 6 single-task trials 0 are done"):
         select_baselines(sweep.baseline_curves, outcomes, OBJECTIVES)
+
+
+def one_method(rates: dict[float, tuple[dict[int, float], str]]) -> pd.DataFrame:
+    """Return the trials of one method: by learning rate, validation Delta_m by seed and the outcome of its last seed."""
+    rows = [
+        {"weighting": "ew", "optimizer": "sgd", "cell_key": f"cell {lr}", "lr": lr, "seed": seed,
+         "outcome": outcome if seed == max(figures) else "done", "val_delta_m": value}
+        for lr, (figures, outcome) in rates.items()
+        for seed, value in figures.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_a_lucky_single_figure_is_not_compared_with_means_over_every_seed() -> None:
+    """Seeds of the sweep are those that any of its trials has."""
+    complete = {0: 5.0, 1: 6.0, 2: 7.0}
+    trials = one_method({0.1: (complete, "done"), 0.01: ({0: 1.0}, "done"), 0.001: ({0: 2.0, 1: 2.0}, "done")})
+    assert select_learning_rates(trials)["lr"].tolist() == [0.1]
+    alone = trials[trials["seed"] == 0]
+    assert select_learning_rates(alone)["lr"].tolist() == [0.01], "a sweep of one seed"
+
+
+@pytest.mark.parametrize("outcome", ["diverged", "failed", "pruned"])
+def test_a_cell_of_which_one_seed_has_no_result_is_not_selected_by_the_others(outcome: str) -> None:
+    trials = one_method({0.1: ({0: 5.0, 1: 6.0}, "done"), 0.01: ({0: 1.0, 1: 1.0}, outcome)})
+    assert select_learning_rates(trials)["lr"].tolist() == [0.1]

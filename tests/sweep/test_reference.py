@@ -1,13 +1,15 @@
-"""The reference: what scores one epoch while training says the same as the table that analysis makes."""
+"""The reference: what scores one epoch while training says the same as the table that analysis makes, and seed noise."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from mtlsweep.analysis.objectives import Objective
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.search.live_delta_m import Reference, seed_noise
 
 OBJECTIVES = (
     Objective("left", "accuracy", higher_is_better=True),
@@ -31,3 +33,46 @@ def test_an_epoch_that_lacks_a_metric_has_no_score() -> None:
 def test_without_baselines_the_score_is_the_mean_validation_loss() -> None:
     epoch = {"val/left/loss": 1.0, "val/mass/loss": 3.0, "train/left/loss": 50.0}
     assert Reference(OBJECTIVES, {}).score(epoch) == 2.0
+
+
+def baselines(metrics: dict[str, dict[str, list[list[float]]]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return curves and replicates of baselines: by task and metric, a curve for each seed."""
+    rows = [
+        (f"{task}-{seed}", epoch, "val", task, metric, value)
+        for task, by_metric in metrics.items()
+        for metric, curves in by_metric.items()
+        for seed, curve in enumerate(curves)
+        for epoch, value in enumerate(curve, start=1)
+    ]
+    curves = pd.DataFrame(rows, columns=["trial_key", "epoch", "split", "task", "metric", "value"])
+    replicates = curves[["trial_key", "task"]].drop_duplicates()
+    return curves, replicates.assign(seed=replicates["trial_key"].str[-1].astype(int))
+
+
+TWINS = (Objective("mass", "mae", higher_is_better=False), Objective("mass", "rmse", higher_is_better=False))
+
+
+def noise_of(metrics: dict[str, dict[str, list[list[float]]]], objectives: tuple[Objective, ...]) -> float:
+    return seed_noise(*baselines(metrics), Reference(objectives, {"val": {o.name: 1.0 for o in objectives}}))
+
+
+def test_metrics_that_rise_and_fall_together_are_as_noisy_as_one_of_them() -> None:
+    alone = noise_of({"mass": {"mae": [[1.1], [0.9]]}}, TWINS[:1])
+    assert alone == pytest.approx(100 * np.std([1.1, 0.9], ddof=1))
+    assert noise_of({"mass": {"mae": [[1.1], [0.9]], "rmse": [[1.1], [0.9]]}}, TWINS) == pytest.approx(alone)
+    assert noise_of({"mass": {"mae": [[1.1], [0.9]], "rmse": [[0.9], [1.1]]}}, TWINS) == pytest.approx(0.0)
+
+
+def test_tasks_are_compared_together_seed_by_seed() -> None:
+    together = {"left": {"accuracy": [[1.1], [0.9]]}, "mass": {"mae": [[1.1], [0.9]]}}
+    assert noise_of(together, OBJECTIVES[:2]) == pytest.approx(0.0), "what one gains the other loses"
+
+
+def test_seed_noise_is_pooled_over_epochs_and_counts_the_lowest_so_far() -> None:
+    """Differences of 0.4, 0.2, and 0.2 again: the last epoch of both is worse than the one before."""
+    curves = {"mass": {"mae": [[1.4, 1.2, 5.0], [1.0, 1.0, 9.0]]}}
+    assert noise_of(curves, TWINS[:1]) == pytest.approx(100 * np.sqrt(np.mean([0.08, 0.02, 0.02])))
+
+
+def test_one_seed_says_nothing_about_noise() -> None:
+    assert noise_of({"mass": {"mae": [[1.1, 0.9]]}}, TWINS[:1]) == 0.0

@@ -9,19 +9,53 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mtlsweep.analysis.chosen_epochs import MEASURED_OUTCOMES
+
 METHOD = ["weighting", "optimizer"]
+
+ORDER = ("mean", "lr", "cell_key")
+"""What cells of a method are ordered by; the first is selected. A race gives seeds by the same order."""
+
+
+def rank_cells(trials: pd.DataFrame, by: list[str], criterion: str) -> pd.DataFrame:
+    """Return the cells that have a result, best mean `criterion` first within `by` (ties: lower learning rate).
+
+    A cell has none when one of its replicates diverged or failed, or was finite at no epoch.
+
+    Args:
+        trials: a row per trial with cell_key, lr, seed, outcome and the columns `by`.
+        by: the columns within which cells compete.
+        criterion: name of the column to compare; lower is better.
+
+    Returns:
+        Columns `by`, cell_key, lr, `seeds` (number of replicates), `mean`, and `done`: whether all replicates are
+        done, so that none was cut.
+    """
+    measured = trials["outcome"].isin(MEASURED_OUTCOMES) & np.isfinite(trials[criterion].astype(float))
+    cells = (
+        trials.assign(measured=measured, done=trials["outcome"] == "done")
+        .groupby([*by, "cell_key"], as_index=False, observed=True)
+        .agg(
+            lr=("lr", "first"),
+            seeds=("seed", "size"),
+            mean=(criterion, "mean"),
+            measured=("measured", "all"),
+            done=("done", "all"),
+        )
+    )
+    cells = cells[cells["measured"]].drop(columns="measured")
+    return cells.sort_values([*by, *ORDER], ignore_index=True)
 
 
 def eligible_cells(trials: pd.DataFrame, by: list[str], criterion: str) -> pd.DataFrame:
-    """Return the cells whose replicates are all done and measured, best mean `criterion` first within `by`."""
-    usable = (trials["outcome"] == "done") & np.isfinite(trials[criterion].astype(float))
-    cells = (
-        trials.assign(usable=usable)
-        .groupby([*by, "cell_key"], as_index=False, observed=True)
-        .agg(lr=("lr", "first"), seeds=("seed", "size"), usable=("usable", "all"), mean=(criterion, "mean"))
-    )
-    cells = cells[cells["usable"]].drop(columns="usable")
-    return cells.sort_values([*by, "mean", "lr", "cell_key"], ignore_index=True)
+    """Return the cells of `rank_cells` that are done with every seed that any of `trials` has, best mean first.
+
+    A race trains some cells with its first seed only. Their means are not compared with means over all seeds:
+    the best of many single figures is low by luck.
+    """
+    cells = rank_cells(trials, by, criterion)
+    complete = cells["done"] & (cells["seeds"] == trials["seed"].nunique())
+    return cells[complete].drop(columns="done").reset_index(drop=True)
 
 
 def select_learning_rates(trials: pd.DataFrame) -> pd.DataFrame:

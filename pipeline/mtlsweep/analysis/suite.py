@@ -15,7 +15,7 @@ from mtlsweep.analysis.conclusions.results import count_outcomes, results_by_cel
 from mtlsweep.analysis.fronts import attainment, pareto_counts, seed_noise
 from mtlsweep.analysis.fronts import hypervolume as fronts
 from mtlsweep.analysis.objectives import Objective, counted
-from mtlsweep.analysis.selection import METHOD, eligible_cells, select_learning_rates
+from mtlsweep.analysis.selection import METHOD, rank_cells, select_learning_rates
 from mtlsweep.analysis.trial_table import measure_trials, trial_table, with_delta_m
 
 
@@ -106,13 +106,12 @@ def analyse_suite(
     )
     single_task = with_delta_m(baselines.trials, baselines, objectives)
     selected = select_learning_rates(multi_task)
+    ranked = rank_cells(multi_task, METHOD, "val_delta_m")
     return conclude(
         trials=trial_table(pd.concat([single_task, multi_task], ignore_index=True), objectives),
         selected=selected,
         baselines=baselines.table,
-        sensitivity=sensitivity.learning_rate_sensitivity(
-            eligible_cells(multi_task, METHOD, "val_delta_m"), multi_task
-        ),
+        sensitivity=sensitivity.learning_rate_sensitivity(ranked[ranked["done"]], multi_task),
         curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
         cuts=describe_cuts(sweep_curves, multi_task, selected, baselines, objectives),
         objectives=objectives,

@@ -10,12 +10,13 @@ def learning_rate_sensitivity(cells: pd.DataFrame, trials: pd.DataFrame, toleran
     """Return per method how far its learning rate may be from the best before Delta_m is `tolerance` points worse.
 
     Args:
-        cells: eligible cells (weighting, optimizer, lr, mean validation Delta_m as `mean`).
+        cells: cells whose replicates are all done, however many (weighting, optimizer, lr, mean validation
+            Delta_m as `mean`).
         trials: all trials, however they ended: a rate at which they diverged has been tried, too.
         tolerance: in percentage points of Delta_m.
 
     Returns:
-        best_lr, low_lr and high_lr (ends of the unbroken range of eligible rates within tolerance),
+        best_lr, low_lr and high_lr (ends of the unbroken range of these rates within tolerance),
         `decades` (its width), `tried` (rates) and `open_end` ("low", "high", "both" or "": where the
         range reaches the end of the tried rates, so that it may be wider).
     """

@@ -81,5 +81,4 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     for split in reference.values:
         reference.compare([], split)
     selected = outcomes[outcomes["cell_key"].isin(baselines.table["cell_key"])]
-    replicates = {str(task): list(keys) for task, keys in selected.groupby("task")["trial_key"]}
-    return replace(reference, noise=seed_noise(curves, replicates, reference))
+    return replace(reference, noise=seed_noise(curves, selected, reference))

@@ -25,12 +25,12 @@ class Reference:
     Attributes:
         objectives: the metrics of the suite's tasks.
         values: for `val` and `test`, the baseline of each objective, by name.
-        noise: standard deviation of validation Delta_m over seeds of single-task training, by epoch, in percent.
+        noise: standard deviation of validation Delta_m over seeds of single-task training, in percent; 0 if unknown.
     """
 
     objectives: tuple[Objective, ...]
     values: Mapping[str, Mapping[str, float]]
-    noise: tuple[float, ...] = ()
+    noise: float = 0.0
 
     @property
     def key(self) -> str:
@@ -38,10 +38,6 @@ class Reference:
         return content_hash(
             {split: {k: encode_float(v) for k, v in values.items()} for split, values in self.values.items()}
         )
-
-    def seed_noise(self, epoch: int) -> float:
-        """Return `noise` at an epoch (1-based), or at the last known epoch after that; 0 if it was not measured."""
-        return self.noise[min(epoch, len(self.noise)) - 1] if self.noise else 0.0
 
     def compare(self, epochs: Sequence[Mapping[str, float]], split: str) -> pd.DataFrame:
         """Return Delta_m of each epoch: columns `delta_m`, `delta_m_<task>`, ..., in percent."""
@@ -80,28 +76,25 @@ def _is_validation_loss(name: MetricName | None) -> bool:
     return name is not None and name.split == "val" and name.metric == LOSS
 
 
-def seed_noise(curves: pd.DataFrame, cells: Mapping[str, Sequence[str]], reference: Reference) -> tuple[float, ...]:
-    """Return the standard deviation of Delta_m over seeds, by epoch, in percent.
+def seed_noise(curves: pd.DataFrame, replicates: pd.DataFrame, reference: Reference) -> float:
+    """Return the standard deviation over seeds of validation Delta_m of the baselines, in percent.
 
-    It assumes independent metrics: with s_k the standard deviation of metric k over the seeds of
-    its task's baseline, relative to the baseline B_k, it is 100 / K sqrt(sum of s_k^2 over the K metrics).
+    Delta_m is that of all tasks' baselines of one seed together, so that what the metrics of a task have in common
+    counts. As in a race, the lowest up to an epoch is compared. Variances are averaged over epochs, because with
+    two or three seeds that of one epoch is hardly more than chance.
 
     Args:
         curves: raw curves of the baselines.
-        cells: trial keys of the replicates of each task's selected baseline.
+        replicates: trial_key, task and seed of each task's selected baseline.
         reference: the baselines' values.
 
     Returns:
-        Empty if a task has only one seed.
+        0 with a single seed.
     """
-    counted = [objective for objective in reference.objectives if objective.in_delta_m]
-    if any(len(cells[objective.task]) < 2 for objective in counted):
-        return ()
-    validation = curves[curves["split"] == "val"]
-    variances = []
-    for objective in counted:
-        own = validation["trial_key"].isin(cells[objective.task]) & (validation["metric"] == objective.metric)
-        spread = validation[own & (validation["task"] == objective.task)].groupby("epoch")["value"].std()
-        variances.append((spread / reference.values["val"][objective.name]) ** 2)
-    total = pd.concat(variances, axis=1).sum(axis=1).sort_index()
-    return tuple(float(value) for value in 100 / len(counted) * total**0.5)
+    names = {(o.task, o.metric): o.name for o in counted(reference.objectives)}
+    rows = curves[curves["split"] == "val"].merge(replicates[["trial_key", "task", "seed"]], on=["trial_key", "task"])
+    rows["objective"] = [names.get(pair) for pair in zip(rows["task"], rows["metric"], strict=True)]
+    values = rows.dropna(subset="objective").pivot(index=["epoch", "seed"], columns="objective", values="value")
+    by_seed = delta_m(values, reference.values["val"], reference.objectives)[DELTA_M].unstack("seed")
+    variance = by_seed.sort_index().cummin().var(axis="columns", ddof=1).mean()
+    return math.sqrt(variance) if variance > 0 else 0.0

@@ -1,8 +1,9 @@
-"""A race of learning rates for each method: successive halving with one seed, then all seeds for the rest.
+"""A race of learning rates for each method: successive halving with one seed, then other seeds for those in front.
 
 Early pruning is biased: good learning rates of SGD start slowly, so it favours Adam. This race is
 conservative. It prunes only at the rungs of its schedule, keeps a fixed number of rates at each rung,
 also keeps every rate within seed noise of the last one kept, and uses the same rule for all methods.
+After the last epoch it trains other seeds until the rate that the analysis would select has them all.
 Pruned trials keep their curve in the ledger with outcome `pruned`, so that the risk can be reported
 and a later grid can continue them.
 """
@@ -10,7 +11,7 @@ and a later grid can continue them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -18,6 +19,7 @@ from pydantic import Field
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.strategies.by_method import Decision, MethodByMethod
 from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_diverged_or_failed, has_ended, outcome_of
+from mtlsweep.sweep.strategies.replication import Standing, cell_to_replicate
 from mtlsweep.sweep.strategies.rungs import epoch_at
 from mtlsweep.sweep.strategies.strategy import STRATEGIES
 from mtlsweep.trials.assignment import Assignment
@@ -39,9 +41,10 @@ class Race(MethodByMethod):
         reference: baseline values for Delta_m, and its seed noise.
         known: records of trials so far.
         rungs: share of the epochs -> number of rates to keep there; the rung at 1 gives the number of
-            rates that get all seeds.
-        noise: also keep rates within this many standard deviations of the last one kept (seed noise of
-            single-task training at the same epoch, for a difference of two trials).
+            rates that get all seeds at once.
+        noise: standard deviations of seed noise to allow for. Before the last epoch it is that of single-task
+            training, for a difference of two trials: rates within it of the last one kept are kept, too. After
+            the last epoch it is that of the method's own replicates (see `replication`).
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Race(MethodByMethod):
     ) -> None:
         self._rungs = sorted(rungs.items())
         self._noise = noise
+        self._lowest: dict[tuple[str, int], float] = {}
         super().__init__(cells, seeds, reference, known)
 
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
@@ -63,6 +67,7 @@ class Race(MethodByMethod):
         runners = [Trial(cell, self._seeds[0]) for cell in cells]
         epochs = cells[0].training.epochs
         out: list[Trial] = []
+        margin = self._noise * math.sqrt(2) * self._reference.noise
         for share, keep in [*self._rungs, (1.0, len(cells))]:
             rung = epoch_at(share, epochs)
             waiting = [r for r in runners if not has_ended(r, known) and epochs_seen(r, known) < rung]
@@ -70,10 +75,10 @@ class Race(MethodByMethod):
                 wanted = tuple(Assignment(runner, rung) for runner in waiting)
                 return Decision(wanted, len(cells), self._cuts(out, known))
             ranked = sorted(runners, key=lambda runner: self._score(runner, known, rung))
-            kept = self._kept(ranked, known, rung, keep)
+            kept = self._kept(ranked, known, rung, keep, margin if rung < epochs else 0.0)  # later seeds decide
             out = [runner for runner in ranked if runner not in kept] + out
             runners = kept
-        return self._replicate(runners, out, known)
+        return self._replicate(cells, runners, out, known)
 
     def least_epochs_left(self, cells: Sequence[Cell], known: Known) -> int:
         """Return the epochs of a race that keeps no extra rate within noise, minus the epochs already trained.
@@ -93,44 +98,51 @@ class Race(MethodByMethod):
             whole -= seen
         return max(whole, 0)
 
-    def _kept(self, ranked: Sequence[Trial], known: Known, rung: int, keep: int) -> list[Trial]:
-        """Return the first `keep` of `ranked`, and every other trial within noise of the last of them."""
+    def _kept(self, ranked: Sequence[Trial], known: Known, rung: int, keep: int, margin: float) -> list[Trial]:
+        """Return the first `keep` of `ranked`, and every other trial within `margin` of the last of them."""
         scores = [self._score(runner, known, rung) for runner in ranked]
         valid = [runner for runner, score in zip(ranked, scores, strict=True) if math.isfinite(score)]
         if len(valid) <= keep:
             return valid
-        margin = self._noise * math.sqrt(2) * self._reference.seed_noise(rung)
         return [runner for runner, score in zip(valid, scores, strict=False) if score <= scores[keep - 1] + margin]
 
-    def _replicate(self, runners: list[Trial], out: list[Trial], known: Known) -> Decision:
-        """Return all seeds of the winners; if no winner completes every seed, add the next best rate.
+    def _replicate(self, cells: Sequence[Cell], runners: list[Trial], out: list[Trial], known: Known) -> Decision:
+        """Return the seeds of the runners left, then one seed at a time of any cell that may still be selected.
 
-        Otherwise a method whose winner diverges with another seed would have no result.
+        One at a time, because the next figure decides whether another is worth its time; and so decisions do not
+        depend on the order in which trials end.
         """
-        others = [Trial(runner.cell, seed) for runner in runners for seed in self._seeds[1:]]
-        total = len(runners) + len(out) + len(others)
-        wanted = [trial for trial in others if not has_ended(trial, known)]
-        if not wanted and not any(self._is_done_with_every_seed(runner.cell, known) for runner in runners):
-            for next_best in out:
-                rest = [runner for runner in out if runner != next_best]
-                if not has_ended(next_best, known):
-                    assignment = Assignment(next_best, next_best.cell.training.epochs)
-                    return Decision((assignment,), total, self._cuts(rest, known))
-                if outcome_of(next_best, known) is Outcome.DONE:
-                    return self._replicate([*runners, next_best], rest, known)
+        given = {cell.key: 0 for cell in cells} | {runner.cell.key: len(self._seeds) for runner in runners}
+        while True:
+            asked = [Trial(cell, seed) for cell in cells for seed in self._seeds[: given[cell.key]]]
+            wanted = [trial for trial in asked if not has_ended(trial, known)]
+            candidate = None if wanted else self._candidate(cells, given, known)
+            if candidate is None:
+                break
+            given[candidate] += 1
+        total = len(cells) + sum(max(count - 1, 0) for count in given.values())
         assignments = tuple(Assignment(trial, trial.cell.training.epochs) for trial in wanted)
-        return Decision(assignments, total, self._cuts(out, known))
+        return Decision(assignments, total, self._cuts([runner for runner in out if not given[runner.cell.key]], known))
 
-    def _is_done_with_every_seed(self, cell: Cell, known: Known) -> bool:
-        trials = [Trial(cell, seed) for seed in self._seeds]
-        return all(outcome_of(trial, known) is Outcome.DONE for trial in trials)
+    def _candidate(self, cells: Sequence[Cell], given: Mapping[str, int], known: Known) -> str | None:
+        """Return the key of the cell that gets the next seed; a cut cell counts with its epochs up to the cut."""
+        standings = []
+        for cell in cells:
+            trials = [Trial(cell, seed) for seed in self._seeds[: max(given[cell.key], 1)]]
+            scores = tuple(self._score(trial, known, cell.training.epochs) for trial in trials)
+            done = all(outcome_of(trial, known) is Outcome.DONE for trial in trials)
+            standings.append(Standing(cell.key, cell.learning_rate, scores, done))
+        return cell_to_replicate(standings, len(self._seeds), self._noise, self._reference.noise)
 
     def _score(self, runner: Trial, known: Known, rung: int) -> float:
         """Return the lowest validation Delta_m up to the rung; infinite for a trial that diverged or failed."""
         if has_diverged_or_failed(runner, known):
             return math.inf
-        scores = (self._reference.score(record.metrics) for record in known[runner.key].state.curve[:rung])
-        return min(filter(math.isfinite, scores), default=math.inf)
+        curve = known[runner.key].state.curve[:rung]
+        if (runner.key, len(curve)) not in self._lowest:  # new epochs never change earlier ones
+            scores = (self._reference.score(record.metrics) for record in curve)
+            self._lowest[runner.key, len(curve)] = min(filter(math.isfinite, scores), default=math.inf)
+        return self._lowest[runner.key, len(curve)]
 
     def _cuts(self, out: Sequence[Trial], known: Known) -> tuple[Trial, ...]:
         return tuple(runner for runner in out if not has_ended(runner, known))
