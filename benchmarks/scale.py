@@ -77,7 +77,8 @@ def trials(count: int, tasks: int, epochs: int) -> Iterator[FinishedTrial]:
 
 
 def record(arguments: argparse.Namespace) -> None:
-    ledger, tracker = Ledger(arguments.directory, SUITE), Tracker(arguments.uri, SUITE)
+    ledger = Ledger(arguments.directory, SUITE)
+    tracker = Tracker(arguments.uri, SUITE, ledger.id)
     recorder = Recorder(ledger, tracker, {"sweep_id": SUITE})
     began = time.perf_counter()
     print("trials   seconds  MB of the driver")
@@ -98,7 +99,8 @@ def record(arguments: argparse.Namespace) -> None:
 
 def fill(arguments: argparse.Namespace) -> None:
     """Let the tracker write one run, and insert all others as copies of it with values and names of their own."""
-    ledger, tracker = Ledger(arguments.directory, SUITE), Tracker(arguments.uri, SUITE)
+    ledger = Ledger(arguments.directory, SUITE)
+    tracker = Tracker(arguments.uri, SUITE, ledger.id)
     every = trials(arguments.trials, arguments.tasks, arguments.epochs)
     first = next(every)
     ledger.finish(first)
@@ -143,7 +145,7 @@ def table(arguments: argparse.Namespace) -> None:
     path = arguments.directory / "curves.parquet"
     ledger = Ledger(arguments.directory, SUITE)
     opened = Stopwatch()
-    tracker = Tracker(arguments.uri, SUITE)
+    tracker = Tracker(arguments.uri, SUITE, ledger.id)
     print(f"{len(ledger.finished_keys())} trials; the runs in MLflow found in {opened}", flush=True)
     built = Stopwatch()
     write_curves(path, tracker, ledger, ledger.finished_keys())

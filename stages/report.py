@@ -8,6 +8,7 @@ import sys
 from mtlsweep import paths
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params, load_params
+from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow.summary import Summary, record_summary
 from mtlsweep.report.answer import answer
 from mtlsweep.report.report import write_report
@@ -24,7 +25,10 @@ def report() -> str:
     page = write_report(suites, paths.REPORT.parent, study_results(paths.RESULTS, per_suite=False))
     for suite in suites:
         summary = _summary(params, suite)
-        if problem := record_summary(params.resources.tracking_uri, suite.name, summary, paths.REPORT.parent):
+        ledger = Ledger(params.resources.ledger_root, suite.name)
+        if problem := record_summary(
+            params.resources.tracking_uri, suite.name, ledger.id, summary, paths.REPORT.parent
+        ):
             print(f"report: {problem}", file=sys.stderr)
     return f"{len(suites)} suite(s) -> {page}"
 

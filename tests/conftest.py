@@ -105,7 +105,7 @@ def in_directory(tmp_path: Path) -> Iterator[Path]:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a fresh MLflow database: making its schema takes seconds, copying it none."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Tracker(f"sqlite:///{path}", "unused")
+    Tracker(f"sqlite:///{path}", "unused", "ours")
     return path.read_bytes()
 
 

@@ -16,6 +16,7 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import params_model
 from mtlsweep.params.studies import StudySection
 from mtlsweep.record.mlflow.entries import end_tags, params_of
+from mtlsweep.record.mlflow.experiment import LEDGER_ID
 from mtlsweep.record.tables.schema import COSTS, CURVES, OUTCOMES
 from mtlsweep.trials.cell import Role
 from mtlsweep.trials.state import FinishedTrial, Outcome
@@ -74,6 +75,7 @@ def schema(make_finished: Callable[..., FinishedTrial]) -> set[str]:
         *(name for name in end_tags(finished) if not name.startswith("mlflow.")),
         "reference",
         "kind",
+        LEDGER_ID,
     }
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load
 from mtlsweep import paths
 from mtlsweep.errors import UserError
 from mtlsweep.params.studies import find_section
+from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.studies.finished_trials import ChosenTrial
 from mtlsweep.studies.retraining import trained_network
@@ -125,7 +126,8 @@ def test_the_study_from_end_to_end(mini_suite):
     assert all(torch.equal(before[name], after[name]) == name.startswith("backbone.") for name in before)
 
     # MLflow shows one run per model, severities as steps.
-    tracker = Tracker(mini_suite.params.resources.tracking_uri, STUDY)
+    ledger = Ledger(mini_suite.ledger.directory.parent, "robustness")
+    tracker = Tracker(mini_suite.params.resources.tracking_uri, STUDY, ledger.id)
     assert list(tracker.outcomes().values()) == ["done"] * 4
     rows = tracker.history([model.trial.key]).read([model.trial.key]).to_pylist()
     logged = {(row["step"], row["name"]): row["value"] for row in rows}

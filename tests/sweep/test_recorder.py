@@ -21,7 +21,7 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
     server = MlflowServer(tmp_path)
     server.start()
     try:
-        tracker = Tracker(server.uri, "digits")
+        tracker = Tracker(server.uri, "digits", "ours")
         ledger = Ledger(tmp_path, "digits")
         recorder = Recorder(ledger, tracker, {"sweep_id": "s"})
         entries = [make_finished(seed) for seed in range(9)]
@@ -38,7 +38,7 @@ def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, make_finished: Ca
             ledger.finish(entry)
             recorder.finish(entry)
         recorder.close()
-        assert all(map(Tracker(server.uri, "digits").has, entries))
+        assert all(map(Tracker(server.uri, "digits", "ours").has, entries))
         keys = [entry.trial.key for entry in entries]
         assert len(tracker.history(keys).read(keys)) == 9 * 3 * 4
     finally:
@@ -50,7 +50,7 @@ def test_a_lasting_outage_is_reported_at_the_end(tmp_path: Path, make_finished: 
     server = MlflowServer(tmp_path)
     server.start()
     ledger, entry = Ledger(tmp_path, "digits"), make_finished()
-    recorder = Recorder(ledger, Tracker(server.uri, "digits"), {})
+    recorder = Recorder(ledger, Tracker(server.uri, "digits", "ours"), {})
     server.stop()
     ledger.finish(entry)
     recorder.finish(entry)

@@ -36,7 +36,7 @@ class Record:
     def __init__(self, directory: Path, uri: str) -> None:
         self.directory, self.uri = directory, uri
         self.ledger = Ledger(directory, "digits")
-        self.tracker = Tracker(uri, "digits")
+        self.tracker = Tracker(uri, "digits", "ours")
         self.keys: list[str] = []
 
     def add(self, *finished: FinishedTrial) -> None:

@@ -65,7 +65,7 @@ def check_odd_values(tracker: Tracker, trial: Trial) -> None:
 def test_a_database_gives_back_every_value_once(
     database: str, request: pytest.FixtureRequest, make_trial: Callable[..., Trial]
 ) -> None:
-    check_odd_values(Tracker(request.getfixturevalue(database), "digits"), make_trial())
+    check_odd_values(Tracker(request.getfixturevalue(database), "digits", "ours"), make_trial())
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_a_server_gives_back_every_value_once(tmp_path: Path, make_trial: Callab
     server = MlflowServer(tmp_path)
     server.start()
     try:
-        check_odd_values(Tracker(server.uri, "digits"), make_trial())
+        check_odd_values(Tracker(server.uri, "digits", "ours"), make_trial())
     finally:
         server.stop()
 
@@ -81,7 +81,7 @@ def test_a_server_gives_back_every_value_once(tmp_path: Path, make_trial: Callab
 def test_a_changed_table_is_read_through_the_client_and_a_known_one_is_not(
     uri: str, tmp_path: Path, make_finished: MakeFinished, caplog: pytest.LogCaptureFixture
 ) -> None:
-    finished, tracker = make_finished(), Tracker(uri, "digits")
+    finished, tracker = make_finished(), Tracker(uri, "digits", "ours")
     tracker.finish(finished, {})
     known = read(tracker, finished)
     assert caplog.messages == []
@@ -106,7 +106,7 @@ def test_a_changed_table_is_read_through_the_client_and_a_known_one_is_not(
 def test_a_column_that_is_gone_renamed_or_of_another_type_is_noticed(
     uri: str, tmp_path: Path, change: str, named: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tracker = Tracker(uri, "digits")
+    tracker = Tracker(uri, "digits", "ours")
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         rows = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'metrics'").fetchone()[0]
         bare = rows[: rows.index("PRIMARY KEY")].rstrip().rstrip(",") + ")"
@@ -119,21 +119,21 @@ def test_reading_what_was_never_written_is_an_error(uri: str, make_finished: Mak
     with pytest.raises(
         UserError, match=r"1 finished trials .* have no complete run in MLflow .* run `mtlsweep mlflow rebuild digits`"
     ):
-        Tracker(uri, "digits").history([make_finished().trial.key])
+        Tracker(uri, "digits", "ours").history([make_finished().trial.key])
 
 
 @pytest.mark.parametrize("database", ["uri", "changed"])
 def test_reading_pages_to_the_end(
     database: str, request: pytest.FixtureRequest, make_finished: MakeFinished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mtlsweep.record.mlflow.tracker.RUNS_PER_PAGE", 4)
+    monkeypatch.setattr("mtlsweep.record.mlflow.experiment.RUNS_PER_PAGE", 4)
     monkeypatch.setattr("mtlsweep.record.mlflow.history.RUNS_PER_HISTORY_CALL", 3)
     uri = request.getfixturevalue(database)
-    tracker = Tracker(uri, "digits")
+    tracker = Tracker(uri, "digits", "ours")
     entries = [make_finished(seed, epochs=2) for seed in range(11)]
     for entry in entries:
         tracker.finish(entry, {})
-    again = Tracker(uri, "digits")
+    again = Tracker(uri, "digits", "ours")
     assert all(again.has(entry) for entry in entries)
     assert len(set(read(tracker, *entries))) == 11 * 2 * 4
 
@@ -143,7 +143,7 @@ def test_curves_longer_than_an_answer_are_read_to_the_end(
 ) -> None:
     """Four runs of seven epochs, and no answer has more than ten rows."""
     monkeypatch.setattr("mtlsweep.record.mlflow.history.ROWS_PER_HISTORY_CALL", 10)
-    tracker = Tracker(changed, "digits")
+    tracker = Tracker(changed, "digits", "ours")
     entries = [make_finished(seed, epochs=7) for seed in range(4)]
     for entry in entries:
         tracker.finish(entry, {})
@@ -156,7 +156,7 @@ def test_twenty_thousand_runs_are_read_without_truncation(
 ) -> None:
     """One run is written by the tracker and copied 19,999 times inside the database, with its tags, params and rows."""
     count, finished = 20_000, make_finished(epochs=2)
-    Tracker(uri, "digits").finish(finished, {})
+    Tracker(uri, "digits", "ours").finish(finished, {})
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         (original,) = database.execute("SELECT run_uuid FROM runs").fetchone()
         database.execute("CREATE TEMP TABLE copies AS WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
@@ -170,7 +170,7 @@ def test_twenty_thousand_runs_are_read_without_truncation(
             )
         database.execute("UPDATE tags SET value = run_uuid WHERE key = 'trial_key' AND run_uuid != ?", (original,))
     keys = [finished.trial.key, *(f"{copy:032x}" for copy in range(1, count))]
-    history = Tracker(uri, "digits").history(keys)
+    history = Tracker(uri, "digits", "ours").history(keys)
     rows = {
         tuple(row.values())
         for start in range(0, count, 500)

@@ -15,7 +15,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, INVALID_PARAMETER_VALUE, T
 from mtlsweep.errors import UserError
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
-from mtlsweep.record.mlflow.outage import is_outage
+from mtlsweep.record.mlflow.outage import is_outage, server_errors
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.trials.state import FinishedTrial
 
@@ -53,14 +53,15 @@ class Stubborn(Tracker):
     errors: list[Exception]
 
     def finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
-        if self.errors:
-            raise self.errors.pop(0)
+        with server_errors(self._uri):
+            if self.errors:
+                raise self.errors.pop(0)
         super().finish(finished, tags)
 
 
 def record(tmp_path: Path, finished: list[FinishedTrial], *errors: Exception) -> Tracker:
     """Give finished trials to a recorder whose server raises `errors` first, and wait for it."""
-    tracker = Stubborn(f"sqlite:///{tmp_path / 'mlflow.db'}", "digits")
+    tracker = Stubborn(f"sqlite:///{tmp_path / 'mlflow.db'}", "digits", "ours")
     tracker.errors = list(errors)
     ledger = Ledger(tmp_path, "digits")
     recorder = Recorder(ledger, tracker, {})
@@ -87,7 +88,7 @@ def test_a_refusal_is_said_at_once_and_the_others_are_written(
     with pytest.raises(UserError) as caught:
         record(tmp_path, finished, refusal)
     assert f"refused trial {finished[0].trial.key} (Param value is too long); every result is safe" in str(caught.value)
-    tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "digits")
+    tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "digits", "ours")
     assert [tracker.has(one) for one in finished] == [False, True, True]
 
 
@@ -96,7 +97,7 @@ def test_an_experiment_that_was_deleted_meanwhile_is_a_refusal(
 ) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     ledger, one = Ledger(tmp_path, "digits"), make_finished()
-    recorder = Recorder(ledger, Tracker(uri, "digits"), {})
+    recorder = Recorder(ledger, Tracker(uri, "digits", "ours"), {})
     client: Any = MlflowClient(tracking_uri=uri)
     client.delete_experiment(client.get_experiment_by_name("digits").experiment_id)
     ledger.finish(one)

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker, resolve_uri, shown_uri, view_links, views
 from mtlsweep.record.mlflow.entries import dataset_of
+from mtlsweep.record.mlflow.summary import Summary, record_summary
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
@@ -40,7 +41,7 @@ def test_a_trial_is_one_flat_run_with_names_tags_params_and_curves(
     uri: str, make_finished: Callable[..., FinishedTrial]
 ) -> None:
     finished = make_finished(seed=2)
-    Tracker(uri, "digits").finish(finished, {"sweep_id": "s1"})
+    Tracker(uri, "digits", "ours").finish(finished, {"sweep_id": "s1"})
     (run,) = runs_of(uri)
     assert run.info.run_name == "cagrad adam lr=1e-3 seed=2"
     assert run.info.status == "FINISHED"
@@ -77,7 +78,7 @@ def test_a_trial_is_one_flat_run_with_names_tags_params_and_curves(
 def test_every_outcome_ends_its_run(
     uri: str, make_finished: Callable[..., FinishedTrial], outcome: Outcome, status: str
 ) -> None:
-    tracker = Tracker(uri, "digits")
+    tracker = Tracker(uri, "digits", "ours")
     tracker.finish(make_finished(outcome=outcome), {})
     assert [run.info.status for run in runs_of(uri)] == [status]
     assert tracker.outcomes() == {make_finished().trial.key: outcome.value}
@@ -88,7 +89,7 @@ def test_writing_twice_from_two_processes_changes_nothing(
 ) -> None:
     finished = make_finished()
     for _ in range(2):
-        tracker = Tracker(uri, "digits")
+        tracker = Tracker(uri, "digits", "ours")
         tracker.finish(finished, {})
         tracker.finish(finished, {})
     (run,) = runs_of(uri)
@@ -96,7 +97,7 @@ def test_writing_twice_from_two_processes_changes_nothing(
 
 
 def test_live_epochs_become_the_finished_run(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
-    finished, tracker = make_finished(), Tracker(uri, "digits")
+    finished, tracker = make_finished(), Tracker(uri, "digits", "ours")
     for record in finished.state.curve[:2]:
         tracker.log_epochs(finished.trial, [record], finished.execution.started_at)
     assert [run.info.status for run in runs_of(uri)] == ["RUNNING"]
@@ -108,7 +109,7 @@ def test_live_epochs_become_the_finished_run(uri: str, make_finished: Callable[.
 
 def test_epochs_trained_again_after_a_crash_occur_once(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     """The live run saw epoch 2 at a time that the final curve, resumed from epoch 1, does not know."""
-    finished, tracker = make_finished(), Tracker(uri, "digits")
+    finished, tracker = make_finished(), Tracker(uri, "digits", "ours")
     first, second, _ = finished.state.curve
     tracker.log_epochs(finished.trial, [first], 0.0)
     tracker.log_epochs(finished.trial, [EpochRecord(2, second.metrics, second.finished_at - 60, 2.0)], 0.0)
@@ -119,21 +120,21 @@ def test_epochs_trained_again_after_a_crash_occur_once(uri: str, make_finished: 
 
 def test_runs_of_a_dead_sweep_are_dropped(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     finished, other = make_finished(0), make_finished(1)
-    dead = Tracker(uri, "digits")
+    dead = Tracker(uri, "digits", "ours")
     dead.log_epochs(finished.trial, finished.state.curve[:1], 0.0)
     dead.finish(other, {})
-    Tracker(uri, "digits").drop_unfinished()
+    Tracker(uri, "digits", "ours").drop_unfinished()
     assert [run.data.tags["trial_key"] for run in runs_of(uri)] == [other.trial.key]
 
 
 def test_two_runs_of_one_trial_become_one(uri: str, make_finished: Callable[..., FinishedTrial]) -> None:
     """A create whose answer was lost on the way is made again; the next start mends it."""
     finished = make_finished()
-    first, second = Tracker(uri, "digits"), Tracker(uri, "digits")
+    first, second = Tracker(uri, "digits", "ours"), Tracker(uri, "digits", "ours")
     first.log_epochs(finished.trial, finished.state.curve[:1], 0.0)
     second.finish(finished, {})
     assert len(runs_of(uri)) == 2
-    Tracker(uri, "digits")
+    Tracker(uri, "digits", "ours")
     assert [run.info.status for run in runs_of(uri)] == ["FINISHED"]
 
 
@@ -145,20 +146,21 @@ def test_new_baselines_replace_what_was_derived_from_the_old(
     uri: str, make_finished: Callable[..., FinishedTrial]
 ) -> None:
     finished = make_finished()
-    Tracker(uri, "digits").finish(finished, {})
-    renewed = Tracker(uri, "digits", twice, "other baselines")
+    Tracker(uri, "digits", "ours").finish(finished, {})
+    renewed = Tracker(uri, "digits", "ours", twice, "other baselines")
     assert not renewed.has(finished)
     renewed.finish(finished, {})
+    assert renewed.has(finished)
     (run,) = runs_of(uri)
     assert [row[2] for row in rows_of(uri, run.info.run_id)["val/delta_m"]] == pytest.approx([0.2, 0.4, 0.6])
 
 
 def test_system_metrics_are_a_run_of_their_own_when_asked_for(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Tracker(uri, "digits").watch_machine()()
+    Tracker(uri, "digits", "ours").watch_machine()()
     assert runs_of(uri) == []
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
-    killed, tracker = Tracker(uri, "digits"), Tracker(uri, "digits")
+    killed, tracker = Tracker(uri, "digits", "ours"), Tracker(uri, "digits", "ours")
     killed.watch_machine()  # whose driver dies
     end = tracker.watch_machine()
     time.sleep(1.0)
@@ -170,12 +172,17 @@ def test_system_metrics_are_a_run_of_their_own_when_asked_for(uri: str, monkeypa
     assert tracker.outcomes() == {}
 
 
-def test_the_summary_run_is_one(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "table.csv").write_text("a,b")
-    tracker = Tracker(uri, "digits")
+def write_summary(uri: str, ledger_id: str, report: Path, value: float) -> None:
+    table = report / "tables" / "digits" / "table.csv"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text("a,b")
+    summary = Summary({"best": {"delta_m": value}}, ["SGD is best."], "multidigits", "f" * 64)
+    assert record_summary(uri, "digits", ledger_id, summary, report) is None
+
+
+def test_the_summary_run_is_one(uri: str, in_directory: Path) -> None:
     for value in (1.0, 2.0):
-        tracker.log_summary({"best/delta_m": value}, [(tmp_path / "table.csv", "tables")], {"git_sha": "abc"}, "f" * 64)
+        write_summary(uri, "ours", in_directory / "report", value)
     (run,) = runs_of(uri)
     assert (run.data.tags["kind"], run.data.metrics["best/delta_m"]) == ("summary", 2.0)
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == ["f" * 16]
@@ -191,10 +198,10 @@ def test_the_data_of_a_run_is_its_input_with_name_fingerprint_and_rows(
     summary.parent.mkdir(parents=True)
     content = {"dataset": "multidigits", "fingerprint": "f" * 64, "splits": {"train": 60, "val": 10, "test": 20}}
     summary.write_text(json.dumps(content))
-    finished, tracker = make_finished(), Tracker(uri, "digits")
+    finished, tracker = make_finished(), Tracker(uri, "digits", "ours")
     tracker.log_epochs(finished.trial, finished.state.curve[:1], 0.0)
     (live,) = runs_of(uri)
-    tracker.forget(finished.trial.key)
+    tracker.forget(finished)
     tracker.finish(finished, {})
     tracker.finish(finished, {})
     (run,) = runs_of(uri)
@@ -218,7 +225,7 @@ def test_data_prepared_anew_since_is_not_taken_for_the_data_of_a_trial(in_direct
 def test_views_of_the_sweep_and_the_baselines_are_saved_with_links_to_them(
     uri: str, make_finished: Callable[..., FinishedTrial]
 ) -> None:
-    tracker = Tracker(uri, "digits")
+    tracker = Tracker(uri, "digits", "ours")
     tracker.finish(make_finished(seed=0, role="stl"), {})
     assert view_links(uri, "http://here", ["digits"]) == []
     tracker.finish(make_finished(seed=1), {})
@@ -282,13 +289,11 @@ def test_a_server_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(
         UserError, match=r"tracking server http://127\.0\.0\.1:9 cannot be used .*start it, or set"
     ) as caught:
-        Tracker("http://127.0.0.1:9", "digits")
+        Tracker("http://127.0.0.1:9", "digits", "ours")
     assert "\n" not in str(caught.value)
 
 
-CREATOR = (
-    "import sys; from mtlsweep.record.mlflow import Tracker; print('go', flush=True); Tracker(sys.argv[1], 'digits')"
-)
+CREATOR = "import sys; from mtlsweep.record.mlflow import Tracker; print('go', flush=True); Tracker(sys.argv[1], 'digits', 'ours')"
 
 
 @pytest.mark.slow
@@ -302,7 +307,7 @@ def test_a_kill_while_the_database_is_made_leaves_none(tmp_path: Path) -> None:
         time.sleep(0.1)
         creator.send_signal(signal.SIGKILL)
     assert not (tmp_path / "mlflow.db").exists()
-    Tracker(uri, "digits")
+    Tracker(uri, "digits", "ours")
     assert runs_of(uri) == []
 
 

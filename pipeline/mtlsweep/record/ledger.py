@@ -9,6 +9,8 @@
 - `hung`                an empty file: the trial exceeded its time limit
 - `resume.pt`           the resume point; removed when the trial finishes, unless it is pruned
 
+and `<root>/<suite>/ledger/ledger_id` is the ledger's random name.
+
 Every file is written under a temporary name, synced and renamed, so after a crash
 it is complete or absent. Views (MLflow, tables, the Optuna study) are rebuilt from here.
 """
@@ -19,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -45,6 +48,7 @@ from mtlsweep.trials.trial import Trial
 RESULT = "result.json"
 PAUSED = "paused.json"
 SPEC = "spec.json"
+LEDGER_ID = "ledger_id"
 
 CAUSE = re.compile(rb'"result": {"cause": (null|"[^"\\\\]*")')
 OUTCOME = re.compile(rb'}, "outcome": ("[a-z]+")')
@@ -71,13 +75,19 @@ class Ledger:
         Raises:
             UserError: it is not writable.
         """
-        try:
-            write_atomically(self.directory / ".writable", b"")
-        except OSError as error:
-            raise UserError(
-                f"ledger directory `{self.directory}` cannot be written ({error.strerror}); "
-                "make it writable, or set `resources.ledger_root` in params.yaml to a writable directory."
-            ) from error
+        self._write(".writable", b"")
+
+    @property
+    def id(self) -> str:
+        """A random name that tells this ledger from others of the suite; it is made once, and moves with the directory.
+
+        Raises:
+            UserError: it is to be made, and the directory is not writable.
+        """
+        path = self.directory / LEDGER_ID
+        if not path.exists():
+            self._write(LEDGER_ID, uuid.uuid4().hex.encode())
+        return path.read_text()
 
     def finished_keys(self) -> set[str]:
         """Return the keys of all finished trials."""
@@ -153,6 +163,16 @@ class Ledger:
     def forget(self, key: str) -> None:
         """Delete all files of a trial, so that it counts as never run."""
         shutil.rmtree(self.directory / key, ignore_errors=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Write a file of the ledger itself."""
+        try:
+            write_atomically(self.directory / name, content)
+        except OSError as error:
+            raise UserError(
+                f"ledger directory `{self.directory}` cannot be written ({error.strerror}); "
+                "make it writable, or set `resources.ledger_root` in params.yaml to a writable directory."
+            ) from error
 
     def _path(self, key: str, name: str) -> Path:
         return self.directory / key / name

@@ -14,9 +14,11 @@ class View:
 
     Attributes:
         outage: the reason why the view cannot write now, or None.
+        error: a mistake in the view's own code, which ends the sweep, or None.
     """
 
     outage: str | None = None
+    error: Exception | None = None
 
     def epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
         """Receive epochs of a running trial; `started_at` is a Unix time in seconds."""

@@ -74,7 +74,11 @@ class Driver:
 
     def stopping(self) -> str | None:
         """Return the reason to stop running trials now, or None."""
-        return "results cannot be written" if self._write_error is not None else self._stop.reason()
+        if self._write_error is not None:
+            return "results cannot be written"
+        if any(view.error is not None for view in self._views):
+            return "recording failed"
+        return self._stop.reason()
 
     def stopped_by(self) -> str | None:
         """Return the reason to start no more trials, or None."""

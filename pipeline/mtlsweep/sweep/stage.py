@@ -14,6 +14,7 @@ from mtlsweep.files import content_hash, write_atomically
 from mtlsweep.params.params import Params
 from mtlsweep.params.resources import Resources
 from mtlsweep.params.suite import Stage
+from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.provenance import read_provenance
@@ -55,7 +56,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
     write_planned_keys(params, suite, stage, context.plan)
     with Lease(context.ledger.directory, suite):
         provenance = read_provenance()
-        tracker = open_tracker(params, suite, context.reference)
+        tracker = open_tracker(params, context.ledger, suite, context.reference)
         tracker.drop_unfinished()
         recorder = Recorder(context.ledger, tracker, {"sweep_id": _sweep_id(context)})
         recorded = context.plan.read()
@@ -130,9 +131,10 @@ def make_executor(resources: Resources, context: StageContext) -> Executor:
     return RayExecutor(setup, context.ledger, resources)
 
 
-def open_tracker(params: Params, suite: str, reference: Reference) -> Tracker:
-    """Return the MLflow tracker of a suite; it computes Delta_m against `reference`."""
-    return Tracker(params.resources.tracking_uri, suite, reference.derive, reference.key if reference.values else "")
+def open_tracker(params: Params, ledger: Ledger, suite: str, reference: Reference) -> Tracker:
+    """Return the MLflow tracker of a suite's ledger; it computes Delta_m against `reference`."""
+    compared = reference.key if reference.values else ""
+    return Tracker(params.resources.tracking_uri, suite, ledger.id, reference.derive, compared)
 
 
 def _sweep_id(context: StageContext) -> str:

@@ -5,9 +5,10 @@ One flat run per trial in one experiment per suite. Only this package imports ml
 
 from __future__ import annotations
 
+import logging
 import os
 
-from mtlsweep.record.mlflow.outage import TrackingError
+from mtlsweep.record.mlflow.outage import OutageError, RefusalError, TrackingError, refusals
 from mtlsweep.record.mlflow.server import resolve_uri, shown_uri
 from mtlsweep.record.mlflow.tracker import Tracker
 from mtlsweep.record.mlflow.views import view_links
@@ -29,4 +30,20 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 
-__all__ = ["Tracker", "TrackingError", "resolve_uri", "shown_uri", "view_links"]
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # else two lines a trial
+
+
+# It prints a traceback of what it then raises, such as a database that is locked for a moment.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+__all__ = [
+    "OutageError",
+    "RefusalError",
+    "Tracker",
+    "TrackingError",
+    "refusals",
+    "resolve_uri",
+    "shown_uri",
+    "view_links",
+]

@@ -40,10 +40,15 @@ def end_tags(finished: FinishedTrial) -> dict[str, str]:
     if finished.state.cause:
         tags["cause"] = finished.state.cause
     if finished.state.detail:
-        tags["mlflow.note.content"] = f"```\n{finished.state.detail[-4000:]}\n```"
+        tags["mlflow.note.content"] = f"```\n{_printable(finished.state.detail[-4000:])}\n```"
     if sha := finished.execution.provenance.get("git_sha"):
         tags["mlflow.source.git.commit"] = str(sha)
     return tags
+
+
+def _printable(text: str) -> str:
+    """Return a text that every database takes: PostgreSQL refuses NUL, and all refuse half a surrogate pair."""
+    return text.encode(errors="replace").decode().replace("\0", "?")
 
 
 def dataset_of(suite: str, fingerprint: str) -> DatasetInput:

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.utils.rest_utils import http_request
 
 from mtlsweep.record.mlflow.database import Row, read_rows, unknown_columns
+from mtlsweep.record.mlflow.outage import server_errors
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +88,15 @@ class MetricHistory:
 
         Returns:
             The columns of `RECORDED`, with the trial's key, `trial_key`, in place of the run's id.
+
+        Raises:
+            TrackingError: the server does not give them.
         """
         key_of_run = {self._runs[key]: key for key in keys}
         run_ids = list(key_of_run)
-        answers = self._ask(run_ids) if self._engine is None else read_rows(self._engine, run_ids)
-        pieces = [RECORDED.empty_table(), *map(_to_table, answers)]
+        with server_errors(self._client.tracking_uri):
+            answers = self._ask(run_ids) if self._engine is None else read_rows(self._engine, run_ids)
+            pieces = [RECORDED.empty_table(), *map(_to_table, answers)]
         table = pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
         run = table["run_id"].combine_chunks()
         trial_keys = pa.array([key_of_run[run_id] for run_id in run.dictionary.to_pylist()], pa.string())

@@ -9,20 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from tenacity import (
-    RetryCallState,
-    RetryError,
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_exponential,
-)
-
-from mtlsweep.errors import UserError, first_line
+from mtlsweep.errors import UserError
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.record.mlflow import Tracker, TrackingError
-from mtlsweep.record.mlflow.outage import is_outage
+from mtlsweep.record.mlflow import OutageError, RefusalError, Tracker, TrackingError, refusals
 from mtlsweep.record.view import View
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import FinishedTrial
@@ -30,8 +19,8 @@ from mtlsweep.trials.trial import Trial
 
 logger = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 30.0
-"""Maximum seconds between two retries during an outage."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds between two tries during an outage; each pause is twice the one before."""
 
 FAR_BEHIND = 1000
 """Queue length above which epochs of running trials are dropped."""
@@ -56,19 +45,15 @@ class Recorder(View):
         """Epochs, the key of a finished trial, or None at the end."""
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._given_up = threading.Event()
-        self._until_written = Retrying(
-            retry=retry_if_exception(is_outage),
-            wait=wait_exponential(multiplier=0.5, max=LONGEST_PAUSE),
-            stop=stop_when_event_set(self._given_up),
-            sleep=sleep_using_event(self._given_up),
-            before_sleep=self._note_outage,
-        )
         self.outage: str | None = None
         """Reason why the server cannot be written now, or None."""
-        self._refused: str | None = None
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        self._refused: dict[str, str] = {}
+        """Keys of trials that the server refused, each with its reason."""
+        self._doubtful: list[str] = []
+        """Keys of trials that failed while others were written."""
         self._end_watch: Callable[[], None] = lambda: None
-        with suppress(*TrackingError):  # optional; required writes handle an outage
+        with suppress(TrackingError):  # optional; required writes handle an outage
             self._end_watch = tracker.watch_machine()
         self._thread.start()
 
@@ -85,9 +70,9 @@ class Recorder(View):
         """Wait until everything is written.
 
         Raises:
-            UserError: an outage lasted `patience` seconds, or the server refused a trial; the ledger has everything.
+            UserError: an outage lasted `patience` seconds, or the server refused trials; the ledger has everything.
         """
-        with suppress(*TrackingError):
+        with suppress(TrackingError):
             self._end_watch()
         self._queue.put(None)
         deadline = time.monotonic() + patience
@@ -101,44 +86,62 @@ class Recorder(View):
                     f"the tracking server is not reachable ({self.outage}); every result is safe in the ledger: "
                     "start the server and run `dvc repro` again."
                 )
-        if self._error is not None:
-            raise self._error
-        if self._refused is not None:
-            raise UserError(
-                f"the tracking server refused {self._refused}; every result is safe in the ledger: "
-                "fix the cause and run `dvc repro` again."
-            )
+        if self.error is not None:
+            raise self.error
+        if self._refused:
+            raise UserError(f"{refusals(self._refused)}: fix the cause and run `dvc repro` again.")
 
     def _work(self) -> None:
         try:
             while (item := self._queue.get()) is not None and not self._given_up.is_set():
                 if isinstance(item, str):
-                    self._write(self._ledger.read(item))
+                    self._write(item)
                 else:
                     self._show(*item)
-        except Exception as error:  # an internal error must not stop the sweep; `close` raises it
-            self._error = error
+            for key in self._doubtful:
+                self._write(key, last=True)
+        except Exception as error:  # a mistake of ours: the driver looks at it, and stops the sweep
+            self.error = error
 
     def _show(self, *epochs: *_Epochs) -> None:
         """Write epochs of a running trial, without retries: the finished trial writes all its epochs again."""
         try:
             self._tracker.log_epochs(*epochs)
             self.outage = None
-        except TrackingError as error:
-            if is_outage(error):
-                self.outage = first_line(error)
+        except OutageError as error:
+            self.outage = error.reason
+        except RefusalError:
+            pass
 
-    def _write(self, finished: FinishedTrial) -> None:
-        """Write a finished trial; retry during an outage."""
-        try:
-            self._until_written(self._tracker.finish, finished, self._tags)
-        except RetryError:  # `close` stopped the retries
+    def _write(self, key: str, last: bool = False) -> None:
+        """Write a finished trial: wait while the server is down, and go on without the trial if only it is not taken.
+
+        Args:
+            key: of the trial.
+            last: whether a trial that is not taken counts as refused; else it is tried once more at the end.
+        """
+        finished, pause, worked = self._ledger.read(key), FIRST_PAUSE, False
+        while not self._given_up.is_set():
+            try:
+                self._tracker.finish(finished, self._tags)
+            except RefusalError as error:
+                self._refuse(key, error)
+            except OutageError as error:
+                worked_before, worked = worked, self._tracker.can_write()
+                if not (worked_before and worked):
+                    self.outage = error.reason
+                    logger.warning("tracking server cannot be used, next try in %.0f s: %s", pause, error.reason)
+                    self._given_up.wait(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    continue
+                # It failed between two writes that worked, so this is about the trial, whatever the error says.
+                if last:
+                    self._refuse(key, error)
+                else:
+                    self._doubtful.append(key)
+            self.outage = None
             return
-        except TrackingError as error:
-            logger.warning("the tracking server refused trial %s: %s", finished.trial.key, first_line(error))
-            self._refused = self._refused or f"trial {finished.trial.key} ({first_line(error)})"
-        self.outage = None
 
-    def _note_outage(self, state: RetryCallState) -> None:
-        self.outage = first_line(state.outcome and state.outcome.exception())
-        logger.warning("tracking server not reachable, next try in %.0f s: %s", state.upcoming_sleep, self.outage)
+    def _refuse(self, key: str, error: TrackingError) -> None:
+        logger.warning("the tracking server refused trial %s: %s", key, error.reason)
+        self._refused[key] = error.reason

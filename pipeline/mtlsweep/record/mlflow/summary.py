@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtlsweep.errors import UserError, first_line
+from mlflow.entities import Metric
+
+from mtlsweep.errors import UserError
 from mtlsweep.files import visible
-from mtlsweep.record.mlflow import Tracker, TrackingError
+from mtlsweep.record.mlflow.artifacts import place_artifacts
+from mtlsweep.record.mlflow.entries import dataset_of
+from mtlsweep.record.mlflow.experiment import Experiment
+from mtlsweep.record.mlflow.outage import server_errors
 from mtlsweep.record.provenance import read_provenance
 
 
@@ -30,14 +35,15 @@ class Summary:
     fingerprint: str
 
 
-def record_summary(uri: str, suite: str, summary: Summary, report: Path) -> str | None:
-    """Rewrite the suite's summary run; return an error message if that fails, or None.
+def record_summary(uri: str, suite: str, ledger_id: str, summary: Summary, report: Path) -> str | None:
+    """Write the suite's summary run in place of this ledger's earlier one; return an error message if that fails, or None.
 
     Tracking must never fail a stage: an outage is returned, not raised.
 
     Args:
         uri: tracking URI.
         suite: name of the suite.
+        ledger_id: see `Ledger.id`.
         summary: content of the run.
         report: directory of the report, with `figures/<suite>` and `tables/<suite>`.
     """
@@ -46,25 +52,36 @@ def record_summary(uri: str, suite: str, summary: Summary, report: Path) -> str 
         for kind in (Path("figures"), Path("tables"))
         for path in sorted(visible((report / kind / suite).rglob("*.*")))
     ]
+    try:
+        experiment = Experiment(uri, suite, ledger_id)
+        with server_errors(experiment.uri):
+            _write(experiment, summary, artifacts)
+    except UserError as error:
+        return f"the summary run of `{suite}` could not be written: {error}"
+    return None
+
+
+def _write(experiment: Experiment, summary: Summary, artifacts: Iterable[tuple[Path, str]]) -> None:
+    """Write the run; each artifact comes with its folder in the run."""
+    client = experiment.client
+    for earlier in list(experiment.own_runs("tags.kind = 'summary'")):
+        client.delete_run(earlier.info.run_id)
+    sha = read_provenance()["git_sha"]
     tags = {
+        "kind": "summary",
         "data_fingerprint": summary.fingerprint,
         "dataset": summary.dataset,
         "mlflow.note.content": "\n".join(f"- {sentence}" for sentence in summary.sentences),
+        **({"git_sha": sha} if sha else {}),
     }
-    sha = read_provenance()["git_sha"]
-    try:
-        tracker = Tracker(uri, suite)
-        tracker.log_summary(
-            dict(_flatten(summary.numbers)),
-            artifacts,
-            {**tags, **({"git_sha": sha} if sha else {})},
-            summary.fingerprint,
-        )
-    except UserError as error:
-        return str(error)
-    except TrackingError as error:
-        return f"the summary run of `{suite}` could not be written ({first_line(error)}); run `dvc repro` again"
-    return None
+    info = experiment.create_run(f"summary {experiment.suite}", tags).info
+    place_artifacts(client, info)
+    client.log_inputs(info.run_id, [dataset_of(experiment.suite, summary.fingerprint)])
+    numbers = _flatten(summary.numbers)
+    client.log_batch(info.run_id, [Metric(name, value, info.start_time, 0) for name, value in numbers])
+    for path, folder in artifacts:
+        client.log_artifact(info.run_id, str(path), folder)
+    client.set_terminated(info.run_id)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""One suite's experiment, as its one writer sees it.
+"""The runs of one suite's trials, as their one writer sees them.
 
 One flat run per trial. Writing is idempotent: a run is found by its `trial_key`, its rows carry the
 trial's own timestamps, and a run whose status is terminal is complete.
@@ -6,20 +6,19 @@ trial's own timestamps, and a run whose status is terminal is complete.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from mtlsweep.errors import UserError, first_line
+from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow.entries import dataset_of, end_tags, params_of
+from mtlsweep.record.mlflow.experiment import LEDGER_ID, Experiment
 from mtlsweep.record.mlflow.history import MetricHistory
-from mtlsweep.record.mlflow.server import create_database, resolve_uri, shown_uri, tracking_origin
+from mtlsweep.record.mlflow.outage import is_outage, server_errors
+from mtlsweep.record.mlflow.server import shown_uri
 from mtlsweep.record.mlflow.system_metrics import watch_machine
 from mtlsweep.record.mlflow.views import saved_views
 from mtlsweep.trials.curve import EpochRecord
@@ -28,11 +27,6 @@ from mtlsweep.trials.trial import Trial
 
 BATCH_OF_METRICS = 1000
 """Most metric rows of one `log_batch` call (a limit of MLflow)."""
-
-RUNS_PER_PAGE = 1000
-
-TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
-"""Makes the UI open an experiment with runs and charts rather than traces."""
 
 STATUS = {Outcome.DONE: "FINISHED", Outcome.DIVERGED: "FINISHED", Outcome.PRUNED: "KILLED", Outcome.FAILED: "FAILED"}
 
@@ -52,39 +46,47 @@ class _Run:
     run_id: str
     status: str
     reference: str
+    ended: int | None = None
+    """Time in ms; None while it runs."""
+    described: bool = False
+    """Whether its params and its dataset are known to be written."""
     rows: set[tuple[int, int]] = field(default_factory=set)
     """(epoch, timestamp in ms) of the records logged from here."""
 
 
 class Tracker:
-    """Writer of one suite's experiment.
+    """Writer of the runs of one ledger's trials.
+
+    Its methods raise an `OutageError` or a `RefusalError` when the server does not do what it is asked to do.
 
     Args:
         uri: tracking URI, see `resolve_uri`.
         suite: name of the suite, and of the experiment.
+        ledger_id: see `Ledger.id`; runs of other ledgers are left alone.
         derived: metrics to log beside each epoch's own.
         reference: names what `derived` compares with; a run logged with another is written anew.
 
     Raises:
-        UserError: the store cannot be reached or opened.
+        UserError: the store cannot be reached or opened, or the experiment is deleted.
     """
 
-    def __init__(self, uri: str, suite: str, derived: Derived = nothing_derived, reference: str = "") -> None:
-        self._uri = resolve_uri(uri)
-        self._suite = suite
+    def __init__(
+        self, uri: str, suite: str, ledger_id: str, derived: Derived = nothing_derived, reference: str = ""
+    ) -> None:
+        self._experiment = Experiment(uri, suite, ledger_id)
+        self._client = self._experiment.client
+        self._uri = self._experiment.uri
         self._derived = derived
         self._reference = reference
         self._views_are_saved = False
-        try:
-            create_database(self._uri)
-            self._client = MlflowClient(tracking_uri=self._uri)
-            self._experiment = self._find_experiment()
-            self._runs = self._index()
-        except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
-            raise UserError(
-                f"tracking server {shown_uri(self._uri)} cannot be used ({first_line(error)}); "
-                f"start it, or set {tracking_origin()} (nothing was trained)."
-            ) from error
+        self._runs: dict[str, _Run] = {}
+        """This ledger's run of each trial."""
+        self._unclaimed: dict[str, list[_Run]] = defaultdict(list)
+        """Complete runs of each trial that name no ledger, from a version that did not write it."""
+        self._in_doubt: set[str] = set()
+        """Trials whose run may exist, since the answer to its creation was lost."""
+        with server_errors(self._uri):
+            self._index()
 
     def has(self, finished: FinishedTrial) -> bool:
         """Whether the run of a finished trial is whole, of the same outcome, and compared with the reference at hand."""
@@ -93,133 +95,135 @@ class Tracker:
 
     def drop_unfinished(self) -> None:
         """Delete runs left RUNNING by a sweep that died. Only the holder of the suite's lease may call it."""
-        for key, run in list(self._runs.items()):
-            if run.status == "RUNNING":
-                self._delete(key)
+        with server_errors(self._uri):
+            for key, run in list(self._runs.items()):
+                if run.status == "RUNNING":
+                    self._delete(key)
 
     def log_epochs(self, trial: Trial, records: Sequence[EpochRecord], started_at: float) -> None:
         """Show some epochs of a trial that is still running."""
-        run = self._runs.get(trial.key) or self._create(trial, started_at)
-        if run.status == "RUNNING":
-            self._log_records(run, records)
+
+        def write() -> None:
+            run = self._open_run(trial, started_at)
+            if run.status == "RUNNING":
+                self._log_records(run, records)
+
+        with server_errors(self._uri):
+            self._write_even_if_gone(trial.key, write)
 
     def finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
         """Bring the run of a finished trial to what the ledger says, whatever it held before."""
-        key, curve = finished.trial.key, finished.state.curve
-        if self.has(finished):
-            return
-        run = self._runs.get(key)
-        expected = {_row(record) for record in curve}
-        if run is not None and (run.status != "RUNNING" or not run.rows <= expected):
-            self._delete(key)
-            run = None
-        run = run or self._create(finished.trial, finished.execution.started_at)
-        self._log_records(run, [record for record in curve if _row(record) not in run.rows])
-        self._client.log_batch(
-            run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **end_tags(finished)}.items()]
-        )
-        end_time = int(finished.execution.finished_at * 1000)
-        self._client.set_terminated(run.run_id, STATUS[finished.state.outcome], end_time)
-        run.status = STATUS[finished.state.outcome]
-        if finished.trial.cell.role == "mtl" and curve and not self._views_are_saved:
-            self._save_views(curve[0].metrics)
+        with server_errors(self._uri):
+            self._claim(finished)
+            if not self.has(finished):
+                self._write_even_if_gone(finished.trial.key, lambda: self._finish(finished, tags))
 
-    def forget(self, key: str) -> None:
+    def forget(self, finished: FinishedTrial) -> None:
         """Delete the run of a trial, if there is one."""
-        if key in self._runs:
-            self._delete(key)
+        with server_errors(self._uri):
+            self._claim(finished)
+            if finished.trial.key in self._runs:
+                self._delete(finished.trial.key)
 
-    def log_summary(
-        self,
-        metrics: Mapping[str, float],
-        artifacts: Iterable[tuple[Path, str]],
-        tags: Mapping[str, str],
-        fingerprint: str,
-    ) -> None:
-        """Write the suite's one `summary` run, in place of an earlier one.
-
-        Args:
-            metrics: numbers people compare.
-            artifacts: files of figures and tables, each with its folder in the run.
-            tags: provenance.
-            fingerprint: of the suite's data.
-        """
-        query = "tags.kind = 'summary'"
-        for run in self._client.search_runs([self._experiment], query):
-            self._client.delete_run(run.info.run_id)
-        summary = self._client.create_run(
-            self._experiment, run_name=f"summary {self._suite}", tags={"kind": "summary", **tags}
-        )
-        self._client.log_inputs(summary.info.run_id, [dataset_of(self._suite, fingerprint)])
-        now = summary.info.start_time
-        self._client.log_batch(summary.info.run_id, [Metric(name, value, now, 0) for name, value in metrics.items()])
-        for path, folder in artifacts:
-            self._client.log_artifact(summary.info.run_id, str(path), folder)
-        self._client.set_terminated(summary.info.run_id)
+    def can_write(self) -> bool:
+        """Whether the server takes, or refuses, a write that changes nothing; else it is down."""
+        return self._experiment.can_write()
 
     def watch_machine(self) -> Callable[[], None]:
-        """Record system metrics if the environment asks for them, see `machine`; return how to end that."""
-        return watch_machine(self._client, self._uri, self._experiment)
+        """Record system metrics if the environment asks for them; return how to end that."""
+        with server_errors(self._uri):
+            return watch_machine(self._experiment)
 
     def history(self, keys: Iterable[str]) -> MetricHistory:
         """Return the reader of the named trials' metrics.
 
         Raises:
-            UserError: a trial has no complete run.
+            UserError: a trial has no complete run of this ledger.
         """
         runs = {key: run.run_id for key, run in self._runs.items() if run.status != "RUNNING"}
         wanted = set(keys)
         if missing := wanted - runs.keys():
             raise UserError(
                 f"{len(missing)} finished trials (such as {min(missing)}) have no complete run in MLflow at {shown_uri(self._uri)}; "
-                f"run `mtlsweep mlflow rebuild {self._suite}`."
+                f"run `mtlsweep mlflow rebuild {self._experiment.suite}`."
             )
-        return MetricHistory(self._client, self._experiment, {key: runs[key] for key in wanted})
+        with server_errors(self._uri):
+            return MetricHistory(self._client, self._experiment.id, {key: runs[key] for key in wanted})
 
     def outcomes(self) -> dict[str, str]:
-        """Return the `outcome` tag of every complete run, by trial key."""
-        runs = self._search("attributes.status != 'RUNNING'")
-        return {
-            run.data.tags["trial_key"]: run.data.tags.get("outcome", "") for run in runs if "trial_key" in run.data.tags
-        }
+        """Return the `outcome` tag of every complete run of this ledger, by trial key."""
+        with server_errors(self._uri):
+            runs = [run.data.tags for run in self._experiment.own_runs("attributes.status != 'RUNNING'")]
+        return {tags["trial_key"]: tags.get("outcome", "") for tags in runs if "trial_key" in tags}
 
-    def _find_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self._suite)
-        if found is None:
-            with contextlib.suppress(MlflowException):  # another first user was faster
-                return str(self._client.create_experiment(self._suite, tags=TRAINING_EXPERIMENT))
-            found = self._client.get_experiment_by_name(self._suite)
-        if found is None or found.lifecycle_stage != "active":
-            raise MlflowException(f"experiment `{self._suite}` is deleted; restore it in MLflow or delete it for good")
-        return str(found.experiment_id)
-
-    def _index(self) -> dict[str, _Run]:
-        """Find every trial's run; of two with one key the complete or older one stays."""
-        found: dict[str, _Run] = {}
-        for entry in self._search(""):
+    def _index(self) -> None:
+        """Find every trial's run; of two of this ledger with one key the complete or older one stays."""
+        for entry in self._experiment.runs():
             tags = entry.data.tags
-            if "trial_key" not in tags:
+            key, owner = tags.get("trial_key"), tags.get(LEDGER_ID)
+            if key is None or owner not in (None, self._experiment.ledger_id):
                 continue
-            run = _Run(entry.info.run_id, entry.info.status, tags.get("reference", ""))
-            other = found.setdefault(tags["trial_key"], run)
+            run = _known(entry)
+            if owner is None:
+                self._unclaimed[key].append(run)
+                continue
+            other = self._runs.setdefault(key, run)
             if other is not run:
                 loser = run if other.status != "RUNNING" else other
-                found[tags["trial_key"]] = other if loser is run else run
+                self._runs[key] = other if loser is run else run
                 self._client.delete_run(loser.run_id)
-        return found
 
-    def _search(self, query: str) -> Iterator[Any]:
-        token: str | None = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment], query, ViewType.ACTIVE_ONLY, RUNS_PER_PAGE, ["attributes.start_time ASC"], token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
+    def _claim(self, finished: FinishedTrial) -> None:
+        """Mark a run that names no ledger as this ledger's, if it ended in the millisecond that the ledger says."""
+        key = finished.trial.key
+        for run in self._unclaimed.get(key, ()):
+            if key not in self._runs and run.ended == _ms(finished.execution.finished_at):
+                self._client.set_tag(run.run_id, LEDGER_ID, self._experiment.ledger_id)
+                self._runs[key] = run
+
+    def _write_even_if_gone(self, key: str, write: Callable[[], None]) -> None:
+        """Call `write`; if somebody has deleted the trial's run meanwhile, call it again, for a new run."""
+        try:
+            write()
+        except MlflowException as error:
+            run = self._runs.get(key)
+            if run is None or is_outage(error) or not self._experiment.is_gone(run.run_id):
+                raise
+            del self._runs[key]
+            write()
+
+    def _finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
+        key, curve = finished.trial.key, finished.state.curve
+        found = self._runs.get(key)
+        if found is not None and (found.status != "RUNNING" or not found.rows <= {_row(record) for record in curve}):
+            self._delete(key)
+        run = self._open_run(finished.trial, finished.execution.started_at)
+        self._log_records(run, [record for record in curve if _row(record) not in run.rows])
+        self._client.log_batch(
+            run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **end_tags(finished)}.items()]
+        )
+        self._client.set_terminated(run.run_id, STATUS[finished.state.outcome], _ms(finished.execution.finished_at))
+        run.status = STATUS[finished.state.outcome]
+        if finished.trial.cell.role == "mtl" and curve and not self._views_are_saved:
+            self._save_views(curve[0].metrics)
+
+    def _open_run(self, trial: Trial, started_at: float) -> _Run:
+        """Return the trial's run, with params and dataset; make or complete it if an earlier try did not."""
+        run = self._runs.get(trial.key)
+        if run is None:
+            run = self._runs[trial.key] = self._create(trial, started_at)
+        if not run.described and run.status == "RUNNING":
+            params = [Param(name, str(value)) for name, value in params_of(trial).items()]
+            self._client.log_batch(run.run_id, params=params)  # the client sends 100 at a time
+            self._client.log_inputs(run.run_id, [dataset_of(trial.cell.suite, trial.cell.data_fingerprint)])
+            run.described = True
+        return run
 
     def _create(self, trial: Trial, started_at: float) -> _Run:
+        if trial.key in self._in_doubt:
+            for entry in self._experiment.own_runs(f"tags.trial_key = '{trial.key}'"):
+                self._in_doubt.remove(trial.key)
+                return _known(entry)
         tags = {
             "trial_key": trial.key,
             "cell_key": trial.cell.key,
@@ -229,23 +233,26 @@ class Tracker:
             "mlflow.source.name": "mtlsweep",  # fills the UI's default column "Source"
             "mlflow.source.type": "LOCAL",
         }
-        created = self._client.create_run(self._experiment, int(started_at * 1000), tags, trial.name)
-        run = _Run(created.info.run_id, "RUNNING", self._reference)
-        self._runs[trial.key] = run
-        self._client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params_of(trial).items()])
-        self._client.log_inputs(run.run_id, [dataset_of(trial.cell.suite, trial.cell.data_fingerprint)])
-        return run
+        self._in_doubt.add(trial.key)
+        created = self._experiment.create_run(trial.name, tags, _ms(started_at))
+        self._in_doubt.remove(trial.key)
+        return _known(created)
 
     def _save_views(self, metrics: Iterable[str]) -> None:
         """Offer the experiment's views in the UI, with columns for these metrics."""
-        experiment = self._client.get_experiment(self._experiment)
+        experiment = self._client.get_experiment(self._experiment.id)
         for tag, content in saved_views(metrics, experiment.creation_time or 0).items():
             if experiment.tags.get(tag) != content:
-                self._client.set_experiment_tag(self._experiment, tag, content)
+                self._client.set_experiment_tag(self._experiment.id, tag, content)
         self._views_are_saved = True
 
     def _delete(self, key: str) -> None:
-        self._client.delete_run(self._runs[key].run_id)
+        run_id = self._runs[key].run_id
+        try:
+            self._client.delete_run(run_id)
+        except MlflowException:
+            if not self._experiment.is_gone(run_id):
+                raise
         del self._runs[key]
 
     def _log_records(self, run: _Run, records: Sequence[EpochRecord]) -> None:
@@ -259,5 +266,13 @@ class Tracker:
         run.rows |= {_row(record) for record in records}
 
 
+def _known(entry: Run) -> _Run:
+    return _Run(entry.info.run_id, entry.info.status, entry.data.tags.get("reference", ""), entry.info.end_time)
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
 def _row(record: EpochRecord) -> tuple[int, int]:
-    return record.epoch, int(record.finished_at * 1000)
+    return record.epoch, _ms(record.finished_at)

@@ -18,12 +18,11 @@ import pandas as pd
 
 from mtlsweep import paths
 from mtlsweep.environment import usable_cpus
-from mtlsweep.errors import UserError, first_line
 from mtlsweep.files import write_atomically
 from mtlsweep.params.params import Params
 from mtlsweep.params.studies import find_section
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.record.mlflow import Tracker, TrackingError
+from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.studies.robustness.corrupted_sets import CorruptedSets, corrupting_pool
 from mtlsweep.studies.robustness.delta_t import SCORE_COLUMNS, delta_t, delta_t_by_corruption, gather_scores
@@ -62,7 +61,7 @@ def run(params: Params, suite: str, workers: int | None = None) -> str:
         )
         study.run(models, Ledger(params.resources.ledger_root, suite))
     finished = [ledger.read(model.trial.key) for model in models]
-    _track(params.resources.tracking_uri, suite, models, finished)
+    _track(Tracker(params.resources.tracking_uri, f"{suite}-robustness", ledger.id), models, finished)
     _write(
         directory,
         gather_scores([(model.source.trial.key, one) for model, one in zip(models, finished, strict=True)], data.tasks),
@@ -71,21 +70,10 @@ def run(params: Params, suite: str, workers: int | None = None) -> str:
     return f"-> {directory}"
 
 
-def _track(uri: str, suite: str, models: Sequence[Model], finished: Sequence[FinishedTrial]) -> None:
-    """Update the study's MLflow experiment from the ledger.
-
-    Raises:
-        UserError: the server cannot be used.
-    """
-    tracker = Tracker(uri, f"{suite}-robustness")
-    try:
-        for model, one in zip(models, finished, strict=True):
-            tracker.finish(one, {"study": "robustness", "source_trial_key": model.source.trial.key})
-    except TrackingError as error:
-        raise UserError(
-            f"the tracking server stopped answering ({first_line(error)}); every evaluation is safe in the ledger: "
-            "start the server and run `dvc repro` again, nothing is measured twice."
-        ) from error
+def _track(tracker: Tracker, models: Sequence[Model], finished: Sequence[FinishedTrial]) -> None:
+    """Update the study's MLflow experiment from the ledger."""
+    for model, one in zip(models, finished, strict=True):
+        tracker.finish(one, {"study": "robustness", "source_trial_key": model.source.trial.key})
 
 
 def _write(directory: Path, scores: pd.DataFrame, about: dict[str, Any]) -> None:

@@ -73,14 +73,14 @@ def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) ->
                 f"no failed trial of `{suite}` starts with `{key}`; run `mtlsweep failures {suite}` to list them."
             )
     chosen = [
-        one.trial
+        one
         for one in failed
         if (cause is None or one.state.cause == cause)
         and (not keys or any(one.trial.key.startswith(key) for key in keys))
     ]
     with Lease(ledger.directory, suite):
-        tracker = Tracker(params.resources.tracking_uri, suite)
-        for trial in chosen:
-            tracker.forget(trial.key)
-            ledger.forget(trial.key)
-    return chosen
+        tracker = Tracker(params.resources.tracking_uri, suite, ledger.id)
+        for one in chosen:
+            tracker.forget(one)
+            ledger.forget(one.trial.key)
+    return [one.trial for one in chosen]
