@@ -52,7 +52,7 @@ def check_complete(uri: str, finished: FinishedTrial) -> None:
     (run,) = (run for run in runs_of(uri) if run.data.tags["trial_key"] == finished.trial.key)
     assert run.info.status == "FINISHED"
     assert run.data.params == {name: str(value) for name, value in params_of(finished.trial).items()}
-    assert len(run.inputs.dataset_inputs) == 1
+    assert run.inputs is not None and len(run.inputs.dataset_inputs) == 1
     client = MlflowClient(tracking_uri=uri)
     for name in finished.state.curve[0].metrics:
         steps = [row.step for row in client.get_metric_history(run.info.run_id, name)]

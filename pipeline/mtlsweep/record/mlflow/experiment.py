@@ -6,7 +6,6 @@ changes or deletes a run of another ledger, and nobody reads it.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 
 from mlflow import MlflowClient
@@ -110,9 +109,12 @@ class Experiment:
         found = self.client.get_experiment_by_name(self.suite)
         if found is not None:
             return found
-        with contextlib.suppress(MlflowException):  # another first user was faster
-            self.client.create_experiment(self.suite, tags=dict([TRAINING_EXPERIMENT]))
-        found = self.client.get_experiment_by_name(self.suite)
-        if found is None:
-            raise MlflowException(f"experiment `{self.suite}` cannot be made")
-        return found
+        try:
+            return self.client.get_experiment(
+                self.client.create_experiment(self.suite, tags=dict([TRAINING_EXPERIMENT]))
+            )
+        except MlflowException:
+            found = self.client.get_experiment_by_name(self.suite)  # another first user was faster
+            if found is None:
+                raise
+            return found
