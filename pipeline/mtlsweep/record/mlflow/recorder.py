@@ -130,7 +130,7 @@ class Recorder(View):
                 worked_before, worked = worked, self._tracker.can_write()
                 if not (worked_before and worked):
                     self.outage = error.reason
-                    logger.warning("tracking server cannot be used, next try in %.0f s: %s", pause, error.reason)
+                    logger.warning("tracking server cannot be used, next try in %g s: %s", pause, error.reason)
                     self._given_up.wait(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
                     continue
