@@ -66,7 +66,7 @@ def train_epoch(
     order = torch.randperm(len(split), generator=stream(trial.seed, "order", epoch))
     augmentation = stream(trial.seed, "augmentation", epoch)
     network.train()
-    for batch in split.batches(order, training.batch_size, device):
+    for batch in split.batches(order, training.batch_size, device, trial.cell.merges_last_batch):
         if training.augmentation != "none":
             batch = augment(batch, tasks, training.augmentation, augmentation)
         if watcher is not None:

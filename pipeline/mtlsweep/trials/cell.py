@@ -32,6 +32,8 @@ class Cell:
         training: protocol (epochs, batch size, schedule, ...).
         data_fingerprint: content hash of the prepared data.
         weighting_label, optimizer_label: display names of the method; not part of the key.
+        merges_last_batch: whether a last batch of one row joins the batch before it; set where there is one, and
+            part of the key only there.
     """
 
     suite: str
@@ -45,6 +47,7 @@ class Cell:
     data_fingerprint: str
     weighting_label: str
     optimizer_label: str
+    merges_last_batch: bool = False
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -61,6 +64,7 @@ class Cell:
             "learning_rate": float(self.learning_rate),
             "training": self.training.model_dump(mode="json"),
             "data": self.data_fingerprint,
+            **({"last_batch": "merged"} if self.merges_last_batch else {}),
         }
 
     @cached_property

@@ -59,5 +59,6 @@ class Trial:
             data_fingerprint=value["data"],
             weighting_label=value["labels"]["weighting"],
             optimizer_label=value["labels"]["optimizer"],
+            merges_last_batch=value.get("last_batch") == "merged",
         )
         return cls(cell=cell, seed=value["seed"])

@@ -18,6 +18,7 @@ from mtlsweep.environment import usable_cpus
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
 from mtlsweep.studies.robustness.corruptions import SMALLEST, corrupt, library_version
+from mtlsweep.suites.prepared.batches import cut
 from mtlsweep.suites.prepared.splits import Batch, PreparedData, Split
 from mtlsweep.training.seeds import stream, stream_seed
 
@@ -44,11 +45,13 @@ class ChosenRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def batches(self, order: Tensor | None, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    def batches(
+        self, order: Tensor | None, batch_size: int, device: torch.device, merge_lone_row: bool = False
+    ) -> Iterator[Batch]:
         """Yield batches as `Split.batches` does; `order` counts within the chosen rows."""
         order = torch.arange(len(self)) if order is None else order
-        places = order.split(batch_size)
-        clean = self._split.batches(self._rows[order], batch_size, device)
+        places = cut(order, batch_size, merge_lone_row)
+        clean = self._split.batches(self._rows[order], batch_size, device, merge_lone_row)
         for place, batch in zip(places, clean, strict=True):
             if self._images is None:
                 yield batch

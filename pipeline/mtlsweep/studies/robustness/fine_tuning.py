@@ -46,5 +46,5 @@ def fine_tune(
         order = torch.randperm(len(rows), generator=stream(seed, "fine-tuning order", epoch))
         network.train()
         network.backbone.eval()
-        for batch in rows.batches(order, tuning.batch_size, device):
+        for batch in rows.batches(order, tuning.batch_size, device, merge_lone_row=True):
             updater.step(batch)

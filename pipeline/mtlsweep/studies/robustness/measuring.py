@@ -26,7 +26,7 @@ from mtlsweep.studies.robustness.corrupted_sets import (
 from mtlsweep.studies.robustness.corruptions import library_version, resolve_corruptions
 from mtlsweep.studies.robustness.delta_t import CLEAN
 from mtlsweep.studies.robustness.fine_tuning import fine_tune
-from mtlsweep.studies.robustness.models import Model
+from mtlsweep.studies.robustness.models import Model, training_rows
 from mtlsweep.studies.robustness.params import Robustness
 from mtlsweep.suites.networks import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import PreparedData, Split
@@ -54,7 +54,7 @@ class RobustnessMeter:
         self._device = torch.device(device)
         self._corruptions = resolve_corruptions(section.corruptions)
         self._test_rows = evenly_spaced(len(data.splits["test"]), section.test_samples)
-        self._training_rows = evenly_spaced(len(data.splits["train"]), section.fine_tuning.train_samples)
+        self._training_rows = training_rows(data, section)
         self.about: dict[str, Any] = {
             "corruptions": list(self._corruptions),
             "severities": list(section.severities),

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mtlsweep.errors import UserError
 from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS
+from mtlsweep.suites.prepared.batches import cut
 from mtlsweep.suites.prepared.columns import Column, PinnedBuffers, RecycledMemory, decode_together
 from mtlsweep.suites.prepared.layout import FINGERPRINT_KEY, SCALES_KEY, SUMMARY, split_file
 from mtlsweep.suites.tasks import Task, task_from_definition
@@ -67,21 +68,24 @@ class Split:
     def __len__(self) -> int:
         return self._length
 
-    def batches(self, order: Tensor | None, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    def batches(
+        self, order: Tensor | None, batch_size: int, device: torch.device, merge_lone_row: bool = False
+    ) -> Iterator[Batch]:
         """Yield the rows that `order` names, `batch_size` at a time; the last batch may be smaller.
 
         Args:
             order: row numbers [M] (int64, CPU), such as a permutation; None means all, as stored.
+            merge_lone_row: whether a last batch of one row joins the batch before it, as in training.
         """
         rows = torch.arange(len(self)) if order is None else order
         if self._fits:
             rows = rows.to(device)
         memory = RecycledMemory()
-        for chosen in rows.split(batch_size):
+        for chosen in cut(rows, batch_size, merge_lone_row):
             if self._fits:
                 decoded = self._from_device(chosen, device)
             elif device.type == "cuda":
-                decoded = self._through_pinned_memory(chosen, batch_size, device)
+                decoded = self._through_pinned_memory(chosen, batch_size + merge_lone_row, device)
             else:
                 decoded = decode_together(self._columns, chosen, memory)
             yield Batch(inputs=decoded.pop(IMAGE), targets=decoded)
@@ -95,10 +99,10 @@ class Split:
         resident = self._resident[device].items()
         return {name: self._columns[name].decode(column.index_select(0, chosen)) for name, column in resident}
 
-    def _through_pinned_memory(self, chosen: Tensor, batch_size: int, device: torch.device) -> dict[str, Tensor]:
-        if (device, batch_size) not in self._pinned:
-            self._pinned[device, batch_size] = PinnedBuffers(self._columns, batch_size, device)
-        return self._pinned[device, batch_size].send(chosen)
+    def _through_pinned_memory(self, chosen: Tensor, room: int, device: torch.device) -> dict[str, Tensor]:
+        if (device, room) not in self._pinned:
+            self._pinned[device, room] = PinnedBuffers(self._columns, room, device)
+        return self._pinned[device, room].send(chosen)
 
 
 class PreparedData:

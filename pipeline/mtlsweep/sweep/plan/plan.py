@@ -13,6 +13,7 @@ from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage, Suite
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.suites.datasets.dataset import DATASETS, check_tasks
+from mtlsweep.suites.prepared.batches import has_lone_row
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.suites.tasks import Task
 from mtlsweep.sweep.plan.cells import plan_cells
@@ -106,8 +107,10 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     ledger = Ledger(params.resources.ledger_root, suite)
     baselines = stage == "baselines"
     seeds = section.baselines.seeds if baselines else section.sweep.seeds
-    tasks, fingerprint = _what_to_learn(suite, section)
+    tasks, fingerprint, rows = _what_to_learn(suite, section)
     cells = plan_cells(suite, section, stage, [task.name for task in tasks], fingerprint)
+    if has_lone_row(rows, section.training.batch_size):
+        cells = tuple(replace(cell, merges_last_batch=True) for cell in cells)
     try:
         strategy = STRATEGIES.resolve(Choice(name="grid") if baselines else section.sweep.strategy)
         plan = Plan(Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy)
@@ -116,16 +119,16 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     return plan
 
 
-def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str]:
-    """Return the tasks of a suite's data and its fingerprint."""
+def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str, int]:
+    """Return the tasks of a suite's data, its fingerprint and its number of training rows (0 if it is not prepared)."""
     if paths.prepared(suite).exists():
         data = open_prepared(paths.prepared(suite))
-        tasks, fingerprint = data.tasks, data.fingerprint
+        tasks, fingerprint, rows = data.tasks, data.fingerprint, len(data.splits["train"])
     else:
         dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
-        tasks, fingerprint = tuple(dataset.tasks), "not prepared"
+        tasks, fingerprint, rows = tuple(dataset.tasks), "not prepared", 0
     try:
         check_tasks(tasks)
     except UserError as error:
         raise UserError(f"params.yaml: `suites.{suite}.data.dataset`: {error}") from error
-    return tasks, fingerprint
+    return tasks, fingerprint, rows
