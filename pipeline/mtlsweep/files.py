@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -88,6 +89,22 @@ def canonical_json(value: Any) -> bytes:
 def content_hash(value: Any) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of `value`'s canonical JSON."""
     return hashlib.sha256(canonical_json(value)).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """Return `sha256:` and the hash of a file's content; a file of known size and time of change is not read again.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    state = path.stat()
+    return _file_hash(path.absolute(), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def encode_float(value: float) -> float | str:

@@ -13,7 +13,6 @@ from torch import nn
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork
-from mtlsweep.suites.networks.pretrained import without_paths
 from mtlsweep.suites.networks.resnet import resnet50
 from mtlsweep.suites.networks.segnet import SegNetBackbone
 from mtlsweep.suites.tasks import Task
@@ -165,13 +164,14 @@ def test_what_identifies_pretrained_weights_is_their_content(tmp_path: Path) -> 
     for name, content in (("a.pth", b"1"), ("b.pth", b"1"), ("c.pth", b"2")):
         (tmp_path / name).write_bytes(content)
     a, b, c = (
-        without_paths(Choice(name="resnet18", options={"pretrained": str(tmp_path / f"{name}.pth")})) for name in "abc"
+        NETWORKS.content(Choice(name="resnet18", options={"pretrained": str(tmp_path / f"{name}.pth")}))
+        for name in "abc"
     )
     assert a == b != c
-    assert str(tmp_path) not in a.model_dump_json()
-    assert without_paths(Choice(name="lenet")) == Choice(name="lenet")
-    with pytest.raises(UserError, match=r"absent\.pth cannot be read"):
-        without_paths(Choice(name="resnet18", options={"pretrained": str(tmp_path / "absent.pth")}))
+    assert str(tmp_path) not in str(a)
+    assert NETWORKS.content(Choice(name="lenet")) == {}
+    with pytest.raises(UserError, match=r"absent\.pth`, which cannot be read"):
+        NETWORKS.content(Choice(name="resnet18", options={"pretrained": str(tmp_path / "absent.pth")}))
 
 
 @pytest.mark.parametrize(

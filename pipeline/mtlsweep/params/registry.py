@@ -12,13 +12,19 @@ import inspect
 import pkgutil
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
 
 from mtlsweep.errors import UserError, nearest
+from mtlsweep.files import file_hash
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.section import expand_home
+from mtlsweep.params.source import module_identity
+
+SOURCE = "source code"
+"""Name of a class's source in `Registry.content`; no option can have this name."""
 
 Made = TypeVar("Made", covariant=True)
 Entry = TypeVar("Entry", bound=Callable[..., Any])
@@ -71,6 +77,11 @@ class Registry(Generic[Made]):
             f"Allowed: {', '.join(self.names())}, or your own `package.module:Name`."
         )
 
+    def module(self, name: str) -> str:
+        """Return the name of the module that defines `name`, or that its `package.module:Name` gives."""
+        own, colon, _ = name.partition(":")
+        return own if colon else self.get(name).__module__
+
     def options_of(self, name: str) -> dict[str, inspect.Parameter]:
         """Return the keyword-only parameters of `name`: its options, in declared order."""
         parameters = inspect.signature(self.get(name)).parameters.values()
@@ -109,6 +120,31 @@ class Registry(Generic[Made]):
         """Return the default of every option of `name` that has one."""
         model = self._options_model(name)
         return model.model_construct().model_dump(mode="json", exclude_unset=False)
+
+    def content(self, choice: Choice) -> dict[str, str]:
+        """Return hashes of what `choice` names without showing it: own code, and files given as options.
+
+        The result is empty for a built-in name without files. Else it has the `SOURCE` of the user's own class
+        (see `module_identity`), and for each option that is a `Path` the hash of that file's content.
+
+        Raises:
+            UserError: a file cannot be read, or the source of the class is not found.
+        """
+        try:
+            identity = module_identity(self.module(choice.name))
+        except UserError as error:
+            raise UserError(f"{self.kind} `{choice.name}`: {error}") from error
+        found = {} if identity is None else {SOURCE: identity}
+        for option, value in self._options_model(choice.name)(**choice.options):
+            if isinstance(value, Path):
+                try:
+                    found[option] = file_hash(value)
+                except OSError as error:
+                    raise UserError(
+                        f"{self.kind} `{choice.name}`: option `{option}` is `{value}`, which cannot be read "
+                        f"({error.strerror}): give the path of a file on this machine."
+                    ) from error
+        return found
 
     def create(self, choice: Choice, *context: Any) -> Made:
         """Build what `choice` names from `context` (positional) and its options (keywords)."""
@@ -153,7 +189,10 @@ class Registry(Generic[Made]):
 
 
 def _signature_owner(entry: Any) -> Any:
-    return entry.__init__ if inspect.isclass(entry) else entry
+    """Return what has the types of the options; a dataclass has those of its bases, whose modules name them."""
+    if not inspect.isclass(entry) or "__dataclass_fields__" in vars(entry):
+        return entry
+    return entry.__init__
 
 
 def _short(value: Any) -> str:

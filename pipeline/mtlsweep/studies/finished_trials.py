@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from mtlsweep.errors import UserError, nearest
+from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import NamedCell
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.tables.parquet import read_table
@@ -110,8 +111,11 @@ class FinishedSuite:
             )
         return str(rates.iloc[0]["cell_key"])
 
-    def replicates(self, cell_key: str, count: int, ledger: Ledger) -> list[ChosenTrial]:
+    def replicates(self, cell_key: str, count: int, ledger: Ledger, network: Choice) -> list[ChosenTrial]:
         """Return the first `count` replicates of a cell, by seed.
+
+        Args:
+            network: the suite's network; its files are read where they are now, not where they were.
 
         Raises:
             UserError: the ledger has lost one.
@@ -120,7 +124,9 @@ class FinishedSuite:
         chosen = []
         for row in own.itertuples():
             finished = ledger.read(str(row.trial_key))
-            chosen.append(ChosenTrial(finished.trial, int(row.best_epoch), finished.state))
+            cell = finished.trial.cell
+            trial = Trial(cell.with_paths_of(replace(cell, network=network)), finished.trial.seed)
+            chosen.append(ChosenTrial(trial, int(row.best_epoch), finished.state))
         return chosen
 
     def selected_methods(self, weightings: Sequence[str], optimizers: Sequence[str]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from mtlsweep.suites.networks import NETWORKS
 from mtlsweep.suites.networks.multitask import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Batch, PreparedData
 from mtlsweep.training.augmentation import augment
+from mtlsweep.training.content import check_content
 from mtlsweep.training.seeds import stream, stream_seed
 from mtlsweep.training.step.updater import Updater, build_updater
 from mtlsweep.trials.trial import Trial
@@ -21,8 +22,13 @@ Watcher = Callable[[MultiTaskNetwork, Batch, int], None]
 
 
 def begin_training(trial: Trial, data: PreparedData, device: torch.device) -> tuple[MultiTaskNetwork, Updater]:
-    """Return the trial's network before its first step, and what updates it."""
+    """Return the trial's network before its first step, and what updates it.
+
+    Raises:
+        UserError: own code, files or metrics are not what the trial's key says.
+    """
     cell = trial.cell
+    check_content(trial, data.tasks_of(cell.tasks))
     network = build_network(trial, data, device)
     updater = build_updater(
         network,

@@ -57,7 +57,7 @@ def run_trial(
     """Train and evaluate `trial`, from the start or from a resume point.
 
     Args:
-        trial: what to train; its fingerprint must be that of `data`.
+        trial: what to train; its fingerprint must be that of `data`, its content that of this machine.
         data: the prepared data.
         report: called after every epoch.
         score: of an epoch's metrics, lower is better; decides only which weights are worth keeping.
@@ -72,6 +72,7 @@ def run_trial(
 
     Raises:
         ValueError: the data is not what the trial's key says.
+        UserError: own code, files or metrics are not what the trial's key says.
     """
     cell = trial.cell
     if data.fingerprint != cell.data_fingerprint:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ TRAINER_VERSION = 1
 """Increased by hand when the meaning of training changes; a test compares a golden trial."""
 
 Role = Literal["stl", "mtl"]
+
+Content = Mapping[str, Mapping[str, str]]
+"""For `network`, `weighting`, `optimizer` and `task NAME`: hashes of what their names and options do not show."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Cell:
         weighting_label, optimizer_label: display names of the method; not part of the key.
         merges_last_batch: whether a last batch of one row joins the batch before it; set where there is one, and
             part of the key only there.
+        content: own code, files and metrics that the cell uses; empty for what comes with this package.
+        schema, trainer: versions under which the cell was made; a cell of another version has another key.
     """
 
     suite: str
@@ -48,24 +54,29 @@ class Cell:
     weighting_label: str
     optimizer_label: str
     merges_last_batch: bool = False
+    content: Content = field(default_factory=dict)
+    schema: int = field(default_factory=lambda: SCHEMA_VERSION)
+    trainer: int = field(default_factory=lambda: TRAINER_VERSION)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The allow-list of fields in the key."""
-        return {
-            "schema": SCHEMA_VERSION,
-            "trainer": TRAINER_VERSION,
+        """The allow-list of fields in the key; a file is named by its content and not by its path."""
+        identity = {
+            "schema": self.schema,
+            "trainer": self.trainer,
             "suite": self.suite,
             "role": self.role,
             "tasks": list(self.tasks),
-            "network": self.network.model_dump(mode="json"),
-            "weighting": self.weighting.model_dump(mode="json"),
-            "optimizer": self.optimizer.model_dump(mode="json"),
+            "network": self._without_paths("network", self.network),
+            "weighting": self._without_paths("weighting", self.weighting),
+            "optimizer": self._without_paths("optimizer", self.optimizer),
             "learning_rate": float(self.learning_rate),
             "training": self.training.model_dump(mode="json"),
             "data": self.data_fingerprint,
             **({"last_batch": "merged"} if self.merges_last_batch else {}),
         }
+        content = {name: dict(hashes) for name, hashes in self.content.items()}
+        return {**identity, "content": content} if content else identity
 
     @cached_property
     def key(self) -> str:
@@ -76,3 +87,32 @@ class Cell:
     def method(self) -> str:
         """Display name of weighting and optimizer: the row of a results table."""
         return f"{self.weighting_label} {self.optimizer_label}"
+
+    def files(self) -> list[str]:
+        """Return the paths of the files that options of the cell name."""
+        parts = (("network", self.network), ("weighting", self.weighting), ("optimizer", self.optimizer))
+        return [
+            str(part.options[name])
+            for kind, part in parts
+            for name in self.content.get(kind, {})
+            if name in part.options
+        ]
+
+    def with_paths_of(self, other: Cell) -> Cell:
+        """Return this cell with the files where `other` has them; its key stays the same."""
+
+        def moved(kind: str, own: Choice, others: Choice) -> Choice:
+            paths = {name: others.options[name] for name in self.content.get(kind, {}) if name in others.options}
+            return Choice(name=own.name, options={**own.options, **paths}) if paths else own
+
+        return replace(
+            self,
+            network=moved("network", self.network, other.network),
+            weighting=moved("weighting", self.weighting, other.weighting),
+            optimizer=moved("optimizer", self.optimizer, other.optimizer),
+        )
+
+    def _without_paths(self, kind: str, choice: Choice) -> dict[str, Any]:
+        hashes = self.content.get(kind, {})
+        options = {name: value for name, value in choice.options.items() if name not in hashes}
+        return Choice(name=choice.name, options=options).model_dump(mode="json")

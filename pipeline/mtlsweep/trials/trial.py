@@ -1,8 +1,9 @@
 """A trial: one training run, and the content hash that is its key.
 
 A `Cell` is everything that determines a result except the seed; a `Trial` is a cell with a seed. Their
-keys are hashes of an allow-list of semantic fields, with all defaults resolved. Keys do not depend on
-paths, hosts, addresses, resources, package versions or git state; these are recorded with a result.
+keys are hashes of an allow-list of semantic fields, with all defaults resolved, and of the user's own code and
+files that the trial uses. Keys do not depend on paths, hosts, addresses, resources, package versions or git state;
+these are recorded with a result.
 """
 
 from __future__ import annotations
@@ -41,8 +42,15 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as plain data; `from_json` restores an equal trial."""
-        labels = {"weighting": self.cell.weighting_label, "optimizer": self.cell.optimizer_label}
-        return {**self.cell.identity, "seed": self.seed, "labels": labels}
+        cell = self.cell
+        return {
+            **cell.identity,
+            "network": cell.network.model_dump(mode="json"),  # these three with the paths of files
+            "weighting": cell.weighting.model_dump(mode="json"),
+            "optimizer": cell.optimizer.model_dump(mode="json"),
+            "seed": self.seed,
+            "labels": {"weighting": cell.weighting_label, "optimizer": cell.optimizer_label},
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Trial:
@@ -60,5 +68,8 @@ class Trial:
             weighting_label=value["labels"]["weighting"],
             optimizer_label=value["labels"]["optimizer"],
             merges_last_batch=value.get("last_batch") == "merged",
+            content=value.get("content", {}),
+            schema=value["schema"],
+            trainer=value["trainer"],
         )
         return cls(cell=cell, seed=value["seed"])

@@ -29,7 +29,8 @@ def params_of(trial: Trial) -> dict[str, Any]:
         "data_fingerprint": cell.data_fingerprint,
     }
     for prefix, choice in (("network", cell.network), ("weighting", cell.weighting), ("optimizer", cell.optimizer)):
-        params.update({f"{prefix}.{name}": value for name, value in choice.options.items()})
+        shown = {**choice.options, **cell.content.get(prefix, {})}  # a file by its content: a path may change
+        params.update({f"{prefix}.{name}": value for name, value in shown.items()})
     params.update({f"training.{name}": value for name, value in cell.training.model_dump(mode="json").items()})
     return params
 

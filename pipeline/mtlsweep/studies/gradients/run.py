@@ -49,7 +49,7 @@ def run(params: Params, suite: str) -> str:
         cells = [finished.named(cell) for cell in section.cells] or [finished.best_equal_weights()]
         device = torch.device(choose_device(params.resources.device))
         for cell in cells:
-            for chosen in finished.replicates(cell, section.seeds, ledger):
+            for chosen in finished.replicates(cell, section.seeds, ledger, params.suite(suite).network):
                 with torch_threads(params.resources.threads):
                     measured.append((chosen, measure_training(chosen, data, section, device)))
     epochs = [one.epochs.assign(**cell_labels(chosen)) for chosen, one in measured]

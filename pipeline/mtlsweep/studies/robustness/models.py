@@ -46,7 +46,8 @@ def choose_models(params: Params, suite: str, section: Robustness, data: Prepare
         *finished.baselines["cell_key"],
         *finished.selected_methods(section.weightings, section.optimizers)["cell_key"],
     ]
-    chosen = [one for key in keys for one in finished.replicates(str(key), section.seeds, ledger)]
+    network = params.suite(suite).network
+    chosen = [one for key in keys for one in finished.replicates(str(key), section.seeds, ledger, network)]
     merged = has_lone_row(len(training_rows(data, section)), section.fine_tuning.batch_size)
     return [Model(one, study_trial(one, suite, section, data.fingerprint, merged)) for one in chosen]
 

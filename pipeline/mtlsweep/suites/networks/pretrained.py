@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mtlsweep.errors import UserError
-from mtlsweep.params.choice import Choice
-
-OPTION = "pretrained"
 
 WRAPPERS = ("module.", "backbone.")
 """Prefixes that data parallelism and segmentation networks put before a backbone's names."""
@@ -46,27 +42,6 @@ def load_pretrained(backbone: nn.Module, path: Path, prefix: str = "") -> None:
             )
         chosen[name] = other
     backbone.load_state_dict(chosen)
-
-
-def without_paths(network: Choice) -> Choice:
-    """Return `network` with the path of its pretrained weights replaced by a hash of the file's content.
-
-    This, not the path, is what identifies a trial: equal weights give equal trials, wherever the file is.
-
-    Raises:
-        UserError: the file is missing.
-    """
-    path = network.options.get(OPTION)
-    if path is None:
-        return network
-    try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(
-            f"pretrained weights {path} cannot be read ({error.strerror}): give the path of a local file."
-        ) from error
-    return Choice(name=network.name, options={**network.options, OPTION: f"sha256:{digest}"})
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

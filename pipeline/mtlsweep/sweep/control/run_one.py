@@ -34,7 +34,7 @@ def run_alone(params: Params, key: str, report: Callable[[EpochRecord], None]) -
         if suite in params.active:
             for stage in ("baselines", "sweep"):
                 planned |= {t.key: t for t in open_plan(params, suite, stage).trials if t.key.startswith(key)}
-        found |= planned | finished
+        found |= finished | planned
     if len(found) != 1:
         raise UserError(
             f"{'no trial key starts' if not found else f'{len(found)} trial keys start'} with `{key}`; "

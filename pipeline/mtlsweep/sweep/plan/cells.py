@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from mtlsweep.errors import UserError
+from mtlsweep.files import content_hash
 from mtlsweep.methods.combination import check_combination
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
@@ -15,7 +17,9 @@ from mtlsweep.params.registry import Registry
 from mtlsweep.params.suite import Method, Stage, Suite
 from mtlsweep.suites.datasets.dataset import DATASETS
 from mtlsweep.suites.networks import NETWORKS
-from mtlsweep.trials.cell import Cell
+from mtlsweep.suites.tasks import Task
+from mtlsweep.training.content import used_content
+from mtlsweep.trials.cell import Cell, Content
 
 T = TypeVar("T")
 
@@ -39,6 +43,24 @@ def plan_cells(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fing
     """
     make_cells = _baseline_cells if stage == "baselines" else _grid_cells
     return tuple(make_cells(name, suite, tuple(tasks), fingerprint))
+
+
+def add_content(name: str, cells: Sequence[Cell], tasks: Sequence[Task]) -> tuple[Cell, ...]:
+    """Return the cells of suite `name` with hashes of the own code and the files that each uses.
+
+    Raises:
+        UserError: a file cannot be read, or the source of own code is not found.
+    """
+    known: dict[str, Content] = {}
+
+    def content(cell: Cell) -> Content:
+        parts = (cell.network, cell.weighting, cell.optimizer)
+        key = content_hash([cell.tasks, *(part.model_dump(mode="json") for part in parts)])
+        if key not in known:
+            known[key] = used_content(*parts, [task for task in tasks if task.name in cell.tasks])
+        return known[key]
+
+    return _in_field(f"suites.{name}", lambda: tuple(replace(cell, content=content(cell)) for cell in cells))
 
 
 def check_names(name: str, suite: Suite) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mtlsweep import paths
 from mtlsweep.errors import UserError
@@ -16,7 +16,8 @@ from mtlsweep.suites.datasets.dataset import DATASETS, check_tasks
 from mtlsweep.suites.prepared.batches import has_lone_row
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.suites.tasks import Task
-from mtlsweep.sweep.plan.cells import plan_cells
+from mtlsweep.suites.tasks.metric_definitions import metric_definitions
+from mtlsweep.sweep.plan.cells import add_content, plan_cells
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.trials.cell import Cell
@@ -33,10 +34,12 @@ class RecordedTrials:
     Attributes:
         finished: finished trials, including pruned ones.
         paused: trials that a strategy paused.
+        others: finished trials of the same ledger that do not belong to the plan.
     """
 
     finished: list[FinishedTrial]
     paused: list[PausedTrial]
+    others: list[Trial]
 
     @property
     def known(self) -> dict[str, TrialRecord[State]]:
@@ -47,12 +50,17 @@ class RecordedTrials:
 
 @dataclass(frozen=True)
 class Plan:
-    """Cells and seeds of a stage, the ledger with its records, and the strategy that chooses what to train."""
+    """Cells and seeds of a stage, the ledger with its records, and the strategy that chooses what to train.
+
+    Attributes:
+        metrics: what is measured, see `metric_definitions`.
+    """
 
     space: Space
     seeds: tuple[int, ...]
     ledger: Ledger
     strategy: Choice
+    metrics: tuple[dict[str, Any], ...]
 
     @property
     def is_adaptive(self) -> bool:
@@ -76,8 +84,12 @@ class Plan:
         return [Trial(cell, seed) for cell in self.cells for seed in self.seeds]
 
     def read(self) -> RecordedTrials:
-        """Return the records of the plan's trials."""
-        return RecordedTrials(self._select(self.ledger.read_all()), self._select(self.ledger.read_paused()))
+        """Return the records of the plan's trials, and the other trials of the ledger."""
+        recorded = list(self.ledger.read_all())
+        finished = self._select(recorded)
+        own = {one.trial.key for one in finished}
+        others = [one.trial for one in recorded if one.trial.key not in own]
+        return RecordedTrials(finished, self._select(self.ledger.read_paused()), others)
 
     def count_half_finished(self) -> int:
         """Return how many trials of the plan have a resume point and no result."""
@@ -111,9 +123,12 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     cells = plan_cells(suite, section, stage, [task.name for task in tasks], fingerprint)
     if has_lone_row(rows, section.training.batch_size):
         cells = tuple(replace(cell, merges_last_batch=True) for cell in cells)
+    cells = add_content(suite, cells, tasks)
     try:
         strategy = STRATEGIES.resolve(Choice(name="grid") if baselines else section.sweep.strategy)
-        plan = Plan(Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy)
+        plan = Plan(
+            Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy, tuple(metric_definitions(tasks))
+        )
     except UserError as error:
         raise UserError(f"params.yaml: `suites.{suite}.sweep.strategy`: {error}") from error
     return plan

@@ -69,9 +69,10 @@ class Space:
         )
 
     def relabel(self, cell: Cell) -> Cell:
-        """Return a cell of the space with the labels of the space."""
+        """Return a cell of the space with the labels of the space, and its files where they are now."""
         listed = self._by_fixed_part[self._fixed_part(cell)]
-        return replace(cell, weighting_label=listed.weighting_label, optimizer_label=listed.optimizer_label)
+        labelled = replace(cell, weighting_label=listed.weighting_label, optimizer_label=listed.optimizer_label)
+        return labelled.with_paths_of(listed)
 
     def describe(self, cell: Cell) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """Return the Optuna parameters of a cell and their distributions."""
