@@ -1,22 +1,52 @@
 """`prepare`: rows of a dataset -> one Arrow file per split, complete or absent.
 
 Rows are gathered in shards, several at once. If preparation is stopped, finished shards are kept and
-the next attempt uses them. The shards become one file per split, and the directory
-gets its name only when everything is in it.
+the next attempt uses them if the dataset has the same options and the same code. The shards become one file per
+split, and the directory gets its name only when everything is in it.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
 from mtlsweep.params.choice import Choice
+from mtlsweep.params.source import is_own, module_identity, source_hash
 from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks
 from mtlsweep.suites.prepared.arrow_files import write_store
 from mtlsweep.suites.prepared.column_rules import check_same_shapes
 from mtlsweep.suites.prepared.shards import write_shards
+
+DATASET_CODE = "mtlsweep.suites.datasets"
+PREPARING_CODE = {
+    "mtlsweep.suites.prepared.arrow_files",
+    "mtlsweep.suites.prepared.layout",
+    "mtlsweep.suites.prepared.preparation",
+    "mtlsweep.suites.prepared.shards",
+}
+"""What of this package decides what `prepare` writes, besides the modules of datasets that a dataset imports."""
+
+
+def preparation_identity(choice: Choice) -> dict[str, Any]:
+    """Return what prepared data follows from: the dataset with its options, and the code that reads and writes it.
+
+    Raises:
+        UserError: an unknown dataset or option, or the source of own code is not found.
+    """
+    resolved = DATASETS.resolve(choice)
+    module = DATASETS.module(choice.name)
+    return {
+        "dataset": resolved.model_dump(mode="json"),
+        "module": module_identity(module),
+        "code": source_hash([module, __name__], _prepares),
+    }
+
+
+def _prepares(module: str, file: Path) -> bool:
+    return module.startswith(DATASET_CODE) or module in PREPARING_CODE or is_own(module, file)
 
 
 def prepare(choice: Choice, directory: Path) -> None:
@@ -31,7 +61,7 @@ def prepare(choice: Choice, directory: Path) -> None:
     resolved = DATASETS.resolve(choice)
     dataset = DATASETS.create(resolved)
     check_tasks(dataset.tasks)
-    partial = directory.parent / f".{directory.name}.partial-{content_hash(resolved.model_dump(mode='json'))}"
+    partial = directory.parent / f".{directory.name}.partial-{content_hash(preparation_identity(choice))}"
     raw, shards, finished = (partial / name for name in ("raw", "shards", "finished"))
     shutil.rmtree(finished, ignore_errors=True)
     for folder in (raw, shards, finished):
@@ -43,7 +73,8 @@ def prepare(choice: Choice, directory: Path) -> None:
     write_store(dataset, choice.name, files, finished)
     shutil.rmtree(directory, ignore_errors=True)
     finished.replace(directory)
-    shutil.rmtree(partial)
+    for attempt in directory.parent.glob(f".{directory.name}.partial-*"):  # of other options or code, too
+        shutil.rmtree(attempt)
 
 
 def _check_sizes(dataset: Dataset) -> None:
