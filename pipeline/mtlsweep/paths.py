@@ -24,6 +24,11 @@ def results(suite: str) -> Path:
     return RESULTS / suite
 
 
+def plan(suite: str) -> Path:
+    """Directory of what a suite's stages follow from: the identity of its dataset, and its planned keys."""
+    return results(suite) / "plan"
+
+
 def stage_tables(suite: str, stage: str) -> Path:
     """Directory of the raw tables of the stage `baselines` or `sweep`."""
     return results(suite) / stage

@@ -12,6 +12,8 @@ from mtlsweep.params.section import Choices, LearningRate, LearningRates, Sectio
 Stage = Literal["baselines", "sweep"]
 """The stages of a suite that train."""
 
+STAGES: tuple[Stage, ...] = ("baselines", "sweep")
+
 
 class Schedule(Section):
     """Learning rate over epochs: `step` multiplies it by `factor` after every `every` epochs."""

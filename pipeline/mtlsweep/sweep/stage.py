@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mtlsweep import paths
@@ -33,7 +34,7 @@ from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, unobserved_examples
 from mtlsweep.sweep.lease import Lease
 from mtlsweep.sweep.plan.plan import RecordedTrials
-from mtlsweep.sweep.plan.planned_keys import write_planned_keys
+from mtlsweep.sweep.plan.planned_keys import write_plan
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.search.live_delta_m import Reference
@@ -53,7 +54,8 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
     """
     context = open_stage(params, suite, stage)
     context.ledger.prepare()
-    write_planned_keys(params, suite, stage, context.plan)
+    with suppress(OSError):  # a full disk is found by what needs it
+        write_plan(params, suite, stage, context.plan)
     with Lease(context.ledger.directory, suite):
         provenance = read_provenance()
         tracker = open_tracker(params, context.ledger, suite, context.reference)
@@ -75,6 +77,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         recorder.close()
         _check_complete(context, strategy, recorded.finished, params.resources.failed_share_limit, stopped_by)
         _write_tables(context, tracker, recorded.finished, provenance)
+        write_plan(params, suite, stage, context.plan)  # what was trained, if somebody planned another meanwhile
 
 
 def _train(

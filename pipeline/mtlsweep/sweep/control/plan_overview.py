@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -9,17 +10,16 @@ import torch
 from mtlsweep import paths
 from mtlsweep.environment import usable_cpus
 from mtlsweep.params.params import Params
-from mtlsweep.params.suite import Stage
+from mtlsweep.params.suite import STAGES, Stage
 from mtlsweep.record.outputs import check_outputs
 from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, unobserved_examples
 from mtlsweep.sweep.plan.cells import check_names
 from mtlsweep.sweep.plan.counts import count_by_method
+from mtlsweep.sweep.plan.outdated import count_outdated
 from mtlsweep.sweep.plan.plan import open_plan
-from mtlsweep.sweep.plan.planned_keys import write_planned_keys
+from mtlsweep.sweep.plan.planned_keys import write_plan
 from mtlsweep.sweep.plan.stage_inputs import open_stage
 from mtlsweep.training.device import choose_device
-
-STAGES: tuple[Stage, ...] = ("baselines", "sweep")
 
 
 def read_plan(params: Params, suite: str) -> dict[str, Any]:
@@ -35,7 +35,8 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
 
 def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
     plan = open_plan(params, suite, stage)
-    write_planned_keys(params, suite, stage, plan)
+    with suppress(OSError):  # such as: the data is not prepared
+        write_plan(params, suite, stage, plan)
     recorded = plan.read()
     finished, known = recorded.finished, recorded.known
     planned = plan.count_planned(len(finished))
@@ -46,6 +47,7 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
         "strategy": plan.strategy.name,
         "planned": planned,
         "finished": len(finished),
+        "outdated": count_outdated(plan.trials if listed else [], (one.trial for one in finished), recorded.others),
         "forecast": None,
         "past_errors": [past.error for past in read_past_forecasts(plan.ledger, stage)],
     }

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtlsweep.params.params import Params
-from mtlsweep.params.suite import Stage
+from mtlsweep.params.suite import STAGES, Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.display import progress_path, read_progress
 from mtlsweep.sweep.lease import read_holder
-from mtlsweep.sweep.plan.planned_keys import read_planned_keys, write_planned_keys
+from mtlsweep.sweep.plan.planned_keys import read_planned_keys
 from mtlsweep.trials.state import Outcome
-
-STAGES: tuple[Stage, ...] = ("baselines", "sweep")
 
 
 def read_status(params: Params, suite: str) -> dict[str, Any]:
@@ -54,7 +52,7 @@ class _StageEnds:
 
 
 def _read_ends(params: Params, suite: str, stage: Stage, ledger: Ledger) -> _StageEnds:
-    keys = read_planned_keys(params, suite, stage, ledger)
+    keys = read_planned_keys(params, suite, stage)
     if keys is not None:
         ends = {key: (outcome, cause) for key, outcome, cause in ledger.read_ends(keys)}
         half_finished = sum(ledger.checkpoints.has_resume(key) for key in keys if key not in ends)
@@ -62,7 +60,6 @@ def _read_ends(params: Params, suite: str, stage: Stage, ledger: Ledger) -> _Sta
     from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
 
     plan = open_plan(params, suite, stage)
-    write_planned_keys(params, suite, stage, plan)
     finished = plan.read().finished
     causes = [(one.state.outcome, one.state.cause) for one in finished]
     return _StageEnds(plan.count_planned(len(finished)), causes, plan.count_half_finished())

@@ -1,0 +1,21 @@
+"""DVC stage `plan`: write the planned keys of a suite, which the stages that train depend on.
+
+It always runs. If nothing has changed that a key follows from, it takes a second.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mtlsweep.params.params import load_params
+from mtlsweep.sweep.plan.planned_keys import write_plans
+from stages.command import run_for_suite
+
+
+def plan(suite: str) -> None:
+    """Plan both training stages of a suite."""
+    write_plans(load_params(), suite)
+
+
+if __name__ == "__main__":
+    sys.exit(run_for_suite("plan", __doc__, plan))
