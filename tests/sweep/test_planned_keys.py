@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mtlsweep import paths
+from mtlsweep.params import followed
 from mtlsweep.params.params import Params, parse_params
 from mtlsweep.suites.prepared import prepare
-from mtlsweep.sweep.plan import planned_keys
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.sweep.plan.planned_keys import read_planned_keys, write_plan, write_plans
 
@@ -133,7 +133,7 @@ def other_package(monkeypatch: pytest.MonkeyPatch) -> Params:
     folder = Path("package")
     folder.mkdir()
     (folder / "changed.py").write_text("a = 1")
-    monkeypatch.setattr(planned_keys, "PACKAGE_FOLDER", folder)
+    monkeypatch.setattr(followed, "PACKAGE_FOLDER", folder)
     return params()
 
 

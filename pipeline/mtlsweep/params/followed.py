@@ -1,0 +1,79 @@
+"""Files that stay as they are until something changes that they follow from.
+
+Beside `<name>.json` lies `<name>.basis.json`, a hash of the values, own code, files and package code that it was made from. So
+whoever needs the content again need not import torch, which takes seconds, to learn that it is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mtlsweep.errors import UserError
+from mtlsweep.files import content_hash, file_hash, write_atomically
+from mtlsweep.params.source import PACKAGE_FOLDER, module_identity
+
+OWN_NAME = re.compile(r"([\w.]+):\w+")
+
+
+def read_followed(path: Path, values: Any) -> Any:
+    """Return the JSON in `path`, or None if it is missing or was made from anything else than there is now."""
+    with suppress(OSError, ValueError, KeyError, UserError):
+        content = path.read_bytes()
+        made = json.loads(_basis_file(path).read_bytes())
+        if made["content"] == content_hash(content.hex()) and made["basis"] == _basis(values, made["files"]):
+            return json.loads(content)
+    return None
+
+
+def write_followed(path: Path, content: Any, values: Any, files: Iterable[str] = ()) -> None:
+    """Write `content` as JSON, and what it was made from; a file of equal content is left alone.
+
+    Args:
+        path: `<name>.json`.
+        content: what the caller made from `values` and `files` with code of this package and of the user.
+        values: JSON; strings such as `module:Name` stand for own code.
+        files: paths of files that were read.
+
+    Raises:
+        OSError: a file cannot be read or written.
+        UserError: the source of own code is not found.
+    """
+    text = json.dumps(content, indent=1).encode() + b"\n"
+    files = sorted(files)
+    made = {"content": content_hash(text.hex()), "basis": _basis(values, files), "files": files}
+    if not path.exists() or path.read_bytes() != text:
+        write_atomically(path, text)
+    write_atomically(_basis_file(path), json.dumps(made).encode())
+
+
+def _basis_file(path: Path) -> Path:
+    return path.with_suffix(".basis.json")
+
+
+def _basis(values: Any, files: Iterable[str]) -> str:
+    modules = sorted({own[1] for text in _strings(values) if (own := OWN_NAME.fullmatch(text))})
+    return content_hash(
+        [
+            values,
+            {module: module_identity(module) for module in modules},
+            {file: file_hash(Path(file)) for file in files},
+            [content_hash(path.read_bytes().hex()) for path in sorted(PACKAGE_FOLDER.rglob("*.py"))],
+        ]
+    )
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in JSON, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from (name, *_strings(inner))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
