@@ -23,6 +23,7 @@ from mtlsweep.suites.prepared.shards import write_shards
 DATASET_CODE = "mtlsweep.suites.datasets"
 PREPARING_CODE = {
     "mtlsweep.suites.prepared.arrow_files",
+    "mtlsweep.suites.prepared.column_rules",
     "mtlsweep.suites.prepared.layout",
     "mtlsweep.suites.prepared.preparation",
     "mtlsweep.suites.prepared.shards",
