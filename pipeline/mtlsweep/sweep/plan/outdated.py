@@ -10,7 +10,12 @@ from mtlsweep.training.content import changed_content
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.trial import Trial
 
-VERSIONS = {"schema": "version of keys", "trainer": "version of training", "data": "prepared data"}
+VERSIONS = {
+    "schema": "version of keys",
+    "trainer": "version of training",
+    "data": "prepared data",
+    "last_batch": "last batch",
+}
 
 
 def count_outdated(planned: Iterable[Trial], finished: Iterable[Trial], others: Iterable[Trial]) -> dict[str, int]:
@@ -38,5 +43,5 @@ def _question(trial: Trial) -> str:
 
 
 def _changes(before: Cell, after: Cell) -> list[str]:
-    versions = [word for name, word in VERSIONS.items() if before.identity[name] != after.identity[name]]
+    versions = [word for name, word in VERSIONS.items() if before.identity.get(name) != after.identity.get(name)]
     return [*versions, *changed_content(before.content, after.content)]
