@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
@@ -24,7 +26,7 @@ from mtlsweep.sweep.stage import run_stage
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.curve import EpochRecord
-from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.state import Finished, FinishedTrial, Outcome
 
 SUITE = "digits"
 Write = Callable[..., Params]
@@ -79,12 +81,81 @@ def test_what_a_users_code_raises_is_the_trials_and_not_the_sweeps(
         "        raise KeyError('a bug of mine')\n"
     )
     params = study(strategy="grid", weightings=["ew", "mine:Raises"], learning_rates=[0.01], seeds=[0])
-    with pytest.raises(UserError, match="1 of 2 trials failed"):
+    hint = r"1 of 2 trials failed .* correct the cause, then run `mtlsweep retry digits && dvc repro"
+    with pytest.raises(UserError, match=hint):
         run_stage(params, SUITE, "sweep")
     failed = [one for one in Ledger(Path("results"), SUITE).read_all() if one.state.outcome is Outcome.FAILED]
     assert [(one.state.cause, "a bug of mine" in (one.state.detail or "")) for one in failed] == [("code", True)]
     with pytest.raises(KeyError, match="a bug of mine"):
         run_alone(params, failed[0].trial.key, lambda record: None)
+
+
+def test_a_device_that_is_not_there_is_no_result_of_any_trial(study: Write) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    options: dict[str, Any] = {"strategy": "grid", "learning_rates": [0.01], "seeds": [0]}
+    with pytest.raises(
+        UserError, match=r"no host can run trials \(.*: `resources.device` is `cuda`, but torch finds no"
+    ):
+        run_stage(study({"device": "cuda"}, **options), SUITE, "sweep")
+    assert not any(one.trial.cell.role == "mtl" for one in Ledger(Path("results"), SUITE).read_all())
+    run_stage(study(**options), SUITE, "sweep")
+    assert pd.read_parquet("results/digits/sweep/outcomes.parquet")["outcome"].tolist() == ["done", "done"]
+
+
+def test_data_that_cannot_be_read_is_no_result_of_any_trial(study: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"strategy": "grid", "learning_rates": [0.01], "seeds": [0]}
+
+    def unreadable(directory: Path) -> None:
+        raise OSError(errno.EACCES, "Permission denied", str(directory))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mtlsweep.sweep.executors.run_assignment.open_prepared", unreadable)
+        with pytest.raises(UserError, match=r"no host can run trials \(.* cannot be read: .*Permission denied"):
+            run_stage(study(**options), SUITE, "sweep")
+    assert not any(one.trial.cell.role == "mtl" for one in Ledger(Path("results"), SUITE).read_all())
+
+
+def test_first_trials_that_all_fail_for_one_reason_stop_the_sweep(
+    study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("together.py").write_text(
+        "from mtlsweep.methods.weighting.loss.ew import EqualWeighting\n"
+        "class One(EqualWeighting):\n"
+        "    def weigh(self, losses):\n"
+        "        raise KeyError('a bug of both')\n"
+        "class Two(One): pass\n"
+    )
+    params = study(strategy="grid", weightings=["together:One", "together:Two"], learning_rates=[0.01, 0.001])
+    with pytest.raises(UserError) as stopped:
+        run_stage(params, SUITE, "sweep")
+    message = str(stopped.value)
+    assert "stopped with 5 of 8 trials" in message
+    assert "because the first 5 trials of this run all failed: KeyError: 'a bug of both'" in message
+    assert "mtlsweep retry digits && dvc repro --single-item --force sweep@digits && dvc repro" in message
+
+
+def test_the_seconds_of_a_trial_count_the_epochs_that_were_lost(study: Write, tmp_path: Path) -> None:
+    context = open_stage(study(strategy="grid", seeds=[0]), SUITE, "sweep")
+    strategy = context.make_strategy({})
+    progress = Progress("lost", strategy.total(), strategy.epochs_left())
+    ledger = Ledger(tmp_path / "lost", SUITE)
+    metrics = {"val/left/loss": 1.0}
+    first, lost, again = (
+        EpochRecord(epoch, metrics, 0.0, seconds) for epoch, seconds in ((1, 2.0), (2, 5.0), (2, 3.0))
+    )
+    with StopRequest(Budget(), 1) as stop:
+        driver = Driver(ledger, strategy, stop, progress, context.reference, {})
+        assignment = driver.next()
+        assert assignment is not None
+        driver.started(assignment)
+        driver.epochs(assignment, [first])
+        driver.epochs(assignment, [lost])  # then the worker dies, and another one starts from the first epoch's end
+        driver.started(assignment)
+        driver.epochs(assignment, [again])
+        driver.ended(assignment, Finished(Outcome.DONE, (first, again)), "host", attempts=2)
+    assert ledger.read(assignment.trial.key).execution.seconds == 2.0 + 5.0 + 3.0
 
 
 def test_a_trial_run_alone_is_the_recorded_one_and_leaves_nothing(study: Write) -> None:

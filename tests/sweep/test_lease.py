@@ -48,6 +48,15 @@ def test_status_sees_the_holder_without_disturbing_it(tmp_path: Path, holder: su
         assert found["pid"] == holder.pid
 
 
+def test_a_holder_that_has_not_written_its_name_yet_is_told_apart_from_none(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
+    (tmp_path / "lease.json").write_text("")
+    assert read_holder(tmp_path) == {"pid": 0, "host": "?", "since": "?"}
+    with pytest.raises(UserError, match=r"already running: process \? on \? since \?"), Lease(tmp_path, "digits"):
+        pytest.fail("two sweeps at once")
+
+
 def test_a_killed_holder_releases_the_lease(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()

@@ -37,9 +37,10 @@ def retry(
 ) -> None:
     """Delete the records of failed trials, so that the next run trains them again."""
     from mtlsweep.sweep.control.failures import retry as forget
+    from mtlsweep.sweep.retry_command import training_command
 
     with user_errors():
         trials = forget(load_params(), suite, keys or [], cause)
-        command = f"dvc repro --single-item --force sweep@{suite} && dvc repro"
-        lines = [trial.name for trial in trials] + [f"{len(trials)} trials will be trained again by: {command}"]
+        again = f"{len(trials)} trials will be trained again by: {training_command(suite, trials)}"
+        lines = [*(trial.name for trial in trials), again] if trials else ["no trial failed"]
         show([trial.key for trial in trials], lines, json_output)

@@ -57,8 +57,12 @@ class Checkpoints:
         """Record that the process that trained `key` exceeded the time limit."""
         write_atomically(self._path(key, HUNG), b"")
 
+    def forget_hung(self, key: str) -> None:
+        """Undo `mark_hung`: the trial starts again."""
+        self._path(key, HUNG).unlink(missing_ok=True)
+
     def has_hung(self, key: str) -> bool:
-        """Whether `mark_hung` was called for `key` since its record was last deleted."""
+        """Whether `mark_hung` was called for `key` since it last started."""
         return self._path(key, HUNG).exists()
 
     def _path(self, key: str, name: str) -> Path:

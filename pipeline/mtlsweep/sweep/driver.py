@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.view import View
+from mtlsweep.sweep.failing_together import FailingTogether
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import Assignment, Strategy
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.curve import Curve, EpochRecord
 from mtlsweep.trials.metric_names import live_delta_m
 from mtlsweep.trials.state import Execution, Finished, Outcome, Paused, PausedTrial, State, TrialRecord
 from mtlsweep.trials.trial import Trial
@@ -34,6 +36,7 @@ class Driver:
         study: the Optuna study, if the stage has one.
         views: receive every epoch and every finished trial, such as the MLflow recorder and the weights retention.
         paused: trials that the strategy paused in an earlier run.
+        cells: all cells of the plan.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Driver:
         study: CellStudy | None = None,
         views: Sequence[View] = (),
         paused: Iterable[PausedTrial] = (),
+        cells: Iterable[Cell] = (),
     ) -> None:
         self._ledger = ledger
         self._strategy = strategy
@@ -56,9 +60,13 @@ class Driver:
         self._provenance = provenance
         self._study = study
         self._views = views
+        paused = list(paused)
         self._paused = {one.trial.key: one for one in paused}
         self._started_at: dict[str, float] = {}
-        self._write_error: UserError | None = None
+        self._lost_seconds = {one.trial.key: one.execution.seconds - _seconds(one.state.curve) for one in paused}
+        self._epoch_seconds: dict[str, dict[int, float]] = defaultdict(dict)
+        self._failing = FailingTogether(cells)
+        self._error: UserError | None = None
         self._cut(strategy.cut_now())
 
     def next(self) -> Assignment | None:
@@ -74,24 +82,24 @@ class Driver:
 
     def stopping(self) -> str | None:
         """Return the reason to stop running trials now, or None."""
-        if self._write_error is not None:
-            return "results cannot be written"
+        if self._error is not None:
+            return str(self._error)
         if any(view.error is not None for view in self._views):
             return "recording failed"
         return self._stop.reason()
 
     def stopped_by(self) -> str | None:
         """Return the reason to start no more trials, or None."""
-        return self.stopping() or self._stop.reason_to_start_none()
+        return self.stopping() or self._failing.reason() or self._stop.reason_to_start_none()
 
-    def raise_write_error(self) -> None:
-        """Raise the error that prevented writing results, if there was one.
+    def raise_error(self) -> None:
+        """Raise the error that stopped the sweep, if there was one.
 
         Raises:
-            UserError: results cannot be written; earlier results are safe.
+            UserError: results cannot be written, or no host can run trials; earlier results are safe.
         """
-        if self._write_error is not None:
-            raise self._write_error
+        if self._error is not None:
+            raise self._error
 
     def started(self, assignment: Assignment) -> None:
         """Record that a trial starts."""
@@ -106,6 +114,10 @@ class Driver:
     def epochs(self, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
         """Show epochs of a running trial."""
         trial = assignment.trial
+        seconds = self._epoch_seconds[trial.key]
+        for record in records:  # an epoch that comes again was lost with its worker
+            self._lost_seconds[trial.key] = self._lost_seconds.get(trial.key, 0.0) + seconds.get(record.epoch, 0.0)
+            seconds[record.epoch] = record.seconds
         derived = self._reference.derive([record.metrics for record in records])
         for record, values in zip(records, derived, strict=True):
             self._progress.epoch(trial, record, values.get(live_delta_m("val")))
@@ -122,7 +134,7 @@ class Driver:
         execution = Execution(
             started_at=self._started_at[trial.key],
             finished_at=time.time(),
-            seconds=sum(record.seconds for record in state.curve),
+            seconds=_seconds(state.curve) + self._lost_seconds.get(trial.key, 0.0),
             host=host,
             attempts=attempts,
             provenance=self._provenance,
@@ -137,9 +149,16 @@ class Driver:
 
     def unwritable(self, reason: str) -> None:
         """Stop the sweep because results or checkpoints cannot be written."""
-        self._write_error = UserError(
+        self._error = UserError(
             f"results cannot be written to `{self._ledger.directory}` ({reason}); "
             "free disk space or make it writable, then run `dvc repro` again to continue."
+        )
+
+    def no_host(self, reason: str) -> None:
+        """Stop the sweep because no host can run trials."""
+        self._error = UserError(
+            f"no host can run trials ({reason}); no trial was recorded as failed because of it: "
+            "correct it, then run `dvc repro` again to continue."
         )
 
     def _suggest(self) -> Cell | None:
@@ -169,5 +188,10 @@ class Driver:
         for view in self._views:
             view.finish(record)
         self._progress.finish(record.trial, record.state.outcome)
+        self._failing.add(record)
         if self._study is not None:
             self._study.tell(record)
+
+
+def _seconds(curve: Curve) -> float:
+    return sum(record.seconds for record in curve)

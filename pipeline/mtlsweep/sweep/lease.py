@@ -2,7 +2,8 @@
 
 The holder keeps an exclusive lock on `<ledger>/lease.json` while it runs. The operating system
 releases the lock when the holder ends for any reason, so a lease never becomes stale and needs no
-timeout. The content names the holder, for users.
+timeout. The content names the holder, for users, and has a token by which processes of an earlier
+holder, which may outlive it, see that they must not write any more (`Fence`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import json
 import os
 import socket
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +24,35 @@ from typing import Any
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from mtlsweep.errors import UserError
+
+LEASE = "lease.json"
+WRITERS = "writers.lock"
+
+SECONDS_TO_FINISH_A_WRITE = 120.0
+"""A process of an earlier sweep that writes a checkpoint when a lease is taken has this long to finish it."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Lets processes write to the ledger while the sweep that started them has the lease.
+
+    Attributes:
+        directory: the suite's ledger directory.
+        token: of the lease.
+    """
+
+    directory: Path
+    token: str
+
+    @contextmanager
+    def writing(self) -> Iterator[bool]:
+        """Yield whether the lease is still that of this sweep; inside the block no other sweep can take it."""
+        descriptor = os.open(self.directory / WRITERS, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield _read_content(self.directory / LEASE).get("token") == self.token
+        finally:
+            os.close(descriptor)
 
 
 class Lease:
@@ -30,7 +64,8 @@ class Lease:
     """
 
     def __init__(self, directory: Path, suite: str) -> None:
-        self._path = directory / "lease.json"
+        self._path = directory / LEASE
+        self.fence = Fence(directory, uuid.uuid4().hex)
         self._suite = suite
         self._descriptor = -1
 
@@ -38,7 +73,8 @@ class Lease:
         """Take the lease.
 
         Raises:
-            UserError: another process holds it; the message names the process.
+            UserError: another process holds it; the message names the process. Or a process of an earlier
+                sweep does not finish writing a checkpoint.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -46,15 +82,42 @@ class Lease:
             self._lock()
         except BlockingIOError:
             os.close(self._descriptor)
-            holder = read_holder(self._path.parent) or {}
+            holder = read_holder(self._path.parent) or {"pid": 0, "host": "?", "since": "?"}
             raise UserError(
-                f"a sweep of suite `{self._suite}` is already running: process {holder.get('pid', '?')} on "
-                f"{holder.get('host', '?')} since {holder.get('since', '?')}; wait, or stop it with `kill {holder.get('pid', '?')}`."
+                f"a sweep of suite `{self._suite}` is already running: process {holder['pid'] or '?'} on "
+                f"{holder['host']} since {holder['since']}; wait, or stop it with `mtlsweep stop {self._suite}`."
             ) from None
-        content = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(content).encode(), 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        content = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "token": self.fence.token}
+        try:
+            with self._no_writers():
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, json.dumps(content).encode(), 0)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         return self
+
+    @contextmanager
+    def _no_writers(self) -> Iterator[None]:
+        """Wait until no process of an earlier sweep writes; inside the block none can begin."""
+        descriptor = os.open(self._path.parent / WRITERS, os.O_RDWR | os.O_CREAT, 0o644)
+        deadline = time.monotonic() + SECONDS_TO_FINISH_A_WRITE
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise UserError(
+                            f"a process of an earlier sweep of suite `{self._suite}` still writes a checkpoint; "
+                            f"`fuser {self._path.parent / WRITERS}` names it: end it, then start again."
+                        ) from None
+                    time.sleep(0.02)
+            yield
+        finally:
+            os.close(descriptor)
 
     @retry(
         retry=retry_if_exception_type(BlockingIOError), wait=wait_fixed(0.05), stop=stop_after_attempt(10), reraise=True
@@ -71,8 +134,11 @@ class Lease:
 
 
 def read_holder(directory: Path) -> dict[str, Any] | None:
-    """Return pid, host and start time of the process that runs the sweep, or None."""
-    path = directory / "lease.json"
+    """Return pid, host and start time of the process that runs the sweep, or None.
+
+    All are unknown ("?", and pid 0) in the instant in which the process has the lease and has not written them.
+    """
+    path = directory / LEASE
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -80,8 +146,15 @@ def read_holder(directory: Path) -> dict[str, Any] | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        content = os.pread(descriptor, 4096, 0)
-        return dict(json.loads(content)) if content else {}
+        return {"pid": 0, "host": "?", "since": "?", **_read_content(path)}
     finally:
         os.close(descriptor)
     return None
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """Return the content of a lease; empty before its holder has written it and after the holder has ended."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return {}

@@ -32,11 +32,12 @@ from mtlsweep.sweep.executors.executor import Executor
 from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, unobserved_examples
-from mtlsweep.sweep.lease import Lease
+from mtlsweep.sweep.lease import Fence, Lease
 from mtlsweep.sweep.plan.plan import RecordedTrials
 from mtlsweep.sweep.plan.planned_keys import write_plan
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
+from mtlsweep.sweep.retry_command import retry_hint
 from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.search.objective_values import Targets
 from mtlsweep.sweep.search.optuna_study import CellStudy
@@ -56,7 +57,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
     context.ledger.prepare()
     with suppress(OSError):  # a full disk is found by what needs it
         write_plan(params, suite, stage, context.plan)
-    with Lease(context.ledger.directory, suite):
+    with Lease(context.ledger.directory, suite) as lease:
         provenance = read_provenance()
         tracker = open_tracker(params, context.ledger, suite, context.reference)
         tracker.drop_unfinished()
@@ -70,7 +71,9 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), ended)
         stopped_by = None
         if strategy.left():
-            stopped_by = _train(context, params.resources, strategy, recorded, progress, recorder, provenance)
+            stopped_by = _train(
+                context, params.resources, strategy, recorded, progress, recorder, provenance, lease.fence
+            )
             recorded = context.plan.read()
         else:
             print(f"{progress.line()}; nothing to run")
@@ -88,6 +91,7 @@ def _train(
     progress: Progress,
     recorder: Recorder,
     provenance: dict[str, Any],
+    fence: Fence,
 ) -> str | None:
     """Train what the strategy wants; return the reason for an early stop, or None."""
     ledger, reference = context.ledger, context.reference
@@ -100,15 +104,24 @@ def _train(
         observed = not unobserved_examples(strategy, recorded.known, context.plan.trials)
         predicted = forecast(strategy, recorded.known, {}) if observed else None
         with (
-            make_executor(resources, context) as executor,
+            make_executor(resources, context, fence) as executor,
             StopRequest(resources.budget, executor.slots) as stop,
         ):
             driver = Driver(
-                ledger, strategy, stop, progress, reference, provenance, study, (weights, recorder), recorded.paused
+                ledger,
+                strategy,
+                stop,
+                progress,
+                reference,
+                provenance,
+                study,
+                (weights, recorder),
+                recorded.paused,
+                context.plan.cells,
             )
             executor.run(driver)
             stopped_by = driver.stopped_by()
-        driver.raise_write_error()
+        driver.raise_error()
         if study is not None and not strategy.left():
             study.close()
         if predicted and not strategy.left():
@@ -117,7 +130,7 @@ def _train(
     return stopped_by
 
 
-def make_executor(resources: Resources, context: StageContext) -> Executor:
+def make_executor(resources: Resources, context: StageContext, fence: Fence) -> Executor:
     """Return the executor that `resources.executor` names."""
     setup = Setup(
         data=context.data.directory.resolve(),
@@ -128,10 +141,10 @@ def make_executor(resources: Resources, context: StageContext) -> Executor:
         import_path=os.getcwd(),
     )
     if resources.executor == "inline":
-        return InlineExecutor(setup, LedgerCheckpoints(context.ledger))
+        return InlineExecutor(setup, LedgerCheckpoints(context.ledger, fence))
     from mtlsweep.sweep.executors.ray.executor import RayExecutor  # slow import
 
-    return RayExecutor(setup, context.ledger, resources)
+    return RayExecutor(setup, context.ledger, fence, resources)
 
 
 def open_tracker(params: Params, ledger: Ledger, suite: str, reference: Reference) -> Tracker:
@@ -160,18 +173,22 @@ def _check_complete(
     failed_share_limit: float,
     stopped_by: str | None,
 ) -> None:
+    failed = [one for one in finished if one.state.outcome is Outcome.FAILED]
+    hint = f"see `mtlsweep failures {context.suite}`, {retry_hint(context.suite, [one.trial for one in failed])}"
     if strategy.left():
         raise UserError(
             f"stopped with {len(finished)} of {strategy.total()} trials of `{context.suite}` {context.stage} finished"
             f"{f' because {stopped_by}' if stopped_by else ''}; run `dvc repro` again to continue."
+            f"{f' {len(failed)} of them failed and stay so: {hint}.' if failed else ''}"
         )
-    failed = [one for one in finished if one.state.outcome is Outcome.FAILED]
+    causes = Counter(one.state.cause for one in failed)
+    failures = (
+        f"{len(failed)} of {len(finished)} trials failed ({', '.join(f'{n} {cause}' for cause, n in causes.items())})"
+    )
     if len(failed) > failed_share_limit * len(finished):
-        causes = Counter(one.state.cause for one in failed)
-        raise UserError(
-            f"{len(failed)} of {len(finished)} trials failed ({', '.join(f'{count} {cause}' for cause, count in causes.items())}), "
-            f"more than `resources.failed_share_limit` allows; see `mtlsweep failures {context.suite}`."
-        )
+        raise UserError(f"{failures}, more than `resources.failed_share_limit` allows; {hint}.")
+    if failed:
+        print(f"{failures} and stay so; {hint}", flush=True)
 
 
 def _write_tables(

@@ -66,19 +66,19 @@ def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) ->
         UserError: a key matches no failed trial, or a sweep of the suite is running.
     """
     ledger = open_ledger(params, suite)
-    failed = [one for one in ledger.read_all() if one.state.outcome is Outcome.FAILED]
-    for key in keys:
-        if not any(one.trial.key.startswith(key) for one in failed):
-            raise UserError(
-                f"no failed trial of `{suite}` starts with `{key}`; run `mtlsweep failures {suite}` to list them."
-            )
-    chosen = [
-        one
-        for one in failed
-        if (cause is None or one.state.cause == cause)
-        and (not keys or any(one.trial.key.startswith(key) for key in keys))
-    ]
-    with Lease(ledger.directory, suite):
+    with Lease(ledger.directory, suite):  # else a sweep could finish one of them meanwhile
+        failed = [one for one in ledger.read_all() if one.state.outcome is Outcome.FAILED]
+        for key in keys:
+            if not any(one.trial.key.startswith(key) for one in failed):
+                raise UserError(
+                    f"no failed trial of `{suite}` starts with `{key}`; run `mtlsweep failures {suite}` to list them."
+                )
+        chosen = [
+            one
+            for one in failed
+            if (cause is None or one.state.cause == cause)
+            and (not keys or any(one.trial.key.startswith(key) for key in keys))
+        ]
         tracker = Tracker(params.resources.tracking_uri, suite, ledger.id)
         for one in chosen:
             tracker.forget(one)

@@ -83,3 +83,6 @@ class _OneTrial:
 
     def unwritable(self, reason: str) -> None:
         """Nothing is written."""
+
+    def no_host(self, reason: str) -> None:
+        """Never called: an exception of the trial is raised."""

@@ -25,6 +25,8 @@ def stop(params: Params, suite: str) -> str:
     holder = read_holder(directory)
     if holder is None:
         return f"{suite}: no sweep is running"
+    if not holder["pid"]:
+        raise UserError(f"{suite}: a sweep is starting this moment; run `mtlsweep stop` again.")
     if holder["host"] != socket.gethostname():
         raise UserError(
             f"{suite}: the sweep runs as process {holder['pid']} on {holder['host']}; run `mtlsweep stop` on that host."

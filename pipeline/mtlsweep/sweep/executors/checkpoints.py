@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.lease import Fence
 
 if TYPE_CHECKING:  # the checkpoint actor starts faster without torch
     from mtlsweep.training.trial import EpochEnd
@@ -35,15 +36,24 @@ class CheckpointStore(Protocol):
 
 
 class LedgerCheckpoints:
-    """Writes checkpoints into the ledger, on the driver's own host."""
+    """Writes checkpoints into the ledger, on the driver's own host.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        ledger: of the suite.
+        fence: of the sweep; a process that outlives its driver writes nothing once another sweep has the lease.
+    """
+
+    def __init__(self, ledger: Ledger, fence: Fence) -> None:
         self.ledger = ledger
+        self._fence = fence
         self._holders: dict[str, str] = {}
 
     def load_resume(self, key: str, holder: str) -> bytes | None:
         """Return the resume point of a trial, or None; from now on only `holder` may save checkpoints."""
         self._holders[key] = holder
+        with self._fence.writing() as allowed:
+            if allowed:
+                self.ledger.checkpoints.forget_hung(key)
         return self.ledger.checkpoints.load_resume(key)
 
     def save(self, key: str, holder: str, resume: bytes | None, best: bytes | None) -> None:
@@ -54,10 +64,11 @@ class LedgerCheckpoints:
         if self._holders.get(key) != holder:
             return
         try:
-            if best is not None:
-                self.ledger.checkpoints.save_best(key, best)
-            if resume is not None:
-                self.ledger.checkpoints.save_resume(key, resume)
+            with self._fence.writing() as allowed:
+                if best is not None and allowed:
+                    self.ledger.checkpoints.save_best(key, best)
+                if resume is not None and allowed:
+                    self.ledger.checkpoints.save_resume(key, resume)
         except OSError as error:
             raise CheckpointWriteError(error.strerror or str(error)) from error
 
@@ -66,7 +77,9 @@ class LedgerCheckpoints:
 
     def mark_hung(self, key: str) -> None:
         """Record that a trial exceeded its time limit."""
-        self.ledger.checkpoints.mark_hung(key)
+        with self._fence.writing() as allowed:
+            if allowed:
+                self.ledger.checkpoints.mark_hung(key)
 
 
 class NoCheckpoints:
@@ -85,11 +98,15 @@ class NoCheckpoints:
 
 @dataclass
 class TrialCheckpoints:
-    """Saves best weights and resume points of one trial: when it pauses, and at most every `seconds_between`."""
+    """Saves best weights and resume points of one trial: when it pauses, and at most every `seconds_between`.
+
+    After the last of its `epochs` a trial needs no resume point.
+    """
 
     store: CheckpointStore
     key: str
     until: int
+    epochs: int
     seconds_between: float
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     best: bytes | None = None
@@ -103,6 +120,8 @@ class TrialCheckpoints:
         """Save checkpoints at the end of an epoch, if due."""
         if end.is_best:
             self.best = end.weights()
+        if end.record.epoch == self.epochs:
+            return
         if end.record.epoch == self.until or time.monotonic() - self.saved_at >= self.seconds_between:
             self._save(end.resume_point())
 

@@ -44,6 +44,9 @@ class Work(Protocol):
     def unwritable(self, reason: str) -> None:
         """Called when checkpoints cannot be written."""
 
+    def no_host(self, reason: str) -> None:
+        """Called when no host can run trials; the trials that could not run have no result."""
+
 
 class Executor(AbstractContextManager["Executor"]):
     """Trains the assignments of a `Work`. Entering the context connects to the hosts and sets `slots`."""

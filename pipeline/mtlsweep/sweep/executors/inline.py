@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import traceback
 
+from mtlsweep.sweep.executors.attempts import Attempts
 from mtlsweep.sweep.executors.checkpoints import CheckpointStore, CheckpointWriteError
 from mtlsweep.sweep.executors.executor import Executor, Work
+from mtlsweep.sweep.executors.host_trouble import Host, Trouble, trouble_of
 from mtlsweep.sweep.executors.run_assignment import name_cause, run_assignment
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.training.device import torch_threads
@@ -33,18 +35,23 @@ class InlineExecutor(Executor):
 
     def run(self, work: Work) -> None:
         """Train one assignment after another."""
-        while work.stopping() is None and (assignment := work.next()) is not None:
-            work.started(assignment)
+        here = Host(os.uname().nodename, os.uname().nodename)
+        attempts = Attempts(work, lambda: [here.id], alone=True)
+        while (attempt := attempts.next()) is not None:
+            work.started(attempt.assignment)
             try:
-                state = self._train(assignment, work)
+                state = self._train(attempt.assignment, work)
             except _Stopped:
                 return
             except CheckpointWriteError as error:
                 work.unwritable(str(error))
                 return
-            work.ended(assignment, state, os.uname().nodename, attempts=1)
+            if isinstance(state, Trouble):
+                attempts.had_trouble(attempt, here, state, starts=1)
+            else:
+                attempts.ended(attempt, state, here, starts=1)
 
-    def _train(self, assignment: Assignment, work: Work) -> State:
+    def _train(self, assignment: Assignment, work: Work) -> State | Trouble:
         def report(record: EpochRecord) -> None:
             work.epochs(assignment, [record])
             if work.stopping() is not None and record.epoch < assignment.until:
@@ -58,7 +65,8 @@ class InlineExecutor(Executor):
         except Exception as error:
             if self._raises:
                 raise
-            return Finished(Outcome.FAILED, (), name_cause(error), traceback.format_exc())
+            detail = traceback.format_exc()
+            return trouble_of(error, detail) or Finished(Outcome.FAILED, (), name_cause(error), detail)
 
 
 class _Stopped(Exception):  # noqa: N818  (not an error)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.suites.prepared import open_prepared
+from mtlsweep.suites.prepared.splits import PreparedData
 from mtlsweep.sweep.executors.checkpoints import CheckpointStore, TrialCheckpoints
+from mtlsweep.sweep.executors.host_trouble import HostError
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.training.device import choose_device
 from mtlsweep.training.trial import EpochEnd, run_trial
@@ -37,12 +39,16 @@ def run_assignment(
 
     Raises:
         CheckpointWriteError: checkpoints cannot be written.
+        HostError: this host has no such device, or cannot read the data.
         Exception: any exception of the trial's code.
     """
     if setup.import_path not in sys.path:
         sys.path.insert(0, setup.import_path)
     trial = assignment.trial
-    saved = TrialCheckpoints(checkpoints, trial.key, assignment.until, setup.checkpoint_seconds)
+    device = _device(setup.device)
+    saved = TrialCheckpoints(
+        checkpoints, trial.key, assignment.until, trial.cell.training.epochs, setup.checkpoint_seconds
+    )
 
     def end_epoch(end: EpochEnd) -> None:
         saved.epoch(end)
@@ -50,15 +56,36 @@ def run_assignment(
 
     result = run_trial(
         trial,
-        open_prepared(data),
+        _open_data(data, trial.cell.data_fingerprint),
         end_epoch,
         score=setup.score,
-        device=torch.device(choose_device(setup.device)),
+        device=device,
         resume=saved.load(),
         until=assignment.until,
     )
     saved.end()
     return result
+
+
+def _device(wanted: str) -> torch.device:
+    """Return the device to train on; the host lacks it if it is a GPU that torch does not see."""
+    device = choose_device(wanted)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise HostError("device", "`resources.device` is `cuda`, but torch finds no CUDA device there")
+    return torch.device(device)
+
+
+def _open_data(directory: Path, fingerprint: str) -> PreparedData:
+    """Return the prepared data; whatever goes wrong in reading it is the host's trouble."""
+    try:
+        data = open_prepared(directory)
+    except Exception as error:
+        raise HostError("data", f"the prepared data in `{directory}` cannot be read: {first_line(error)}") from error
+    if data.fingerprint != fingerprint:
+        raise HostError(
+            "data", f"the prepared data in `{directory}` is not that of this plan (or is changed meanwhile)"
+        )
+    return data
 
 
 def name_cause(error: Exception) -> str:

@@ -34,6 +34,16 @@ def largest_node() -> Mapping[str, float]:
     return found
 
 
+def hosts_with_room(resources: Resources) -> list[str]:
+    """Return the ids of the hosts that are large enough for a trial, whatever runs on them now."""
+    needed = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    return [
+        str(node["NodeID"])
+        for node in ray.nodes()
+        if node["Alive"] and all(node["Resources"].get(name, 0) >= count for name, count in needed.items())
+    ]
+
+
 def connect(resources: Resources) -> None:
     """Connect to the cluster at `RAY_ADDRESS` or `resources.address`, or start one on loopback.
 

@@ -14,14 +14,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mtlsweep.params.resources import Resources
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.executors.attempts import Attempts
 from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints
 from mtlsweep.sweep.executors.executor import Executor, Work
-from mtlsweep.sweep.executors.ray.cluster import connect, count_slots, largest_node
+from mtlsweep.sweep.executors.ray.cluster import connect, count_slots, hosts_with_room, largest_node
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.ray.tune_callback import WorkCallback, WorkStopper
-from mtlsweep.sweep.executors.ray.tune_searcher import WorkSearcher
+from mtlsweep.sweep.executors.ray.tune_searcher import AttemptSearcher
 from mtlsweep.sweep.executors.ray.worker import WorkerSetup, train
 from mtlsweep.sweep.executors.setup import Setup
+from mtlsweep.sweep.lease import Fence
 
 
 class RayExecutor(Executor):
@@ -30,12 +32,14 @@ class RayExecutor(Executor):
     Args:
         setup: settings shared by all trials.
         ledger: stores checkpoints; an actor on this host writes them.
+        fence: lets only the present sweep write them.
         resources: the cluster, and the resources of one trial.
     """
 
-    def __init__(self, setup: Setup, ledger: Ledger, resources: Resources) -> None:
+    def __init__(self, setup: Setup, ledger: Ledger, fence: Fence, resources: Resources) -> None:
         self._setup = setup
         self._ledger = ledger
+        self._fence = fence
         self._resources = resources
 
     def __enter__(self) -> Self:
@@ -60,7 +64,8 @@ class RayExecutor(Executor):
 
     def run(self, work: Work) -> None:
         """Train until the work is complete or stops."""
-        searcher = WorkSearcher(work)
+        attempts = Attempts(work, partial(hosts_with_room, self._resources))
+        searcher = AttemptSearcher(work, attempts)
         with tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(
@@ -76,7 +81,7 @@ class RayExecutor(Executor):
                 run_config=tune.RunConfig(
                     name="sweep",
                     storage_path=scratch,
-                    callbacks=[WorkCallback(work, searcher, self._ledger)],
+                    callbacks=[WorkCallback(work, attempts, searcher, self._ledger)],
                     failure_config=tune.FailureConfig(max_failures=self._resources.worker_retries),
                     stop=WorkStopper(work),
                     verbose=0,
@@ -91,7 +96,7 @@ class RayExecutor(Executor):
             trial=self._setup,
             checkpoint_actor=ray.remote(LedgerCheckpoints)
             .options(num_cpus=0, scheduling_strategy=here)
-            .remote(self._ledger),
+            .remote(self._ledger, self._fence),
             data=DataCopies(self._setup.data, node),
             gpu_share=self._resources.gpus_per_trial,
             trial_seconds=None if hours is None else 3600 * hours,
@@ -101,8 +106,15 @@ class RayExecutor(Executor):
 def _placement(
     resources: Resources, largest_node: Mapping[str, float], config: Mapping[str, Any]
 ) -> tune.PlacementGroupFactory:
-    """Return the resources of a trial; after out-of-memory it gets a whole GPU, or a whole host without GPUs."""
+    """Return the resources of an attempt, and where it may start.
+
+    After out-of-memory a trial gets a whole GPU, or a whole host without GPUs.
+    """
     cpus, gpus = resources.cpus_per_trial, resources.gpus_per_trial
     if config["alone"]:
         cpus, gpus = (cpus, max(1.0, gpus)) if gpus > 0 else (largest_node.get("CPU", cpus), 0)
-    return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus} if gpus > 0 else {"CPU": cpus}])
+    bundle = {"CPU": cpus, "GPU": gpus} if gpus > 0 else {"CPU": cpus}
+    if not config["avoid"]:
+        return tune.PlacementGroupFactory([bundle])
+    elsewhere = {"ray.io/node-id": f"!in({','.join(config['avoid'])})"}
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])

@@ -7,67 +7,71 @@ from typing import Any
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial as TuneTrial
 
+from mtlsweep.errors import first_line
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.executors.attempts import Attempts
 from mtlsweep.sweep.executors.executor import Work
-from mtlsweep.sweep.executors.ray.tune_searcher import WorkSearcher
+from mtlsweep.sweep.executors.host_trouble import Host, Trouble
+from mtlsweep.sweep.executors.ray.tune_searcher import AttemptSearcher
 from mtlsweep.sweep.executors.ray.unsaved import Unsaved
-from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.curve import StoredCurve
 from mtlsweep.trials.state import Finished, Outcome, state_from_json
-from mtlsweep.trials.trial import Trial
 
 
 class WorkCallback(Unsaved, Callback):
-    """Reports the events of assignments to the work.
+    """Reports the events of attempts to the work.
 
     Args:
-        work: receives the events.
-        searcher: restarts trials that ran out of memory.
+        work: receives the events of running trials.
+        attempts: receives the ends of attempts.
+        searcher: knows the attempt of each trial of Tune's.
         ledger: marks trials that exceeded the time limit.
     """
 
-    def __init__(self, work: Work, searcher: WorkSearcher, ledger: Ledger) -> None:
+    def __init__(self, work: Work, attempts: Attempts, searcher: AttemptSearcher, ledger: Ledger) -> None:
         self._work = work
+        self._attempts = attempts
         self._searcher = searcher
         self._ledger = ledger
-        self._assignments: dict[str, Assignment] = {}
+        self._started: set[str] = set()
+        self._failed_in_a_spoilt_process: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Report the start of a trial."""
-        self._work.started(self._assignment(trial))
+        self._started.add(trial.trial_id)
+        self._work.started(self._searcher.attempt[trial.trial_id].assignment)
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Report epochs, the end of a trial, or a failed checkpoint write."""
-        assignment = self._assignment(trial)
+        """Report what a worker sent: epochs, the end of a trial, trouble of its host, or a failed checkpoint write."""
+        attempt, starts = self._searcher.attempt[trial.trial_id], trial.num_failures + 1
         if "checkpoint_error" in result:
             self._work.unwritable(result["checkpoint_error"])
-            return
-        if records := StoredCurve(result["records"]):
-            self._work.epochs(assignment, records)
-        if "state" in result:
-            state = state_from_json(result["state"])
-            if isinstance(state, Finished) and state.cause == "oom" and not trial.config["alone"]:
-                self._searcher.retry_alone(assignment)
-            else:
-                self._work.ended(assignment, state, result["host"], trial.num_failures + 1)
+        elif "spoilt_process" in result:
+            self._failed_in_a_spoilt_process.add(trial.trial_id)
+        elif "trouble" in result:
+            self._attempts.had_trouble(attempt, Host(*result["host"]), Trouble(**result["trouble"]), starts)
+        else:
+            if records := StoredCurve(result["records"]):
+                self._work.epochs(attempt.assignment, records)
+            if "state" in result:
+                self._attempts.ended(attempt, state_from_json(result["state"]), Host(*result["host"]), starts)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Report a trial whose worker died more often than `resources.worker_retries` allows."""
-        assignment = self._assignment(trial)
-        if self._ledger.checkpoints.has_hung(assignment.trial.key):
+        attempt = self._searcher.attempt[trial.trial_id]
+        if trial.trial_id not in self._started:
+            self._work.no_host(f"worker processes do not start: {first_line(trial.get_error())}")
+            return
+        if trial.trial_id in self._failed_in_a_spoilt_process:
+            self._attempts.start_again(attempt)
+            return
+        if self._ledger.checkpoints.has_hung(attempt.assignment.trial.key):
             cause, detail = "time", "it took longer than `resources.trial_hours` allows"
         else:
             cause, detail = "worker", str((trial.error_file and trial.get_error()) or "the worker process died")
-        self._work.ended(assignment, Finished(Outcome.FAILED, (), cause, detail), "", trial.num_failures)
-
-    def _assignment(self, trial: TuneTrial) -> Assignment:
-        if trial.trial_id not in self._assignments:
-            self._assignments[trial.trial_id] = Assignment(
-                Trial.from_json(trial.config["trial"]), trial.config["until"]
-            )
-        return self._assignments[trial.trial_id]
+        self._attempts.ended(attempt, Finished(Outcome.FAILED, (), cause, detail), None, trial.num_failures)
 
 
 class WorkStopper(Unsaved, Stopper):

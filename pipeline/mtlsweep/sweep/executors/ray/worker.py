@@ -13,7 +13,8 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,7 +23,9 @@ from ray.exceptions import RayError, RayTaskError
 
 from mtlsweep.errors import first_line
 from mtlsweep.sweep.executors.checkpoints import CheckpointWriteError
+from mtlsweep.sweep.executors.host_trouble import Host, HostError, trouble_of
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
+from mtlsweep.sweep.executors.ray.verified_copy import DamagedCopyError
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.curve import EpochRecord, curve_to_json
@@ -90,12 +93,15 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     Reports `{"records"}` of epochs during training and `{"state"}` at the end. An exception in the trial's
     code is a result (`failed`) and never stops the sweep. Tune handles only crashes of this process and
     cluster errors. A failed checkpoint write is not the trial's fault: `{"checkpoint_error"}` stops the sweep.
+    Neither is what this host lacks: `{"trouble"}` lets the trial run elsewhere. A process that a device error
+    has spoilt says so (`{"spoilt_process"}`) and fails; Tune starts another one.
     """
     import torch  # imported here so that the driver does not load torch
 
     from mtlsweep.sweep.executors.run_assignment import name_cause, run_assignment
 
-    if _state.device_error is not None:  # Tune restarts the trial in a new process
+    if _state.device_error is not None:
+        tune.report({"spoilt_process": True})
         raise RuntimeError(f"this process cannot be used again after a device error: {_state.device_error}")
     torch.set_num_threads(setup.trial.threads)
     if torch.cuda.is_available() and 0 < setup.gpu_share < 1:
@@ -108,7 +114,7 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
             state = run_assignment(
                 Assignment(trial, config["until"]),
                 setup.trial,
-                setup.data.directory_here(trial.cell.data_fingerprint),
+                _data_here(setup.data, trial.cell.data_fingerprint),
                 RemoteCheckpoints(setup.checkpoint_actor),
                 reports.epoch,
             )
@@ -120,8 +126,30 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     except Exception as error:
         if isinstance(error, torch.AcceleratorError):
             _state.device_error = first_line(error)
-        state = Finished(Outcome.FAILED, (), name_cause(error), traceback.format_exc())
+        detail = traceback.format_exc()
+        if (trouble := trouble_of(error, detail)) is not None:
+            tune.report({"trouble": asdict(trouble), "host": _host()})
+            return
+        state = Finished(Outcome.FAILED, (), name_cause(error), detail)
     reports.end(state)
+
+
+def _host() -> Host:
+    return Host(ray.get_runtime_context().get_node_id(), os.uname().nodename)
+
+
+def _data_here(data: DataCopies, fingerprint: str) -> Path:
+    """Return the directory of the prepared data on this host; that it cannot be had is the host's trouble."""
+    try:
+        return data.directory_here(fingerprint)
+    except RayTaskError as error:
+        raise HostError(
+            "data", f"the prepared data cannot be read where the sweep runs: {first_line(error.cause)}"
+        ) from error
+    except DamagedCopyError as error:
+        raise HostError("data", first_line(error)) from error
+    except OSError as error:
+        raise HostError("disk", f"the prepared data cannot be copied to this host: {error}") from error
 
 
 @contextmanager
@@ -173,7 +201,7 @@ class _Reports:
             self.next_at = began + max(SECONDS_BETWEEN_REPORTS, taken / SHARE_OF_REPORTS)
 
     def end(self, state: State) -> None:
-        tune.report({"records": self._take(), "state": state_to_json(state), "host": os.uname().nodename})
+        tune.report({"records": self._take(), "state": state_to_json(state), "host": _host()})
 
     def _take(self) -> dict[str, Any]:
         records = curve_to_json(self.pending)

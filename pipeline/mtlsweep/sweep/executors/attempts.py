@@ -1,0 +1,96 @@
+"""Attempts at assignments: an attempt that says nothing about its trial is followed by another one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from mtlsweep.sweep.executors.executor import Work
+from mtlsweep.sweep.executors.host_trouble import Host, HostHealth, Trouble, Verdict
+from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.state import Finished, Outcome, State
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of an assignment.
+
+    Attributes:
+        assignment: what to train.
+        alone: whether it gets a device, or a host without one, for itself.
+        avoid: ids of hosts on which it must not start.
+    """
+
+    assignment: Assignment
+    alone: bool = False
+    avoid: tuple[str, ...] = ()
+
+
+class Attempts:
+    """Hands out the work's assignments, and hands out again what memory, a worker or a host kept from running.
+
+    Args:
+        work: provides assignments and takes their results.
+        hosts: returns the ids of the hosts that trials can run on now.
+        alone: whether every attempt has its host for itself.
+    """
+
+    def __init__(self, work: Work, hosts: Callable[[], Collection[str]], alone: bool = False) -> None:
+        self._work = work
+        self._hosts = hosts
+        self._alone = alone
+        self._health = HostHealth()
+        self._next: list[tuple[Assignment, bool]] = []
+        self._later: list[tuple[Assignment, bool]] = []
+        self._earlier: Counter[str] = Counter()  # attempts so far, by trial
+
+    def next(self) -> Attempt | None:
+        """Return the next attempt; None: see `Work.next`."""
+        if self._work.stopping() is not None:
+            return None
+        if self._next:
+            return self._attempt(*self._next.pop(0))
+        if (assignment := self._work.next()) is not None:
+            return self._attempt(assignment, self._alone)
+        return self._attempt(*self._later.pop(0)) if self._later else None
+
+    def ended(self, attempt: Attempt, state: State, host: Host | None, starts: int) -> None:
+        """Pass the end of a trial to the work; a trial that ran out of memory beside others is tried again alone.
+
+        Args:
+            attempt: that ended.
+            state: of its trial.
+            host: where it ended; None if unknown.
+            starts: how often the attempt was started.
+        """
+        trial = attempt.assignment.trial
+        if host is not None:
+            self._health.ran(trial, host.id)
+        self._earlier[trial.key] += starts
+        if isinstance(state, Finished) and state.cause == "oom" and not attempt.alone:
+            self._next.append((attempt.assignment, True))
+        else:
+            self._work.ended(attempt.assignment, state, host.name if host else "", self._earlier[trial.key])
+
+    def had_trouble(self, attempt: Attempt, host: Host, trouble: Trouble, starts: int) -> None:
+        """Decide what follows when a host could not run a trial: another attempt, its failure, or the end of the sweep."""
+        trial = attempt.assignment.trial
+        self._earlier[trial.key] += starts
+        verdict = self._health.had_trouble(trial, host.id, trouble.cause, self._hosts())
+        if verdict is Verdict.AGAIN:
+            elsewhere = host.id in self._health.avoided(trial, self._hosts())
+            # on the same host others go first: they show whether the host or the trial is the cause
+            (self._next if elsewhere else self._later).append((attempt.assignment, attempt.alone))
+        elif verdict is Verdict.THE_TRIALS:
+            failed = Finished(Outcome.FAILED, (), trouble.cause, trouble.detail)
+            self._work.ended(attempt.assignment, failed, host.name, self._earlier[trial.key])
+        else:
+            self._work.no_host(f"{host.name}: {trouble.what}")
+
+    def start_again(self, attempt: Attempt) -> None:
+        """Try again at once what failed because of an earlier trial in its process."""
+        self._next.append((attempt.assignment, attempt.alone))
+
+    def _attempt(self, assignment: Assignment, alone: bool) -> Attempt:
+        return Attempt(assignment, alone, self._health.avoided(assignment.trial, self._hosts()))

@@ -1,0 +1,137 @@
+"""Trouble of a host: a full disk, a broken device, a missing package, data that cannot be read. It is no result of a trial."""
+
+from __future__ import annotations
+
+import errno
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from mtlsweep.errors import first_line
+from mtlsweep.trials.trial import Trial
+
+DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.ESTALE,
+    errno.EMFILE,
+    errno.ENFILE,
+}
+
+PERHAPS_THE_TRIALS = {"device", "import"}
+"""Causes that a trial's own code may have, too: an index out of range on a GPU, an import inside a function."""
+
+CELLS_THAT_EXCLUDE_A_HOST = 2
+TRIES_ON_ONE_HOST = 2
+
+
+class Host(NamedTuple):
+    """A machine on which trials run: its unique id, and its name for people."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a host could not run a trial.
+
+    Attributes:
+        cause: `disk`, `device`, `import` or `data`.
+        what: description in one line.
+        detail: the traceback.
+    """
+
+    cause: str
+    what: str
+    detail: str
+
+
+class HostError(Exception):
+    """The host of this process cannot run trials.
+
+    Args:
+        cause: see `Trouble`.
+        what: description in one line.
+    """
+
+    def __init__(self, cause: str, what: str) -> None:
+        super().__init__(what)
+        self.cause = cause
+
+
+def trouble_of(error: BaseException, detail: str) -> Trouble | None:
+    """Return the trouble of the host that an exception in a trial shows, or None if it is the trial's own."""
+    if isinstance(error, HostError):
+        cause = error.cause
+    elif isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        cause = "disk"
+    elif isinstance(error, ImportError):
+        cause = "import"
+    elif type(error).__name__ == "AcceleratorError":  # torch's; this module is imported without torch
+        cause = "device"
+    else:
+        return None
+    return Trouble(cause, first_line(error), detail)
+
+
+class Verdict(StrEnum):
+    """What follows from a host's trouble with a trial."""
+
+    AGAIN = "try the trial again"
+    THE_TRIALS = "the trial itself is the cause"
+    NO_HOST = "no host can run trials"
+
+
+class HostHealth:
+    """Decides whose fault it is when a host could not run a trial.
+
+    A trial is tried on another host; where there is none, once more on the same one. It is the trial's own
+    fault if its cause can be (`PERHAPS_THE_TRIALS`) and the host ran other methods. A host that could not
+    run trials of several cells, and none since, gets no more.
+    """
+
+    def __init__(self) -> None:
+        self._troubled: defaultdict[str, set[str]] = defaultdict(set)  # by host: cells or methods without success since
+        self._tried: defaultdict[str, list[str]] = defaultdict(list)  # by trial: hosts
+        self._methods_run: defaultdict[str, set[str]] = defaultdict(set)  # by host
+        self._excluded: set[str] = set()
+
+    def ran(self, trial: Trial, host: str) -> None:
+        """Record that a host ran a trial, whatever came of it."""
+        self._troubled[host].clear()
+        self._methods_run[host].add(trial.cell.method)
+
+    def had_trouble(self, trial: Trial, host: str, cause: str, hosts: Collection[str]) -> Verdict:
+        """Record a host's trouble with a trial, and decide what follows.
+
+        Args:
+            trial: that could not run.
+            host: where it could not run.
+            cause: see `Trouble`.
+            hosts: all hosts that trials can run on now.
+        """
+        maybe_own = cause in PERHAPS_THE_TRIALS
+        self._tried[trial.key].append(host)
+        self._troubled[host].add(trial.cell.method if maybe_own else trial.cell.key)
+        if len(self._troubled[host]) >= CELLS_THAT_EXCLUDE_A_HOST:
+            self._excluded.add(host)
+        usable = set(hosts) - self._excluded
+        if not usable:
+            return Verdict.NO_HOST
+        tried = self._tried[trial.key]
+        if usable - set(tried) or tried.count(host) < TRIES_ON_ONE_HOST:
+            return Verdict.AGAIN
+        if maybe_own and any(self._methods_run[one] - {trial.cell.method} for one in tried):
+            return Verdict.THE_TRIALS
+        return Verdict.NO_HOST
+
+    def avoided(self, trial: Trial, hosts: Collection[str]) -> tuple[str, ...]:
+        """Return the hosts on which a trial shall not start, sorted."""
+        usable = set(hosts) - self._excluded
+        tried = set(self._tried[trial.key]) if usable - set(self._tried[trial.key]) else set()
+        return tuple(sorted(self._excluded | tried))
