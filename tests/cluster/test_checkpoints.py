@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,6 @@ def test_a_resume_point_is_saved_at_a_pause_and_never_at_the_last_epoch(until: i
     checkpoints = TrialCheckpoints(Store(), KEY, until, epochs=3, seconds_between=3600)
     for epoch in range(1, min(until, 3) + 1):
         record = EpochRecord(epoch, {}, 0.0, 1.0)
-        checkpoints.epoch(EpochEnd(record, True, lambda: b"weights", lambda epoch=epoch: str(epoch).encode()))
+        checkpoints.epoch(EpochEnd(record, True, lambda: b"weights", partial(b"%d".__mod__, epoch)))
     checkpoints.end()
     assert [int(one) for one in saved if one is not None] == resume_points

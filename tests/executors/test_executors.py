@@ -95,7 +95,8 @@ def test_a_device_that_is_not_there_is_no_result_of_any_trial(study: Write) -> N
         pytest.skip("there is a GPU")
     options: dict[str, Any] = {"strategy": "grid", "learning_rates": [0.01], "seeds": [0]}
     with pytest.raises(
-        UserError, match=r"no host can run trials \(.*: `resources.device` is `cuda`, but torch finds no"
+        UserError,
+        match=r"no host can run trials \(.*: params.yaml: `resources.device` is `cuda`, but torch finds no GPU",
     ):
         run_stage(study({"device": "cuda"}, **options), SUITE, "sweep")
     assert not any(one.trial.cell.role == "mtl" for one in Ledger(Path("results"), SUITE).read_all())

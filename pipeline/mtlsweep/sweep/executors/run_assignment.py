@@ -68,11 +68,11 @@ def run_assignment(
 
 
 def _device(wanted: str) -> torch.device:
-    """Return the device to train on; the host lacks it if it is a GPU that torch does not see."""
-    device = choose_device(wanted)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise HostError("device", "`resources.device` is `cuda`, but torch finds no CUDA device there")
-    return torch.device(device)
+    """Return the device to train on; that this host has none is its trouble."""
+    try:
+        return torch.device(choose_device(wanted))
+    except UserError as error:
+        raise HostError("device", str(error).rstrip(".")) from error
 
 
 def _open_data(directory: Path, fingerprint: str) -> PreparedData:
