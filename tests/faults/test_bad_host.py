@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+import mtlsweep.sweep  # noqa: F401
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
@@ -21,13 +22,13 @@ PROJECT = Path(__file__).parents[2]
 
 METHODS = '''
 """Weightings that fail by where they run."""
-import errno, os
+import errno
 import ray, torch
 from mtlsweep.methods.weighting.loss.ew import EqualWeighting
 
 class FullDisk(EqualWeighting):
     def weigh(self, losses):
-        if ray.get_runtime_context().get_node_id() == os.environ["BAD_NODE"]:
+        if ray.get_runtime_context().get_node_id() == "BAD NODE":
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().weigh(losses)
 
@@ -61,12 +62,12 @@ def params(weightings: list[str], **resources: Any) -> dict[str, Any]:
     }
 
 
-def run(directory: Path, stage: str, content: dict[str, Any], **environment: str) -> subprocess.CompletedProcess[str]:
+def run(directory: Path, stage: str, content: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     (directory / "params.yaml").write_text(yaml.safe_dump(content))
     return subprocess.run(
         [sys.executable, "-m", f"stages.{stage}", "digits"],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
         check=False,
@@ -90,7 +91,7 @@ def study(tmp_path: Path) -> Path:
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
     """The address of a Ray of two nodes, and their ids."""
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import Cluster  # after `mtlsweep.sweep` has set Ray's environment
 
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -104,7 +105,8 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]
 def test_a_full_disk_on_one_host_moves_its_trials_to_the_other(study: Path, two_nodes: tuple[str, list[str]]) -> None:
     address, (_, bad) = two_nodes
     content = params(["methods_of_mine:FullDisk", "methods_of_mine:FullDiskToo"], address=address)
-    done = run(study, "sweep", content, BAD_NODE=bad)
+    (study / "methods_of_mine.py").write_text(METHODS.replace("BAD NODE", bad))
+    done = run(study, "sweep", content)
     assert done.returncode == 0, done.stdout + done.stderr
     ended = swept(study)
     assert [one.state.outcome for one in ended] == [Outcome.DONE] * 4
@@ -115,12 +117,15 @@ def test_a_full_disk_on_one_host_moves_its_trials_to_the_other(study: Path, two_
 def test_where_every_host_is_bad_the_sweep_stops_and_the_next_run_trains(study: Path) -> None:
     weightings = ["methods_of_mine:FullDisk"]
     inline = params(weightings, executor="inline")
-    (study / "methods_of_mine.py").write_text(METHODS.replace("ray.get_runtime_context().get_node_id()", '"here"'))
-    done = run(study, "sweep", inline, BAD_NODE="here")
+    here = METHODS.replace("ray.get_runtime_context().get_node_id()", '"BAD NODE"')
+    (study / "methods_of_mine.py").write_text(here)
+    done = run(study, "sweep", inline)
     assert done.returncode == 2
-    assert "no host can run trials" in done.stderr and "No space left on device" in done.stderr
+    assert "no host can run trials" in done.stderr
+    assert "No space left on device" in done.stderr
     assert swept(study) == []
-    assert run(study, "sweep", inline, BAD_NODE="elsewhere").returncode == 0
+    (study / "methods_of_mine.py").write_text(here.replace('== "BAD NODE"', '== "another"'))
+    assert run(study, "sweep", inline).returncode == 0
     assert [one.state.outcome for one in swept(study)] == [Outcome.DONE] * 2
 
 

@@ -1,5 +1,3 @@
 """Running the project as a job on a Ray cluster."""
 
-from mtlsweep.sweep.executors.ray.settings import apply_ray_settings
-
-apply_ray_settings()
+import mtlsweep.sweep  # noqa: F401  (sets Ray's environment variables before ray is imported)

@@ -1,6 +1,6 @@
 """Ray's environment variables, which must be set before ray is imported; this is the only place that sets them.
 
-Packages that import ray apply them in their `__init__`, before any of their modules imports ray.
+`mtlsweep.sweep` applies them when it is imported, which is before a stage imports ray or a module of the user's that may.
 """
 
 from __future__ import annotations
