@@ -15,8 +15,12 @@ def analyse(
     table: Annotated[
         Path, typer.Argument(help="CSV or Parquet: weighting, optimizer, lr, optionally seed, and metrics.")
     ],
-    higher: Annotated[str, typer.Option(help="Metrics for which higher is better, separated by commas.")] = "",
-    lower: Annotated[str, typer.Option(help="Metrics for which lower is better. Well-known names need neither.")] = "",
+    higher: Annotated[
+        list[str] | None, typer.Option(help="Metrics for which higher is better, separated by commas.")
+    ] = None,
+    lower: Annotated[
+        list[str] | None, typer.Option(help="Metrics for which lower is better. Well-known names need neither.")
+    ] = None,
     baseline: Annotated[str, typer.Option(help="Weighting whose rows are the single-task baseline.")] = "stl",
     out: Annotated[Path | None, typer.Option(help="Directory for the whole report.")] = None,
 ) -> None:
@@ -27,5 +31,6 @@ def analyse(
         print(analyse_table(table, _names(higher), baseline, out, _names(lower)))
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(texts: list[str] | None) -> list[str]:
+    """Return the names of an option that may be given several times, each with several names."""
+    return [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
