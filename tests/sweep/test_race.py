@@ -11,6 +11,7 @@ import pytest
 
 from mtlsweep.analysis.selection import rank_cells, select_learning_rates
 from mtlsweep.sweep.strategies.known import outcome_of
+from mtlsweep.sweep.strategies.replication import Standing, cell_to_replicate
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
@@ -131,3 +132,11 @@ def test_a_cut_rate_comes_back_while_it_leads(cells: list[Cell]) -> None:
 
     known, _ = play(maker(cells, "race", rungs={0.5: 1, 1.0: 1}, noise=0.0), error)
     assert list(done(known, "ew").values()) == [3, 3, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("single_task", "expected"), [(0.0, None), (4.0, "close")])
+def test_seeds_that_agree_by_chance_do_not_end_the_search(single_task: float, expected: str | None) -> None:
+    """Three seeds of the leading cell lie within 0.1; single-task training differs by 4 points over seeds."""
+    leading = Standing("leading", 0.1, (10.0, 10.1, 9.9), done=True)
+    close = Standing("close", 0.01, (10.5,), done=True)
+    assert cell_to_replicate([leading, close], 3, noise=1.0, deviation=single_task) == expected

@@ -40,22 +40,24 @@ def cell_to_replicate(cells: Sequence[Standing], seeds: int, noise: float, devia
     """Return the key of the cell that needs its next seed; None if the leading cell is done with every seed.
 
     When k of n seeds are known, their mean differs from that over all n with the standard deviation
-    s sqrt(1/k - 1/n). A cell leads by its mean minus `noise` of these. The deviation s of one trial is that of the
-    method's own cells that have every seed, pooled.
+    s sqrt(1/k - 1/n). A cell leads by its mean minus `noise` of these. The variance of one trial, s squared, is the mean
+    of that of single-task training and of those of the method's cells that have every seed: two or three seeds alone
+    may agree by chance, and would then end the search.
 
     Args:
         cells: the cells of one method.
         seeds: number of seeds of the sweep, n.
         noise: number of deviations to allow for.
-        deviation: s as long as no cell has every seed.
+        deviation: standard deviation of single-task training over seeds; 0 if unknown.
     """
     measured = sorted((cell for cell in cells if math.isfinite(cell.mean)), key=attrgetter(*ORDER))
     complete = [cell for cell in measured if cell.done and len(cell.scores) == seeds]
-    if complete and seeds > 1:
-        deviation = math.sqrt(statistics.fmean(statistics.variance(cell.scores) for cell in complete))
+    variances = [deviation**2] if deviation else []
+    variances += [statistics.variance(cell.scores) for cell in complete if seeds > 1]
+    s = math.sqrt(statistics.fmean(variances or [0.0]))
 
     def may_become(cell: Standing) -> float:
-        return cell.mean - noise * deviation * math.sqrt(1 / len(cell.scores) - 1 / seeds)
+        return cell.mean - noise * s * math.sqrt(1 / len(cell.scores) - 1 / seeds)
 
     leading = min(measured, key=may_become, default=None)
     return None if leading is None or leading in complete else leading.cell_key
