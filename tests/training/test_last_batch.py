@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.suites.tasks import Task
 from mtlsweep.sweep.plan.plan import open_plan
+from mtlsweep.training.content import used_content
 from mtlsweep.training.step.updater import Updater
 from mtlsweep.training.timing import time_steps
 from mtlsweep.training.trial import run_trial
@@ -67,7 +69,9 @@ def make_lone(make_trial: Callable[..., Trial], lone: PreparedData) -> Callable[
             "training": Training(epochs=1, batch_size=8),
             "data_fingerprint": lone.fingerprint,
         }
-        return make_trial(**{**fields, **changes})
+        cell = make_trial(**{**fields, **changes}).cell
+        content = used_content(cell.network, cell.weighting, cell.optimizer, lone.tasks)  # as a plan does
+        return Trial(replace(cell, content=content), seed=0)
 
     return make
 
