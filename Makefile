@@ -38,7 +38,7 @@ check: venv
 	mypy
 	lint-imports
 
-# Lint, types and unit tests, side by side: two minutes on two cores.
+# Lint, types and unit tests that are not marked slow, side by side.
 quick: venv
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target check unit
 
