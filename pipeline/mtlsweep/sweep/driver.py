@@ -60,10 +60,11 @@ class Driver:
         self._provenance = provenance
         self._study = study
         self._views = views
-        paused = list(paused)
         self._paused = {one.trial.key: one for one in paused}
         self._started_at: dict[str, float] = {}
-        self._lost_seconds = {one.trial.key: one.execution.seconds - _seconds(one.state.curve) for one in paused}
+        self._lost_seconds = defaultdict[str, float](float)
+        for key, one in self._paused.items():
+            self._lost_seconds[key] = one.execution.seconds - _seconds(one.state.curve)
         self._epoch_seconds: dict[str, dict[int, float]] = defaultdict(dict)
         self._failing = FailingTogether(cells)
         self._error: UserError | None = None
@@ -116,7 +117,7 @@ class Driver:
         trial = assignment.trial
         seconds = self._epoch_seconds[trial.key]
         for record in records:  # an epoch that comes again was lost with its worker
-            self._lost_seconds[trial.key] = self._lost_seconds.get(trial.key, 0.0) + seconds.get(record.epoch, 0.0)
+            self._lost_seconds[trial.key] += seconds.get(record.epoch, 0.0)
             seconds[record.epoch] = record.seconds
         derived = self._reference.derive([record.metrics for record in records])
         for record, values in zip(records, derived, strict=True):
@@ -134,7 +135,7 @@ class Driver:
         execution = Execution(
             started_at=self._started_at[trial.key],
             finished_at=time.time(),
-            seconds=_seconds(state.curve) + self._lost_seconds.get(trial.key, 0.0),
+            seconds=_seconds(state.curve) + self._lost_seconds[trial.key],
             host=host,
             attempts=attempts,
             provenance=self._provenance,

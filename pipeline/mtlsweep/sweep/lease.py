@@ -14,22 +14,27 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from mtlsweep.errors import UserError
 
 LEASE = "lease.json"
 WRITERS = "writers.lock"
 
+SECONDS_OF_A_READER = 0.5
+"""`read_holder` in another process holds the lock of the lease for a moment."""
+
 SECONDS_TO_FINISH_A_WRITE = 120.0
 """A process of an earlier sweep that writes a checkpoint when a lease is taken has this long to finish it."""
+
+_UNKNOWN: Mapping[str, Any] = {"pid": 0, "host": "?", "since": "?"}
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,10 @@ class Lease:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._lock()
+            _lock(self._descriptor, SECONDS_OF_A_READER)
         except BlockingIOError:
             os.close(self._descriptor)
-            holder = read_holder(self._path.parent) or {"pid": 0, "host": "?", "since": "?"}
+            holder = read_holder(self._path.parent) or _UNKNOWN
             raise UserError(
                 f"a sweep of suite `{self._suite}` is already running: process {holder['pid'] or '?'} on "
                 f"{holder['host']} since {holder['since']}; wait, or stop it with `mtlsweep stop {self._suite}`."
@@ -101,30 +106,18 @@ class Lease:
     @contextmanager
     def _no_writers(self) -> Iterator[None]:
         """Wait until no process of an earlier sweep writes; inside the block none can begin."""
-        descriptor = os.open(self._path.parent / WRITERS, os.O_RDWR | os.O_CREAT, 0o644)
-        deadline = time.monotonic() + SECONDS_TO_FINISH_A_WRITE
+        path = self._path.parent / WRITERS
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise UserError(
-                            f"a process of an earlier sweep of suite `{self._suite}` still writes a checkpoint; "
-                            f"`fuser {self._path.parent / WRITERS}` names it: end it, then start again."
-                        ) from None
-                    time.sleep(0.02)
+            _lock(descriptor, SECONDS_TO_FINISH_A_WRITE)
             yield
+        except BlockingIOError:
+            raise UserError(
+                f"a process of an earlier sweep of suite `{self._suite}` still writes a checkpoint; "
+                f"`fuser {path}` names it: end it, then start again."
+            ) from None
         finally:
             os.close(descriptor)
-
-    @retry(
-        retry=retry_if_exception_type(BlockingIOError), wait=wait_fixed(0.05), stop=stop_after_attempt(10), reraise=True
-    )
-    def _lock(self) -> None:
-        """Take the lock; retry because `read_holder` in another process holds it for a moment."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -146,10 +139,25 @@ def read_holder(directory: Path) -> dict[str, Any] | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return {"pid": 0, "host": "?", "since": "?", **_read_content(path)}
+        return {**_UNKNOWN, **_read_content(path)}
     finally:
         os.close(descriptor)
     return None
+
+
+def _lock(descriptor: int, seconds: float) -> None:
+    """Take the exclusive lock of a file, within some seconds.
+
+    Raises:
+        BlockingIOError: another process holds it until then.
+    """
+    waiting = Retrying(
+        retry=retry_if_exception_type(BlockingIOError),
+        wait=wait_fixed(0.05),
+        stop=stop_after_delay(seconds),
+        reraise=True,
+    )
+    waiting(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _read_content(path: Path) -> dict[str, Any]:

@@ -38,9 +38,8 @@ class Attempts:
 
     def __init__(self, work: Work, hosts: Callable[[], Collection[str]], alone: bool = False) -> None:
         self._work = work
-        self._hosts = hosts
         self._alone = alone
-        self._health = HostHealth()
+        self._health = HostHealth(hosts)
         self._next: list[tuple[Assignment, bool]] = []
         self._later: list[tuple[Assignment, bool]] = []
         self._earlier: Counter[str] = Counter()  # attempts so far, by trial
@@ -77,9 +76,9 @@ class Attempts:
         """Decide what follows when a host could not run a trial: another attempt, its failure, or the end of the sweep."""
         trial = attempt.assignment.trial
         self._earlier[trial.key] += starts
-        verdict = self._health.had_trouble(trial, host.id, trouble.cause, self._hosts())
+        verdict = self._health.had_trouble(trial, host.id, trouble.cause)
         if verdict is Verdict.AGAIN:
-            elsewhere = host.id in self._health.avoided(trial, self._hosts())
+            elsewhere = host.id in self._health.avoided(trial)
             # on the same host others go first: they show whether the host or the trial is the cause
             (self._next if elsewhere else self._later).append((attempt.assignment, attempt.alone))
         elif verdict is Verdict.THE_TRIALS:
@@ -93,4 +92,4 @@ class Attempts:
         self._next.append((attempt.assignment, attempt.alone))
 
     def _attempt(self, assignment: Assignment, alone: bool) -> Attempt:
-        return Attempt(assignment, alone, self._health.avoided(assignment.trial, self._hosts()))
+        return Attempt(assignment, alone, self._health.avoided(assignment.trial))

@@ -65,9 +65,11 @@ class LedgerCheckpoints:
             return
         try:
             with self._fence.writing() as allowed:
-                if best is not None and allowed:
+                if not allowed:
+                    return
+                if best is not None:
                     self.ledger.checkpoints.save_best(key, best)
-                if resume is not None and allowed:
+                if resume is not None:
                     self.ledger.checkpoints.save_resume(key, resume)
         except OSError as error:
             raise CheckpointWriteError(error.strerror or str(error)) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -93,9 +93,13 @@ class HostHealth:
     A trial is tried on another host; where there is none, once more on the same one. It is the trial's own
     fault if its cause can be (`PERHAPS_THE_TRIALS`) and the host ran other methods. A host that could not
     run trials of several cells, and none since, gets no more.
+
+    Args:
+        hosts: returns the ids of the hosts that trials can run on now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: Callable[[], Collection[str]]) -> None:
+        self._hosts = hosts
         self._troubled: defaultdict[str, set[str]] = defaultdict(set)  # by host: cells or methods without success since
         self._tried: defaultdict[str, list[str]] = defaultdict(list)  # by trial: hosts
         self._methods_run: defaultdict[str, set[str]] = defaultdict(set)  # by host
@@ -106,21 +110,20 @@ class HostHealth:
         self._troubled[host].clear()
         self._methods_run[host].add(trial.cell.method)
 
-    def had_trouble(self, trial: Trial, host: str, cause: str, hosts: Collection[str]) -> Verdict:
+    def had_trouble(self, trial: Trial, host: str, cause: str) -> Verdict:
         """Record a host's trouble with a trial, and decide what follows.
 
         Args:
             trial: that could not run.
             host: where it could not run.
             cause: see `Trouble`.
-            hosts: all hosts that trials can run on now.
         """
         maybe_own = cause in PERHAPS_THE_TRIALS
         self._tried[trial.key].append(host)
         self._troubled[host].add(trial.cell.method if maybe_own else trial.cell.key)
         if len(self._troubled[host]) >= CELLS_THAT_EXCLUDE_A_HOST:
             self._excluded.add(host)
-        usable = set(hosts) - self._excluded
+        usable = set(self._hosts()) - self._excluded
         if not usable:
             return Verdict.NO_HOST
         tried = self._tried[trial.key]
@@ -130,8 +133,9 @@ class HostHealth:
             return Verdict.THE_TRIALS
         return Verdict.NO_HOST
 
-    def avoided(self, trial: Trial, hosts: Collection[str]) -> tuple[str, ...]:
-        """Return the hosts on which a trial shall not start, sorted."""
-        usable = set(hosts) - self._excluded
-        tried = set(self._tried[trial.key]) if usable - set(self._tried[trial.key]) else set()
-        return tuple(sorted(self._excluded | tried))
+    def avoided(self, trial: Trial) -> tuple[str, ...]:
+        """Return the hosts on which a trial shall not start, sorted: those where it was tried, if there are others."""
+        avoided = self._excluded.union(self._tried.get(trial.key, ()))
+        if avoided != self._excluded and not set(self._hosts()) - avoided:  # asking a cluster for its hosts takes time
+            avoided = self._excluded
+        return tuple(sorted(avoided))
