@@ -14,12 +14,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def runs_of(uri: str) -> list[Run]:
+    """Return all runs of the experiment `digits`."""
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
 
 
 class MlflowServer:

@@ -44,6 +44,18 @@ TRIALS = 3 * 2 * (2 + 1)
 """Of each method both rates with the first seed, one of them cut after an epoch, and the other with the second seed."""
 
 
+def environment() -> dict[str, str]:
+    """This process's environment, with the stages of this project at hand."""
+    return {**os.environ, "PYTHONPATH": str(PROJECT)}
+
+
+def run_module(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m` in a directory to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=directory, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
 @dataclass
 class Sweep:
     """A directory with a study in it."""
@@ -70,14 +82,8 @@ class Sweep:
         (self.root / "params.yaml").write_text(yaml.safe_dump(params))
         return [sys.executable, "-m", f"stages.{stage}", SUITE]
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(PROJECT)}
-
     def run(self, stage: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(stage), cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
-        )
+        return run_module(self.root, *self.command(stage)[2:])
 
     def start(self, stage: str) -> subprocess.Popen[bytes]:
         """Start a stage in a session of its own, its output in `stage.log`."""
@@ -85,7 +91,7 @@ class Sweep:
             return subprocess.Popen(
                 self.command(stage),
                 cwd=self.root,
-                env=self.environment,
+                env=environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

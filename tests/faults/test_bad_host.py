@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,9 @@ import mtlsweep.sweep  # noqa: F401
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+from .conftest import INLINE, SUITE, TINY, Sweep, run_module
 
-PROJECT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 METHODS = '''
 """Weightings that fail by where they run."""
@@ -40,52 +38,24 @@ class Spoils(EqualWeighting):
 '''
 
 
-def params(weightings: list[str], **resources: Any) -> dict[str, Any]:
-    return {
-        "active": ["digits"],
-        "suites": {
-            "digits": {
-                "data": {"dataset": {"multidigits": {"train": 64, "val": 64, "test": 64}}},
-                "network": {"lenet": {"downsampling": "stride"}},
-                "training": {"epochs": 2, "batch_size": 16},
-                "baselines": {"learning_rates": [0.01], "seeds": [0]},
-                "sweep": {
-                    "weightings": weightings,
-                    "optimizers": ["adam"],
-                    "learning_rates": [0.01, 0.001],
-                    "seeds": [0],
-                    "strategy": "grid",
-                },
-            }
-        },
-        "resources": {"failed_share_limit": 1.0, **resources},
-    }
+def sweep(study: Sweep, weightings: list[str], **resources: Any) -> subprocess.CompletedProcess[str]:
+    grid = {**TINY["suites"][SUITE]["sweep"], "strategy": "grid", "optimizers": ["adam"], "seeds": [0]}
+    suite = {**TINY["suites"][SUITE], "sweep": {**grid, "weightings": weightings}}
+    content = {**TINY, "suites": {SUITE: suite}, "resources": {"failed_share_limit": 1.0, **resources}}
+    (study.root / "params.yaml").write_text(yaml.safe_dump(content))
+    return run_module(study.root, "stages.sweep", SUITE)
 
 
-def run(directory: Path, stage: str, content: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    (directory / "params.yaml").write_text(yaml.safe_dump(content))
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}", "digits"],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def swept(directory: Path) -> list[FinishedTrial]:
-    return [one for one in Ledger(directory / "results", "digits").read_all() if one.trial.cell.role == "mtl"]
+def swept(study: Sweep) -> list[FinishedTrial]:
+    return [one for one in Ledger(study.root / "results", SUITE).read_all() if one.trial.cell.role == "mtl"]
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Path:
-    """A directory with prepared data and baselines, which train in the stage's own process."""
-    (tmp_path / "methods_of_mine.py").write_text(METHODS)
-    for stage in ("prepare", "baselines"):
-        done = run(tmp_path, stage, params(["ew"], executor="inline"))
-        assert done.returncode == 0, done.stdout + done.stderr
-    return tmp_path
+def study(baselines: Sweep, tmp_path: Path) -> Sweep:
+    """A study with its data, its baselines and the methods above."""
+    copied = baselines.copy(tmp_path / "study")
+    (copied.root / "methods_of_mine.py").write_text(METHODS)
+    return copied
 
 
 @pytest.fixture
@@ -102,11 +72,10 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]
         cluster.shutdown()
 
 
-def test_a_full_disk_on_one_host_moves_its_trials_to_the_other(study: Path, two_nodes: tuple[str, list[str]]) -> None:
+def test_a_full_disk_on_one_host_moves_its_trials_to_the_other(study: Sweep, two_nodes: tuple[str, list[str]]) -> None:
     address, (_, bad) = two_nodes
-    content = params(["methods_of_mine:FullDisk", "methods_of_mine:FullDiskToo"], address=address)
-    (study / "methods_of_mine.py").write_text(METHODS.replace("BAD NODE", bad))
-    done = run(study, "sweep", content)
+    (study.root / "methods_of_mine.py").write_text(METHODS.replace("BAD NODE", bad))
+    done = sweep(study, ["methods_of_mine:FullDisk", "methods_of_mine:FullDiskToo"], address=address)
     assert done.returncode == 0, done.stdout + done.stderr
     ended = swept(study)
     assert [one.state.outcome for one in ended] == [Outcome.DONE] * 4
@@ -114,24 +83,22 @@ def test_a_full_disk_on_one_host_moves_its_trials_to_the_other(study: Path, two_
     assert sum(one.execution.attempts - 1 for one in ended) <= 2  # after two cells the host gets no more
 
 
-def test_where_every_host_is_bad_the_sweep_stops_and_the_next_run_trains(study: Path) -> None:
+def test_where_every_host_is_bad_the_sweep_stops_and_the_next_run_trains(study: Sweep) -> None:
     weightings = ["methods_of_mine:FullDisk"]
-    inline = params(weightings, executor="inline")
     here = METHODS.replace("ray.get_runtime_context().get_node_id()", '"BAD NODE"')
-    (study / "methods_of_mine.py").write_text(here)
-    done = run(study, "sweep", inline)
+    (study.root / "methods_of_mine.py").write_text(here)
+    done = sweep(study, weightings, **INLINE)
     assert done.returncode == 2
     assert "no host can run trials" in done.stderr
     assert "No space left on device" in done.stderr
     assert swept(study) == []
-    (study / "methods_of_mine.py").write_text(here.replace('== "BAD NODE"', '== "another"'))
-    assert run(study, "sweep", inline).returncode == 0
+    (study.root / "methods_of_mine.py").write_text(here.replace('== "BAD NODE"', '== "another"'))
+    assert sweep(study, weightings, **INLINE).returncode == 0
     assert [one.state.outcome for one in swept(study)] == [Outcome.DONE] * 2
 
 
-def test_a_device_error_is_not_blamed_on_the_next_trial_of_its_process(study: Path) -> None:
-    content = params(["ew", "methods_of_mine:Spoils", "uw"], worker_retries=0, concurrency=1)
-    done = run(study, "sweep", content)
+def test_a_device_error_is_not_blamed_on_the_next_trial_of_its_process(study: Sweep) -> None:
+    done = sweep(study, ["ew", "methods_of_mine:Spoils", "uw"], worker_retries=0, concurrency=1)
     assert done.returncode == 0, done.stdout + done.stderr
     outcomes = {(one.trial.cell.weighting_label, one.state.outcome, one.state.cause) for one in swept(study)}
     assert outcomes == {

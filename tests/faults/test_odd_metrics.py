@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,10 @@ import yaml
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.state import Outcome
 
+from .conftest import run_module
+
 pytestmark = [pytest.mark.slow]
 
-PROJECT = Path(__file__).parents[2]
 
 ODD = '''
 """Noise with two numbers to learn; a metric that is a number, NaN, infinite or (on request) not there."""
@@ -93,17 +92,7 @@ def run(directory: Path, forgetful: bool, *stages: str) -> list[subprocess.Compl
     }
     (directory / "odd.py").write_text(ODD)
     (directory / "params.yaml").write_text(yaml.safe_dump(raw))
-    return [
-        subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}", "noise"],
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for stage in stages
-    ]
+    return [run_module(directory, f"stages.{stage}", "noise") for stage in stages]
 
 
 def test_nan_and_infinite_metrics_are_recorded_unchanged(tmp_path: Path) -> None:

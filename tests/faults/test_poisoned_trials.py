@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.curve import curve_to_json
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
+from .conftest import run_module
+
 pytestmark = [pytest.mark.slow]
 
-PROJECT = Path(__file__).parents[2]
 
 TROUBLES = '''
 """Weightings that go wrong, each in its own way."""
@@ -77,27 +77,14 @@ RAW: dict[str, Any] = {
 }
 
 
-def stage(name: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    (directory / "params.yaml").write_text(yaml.safe_dump(RAW))
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}", "digits"],
-        cwd=directory,
-        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def stage(name: str, directory: Path, **resources: Any) -> subprocess.CompletedProcess[str]:
+    content = {**RAW, "resources": {**RAW["resources"], **resources}}
+    (directory / "params.yaml").write_text(yaml.safe_dump(content))
+    return run_module(directory, f"stages.{name}", "digits")
 
 
 def command(directory: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mtlsweep.cli.main", *words],
-        cwd=directory,
-        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module(directory, "mtlsweep.cli.main", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -167,16 +154,7 @@ def test_retry_makes_failed_trials_pending_and_nothing_else(swept: Path) -> None
 
 
 def test_too_many_failures_stop_the_study_with_a_sentence(swept: Path) -> None:
-    strict = {**RAW, "resources": {**RAW["resources"], "failed_share_limit": 0.2}}
-    (swept / "params.yaml").write_text(yaml.safe_dump(strict))
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.sweep", "digits"],
-        cwd=swept,
-        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = stage("sweep", swept, failed_share_limit=0.2)
     assert done.returncode == 2
     assert "4 of 7 trials failed (" in done.stderr
     assert "see `mtlsweep failures digits`" in done.stderr

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 import yaml
 from optuna.storages.journal import JournalFileBackend
 
-from .conftest import INLINE, SUITE, TINY, Sweep
+from .conftest import INLINE, SUITE, TINY, Sweep, run_module
 
 pytestmark = [pytest.mark.slow]
 
@@ -50,14 +48,7 @@ def stage(
     }
     (sweep.root / "params.yaml").write_text(yaml.safe_dump(params))
     words = [f"stages.{name}", SUITE] if name in ("sweep", "analyse") else ["mtlsweep.cli.main", name, "--json"]
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=sweep.root,
-        env={**os.environ, **sweep.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module(sweep.root, *words)
 
 
 def test_a_search_continues_where_it_stopped(baselines: Sweep, tmp_path: Path) -> None:

@@ -9,22 +9,15 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.summary import Summary, record_summary
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import FinishedTrial
+from tests.servers import runs_of
 
 MakeFinished = Callable[..., FinishedTrial]
-
-
-def runs_of(uri: str) -> list[Run]:
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("digits")
-    assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id]))
 
 
 def state_of(uri: str) -> dict[tuple[str, str], str]:

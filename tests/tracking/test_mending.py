@@ -23,16 +23,9 @@ from mtlsweep.record.mlflow.entries import params_of
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import Finished, FinishedTrial, Outcome
-from tests.servers import MlflowServer
+from tests.servers import MlflowServer, runs_of
 
 MakeFinished = Callable[..., FinishedTrial]
-
-
-def runs_of(uri: str) -> list[Run]:
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("digits")
-    assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id]))
 
 
 def delete(uri: str, run: Run) -> None:
