@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from mtlsweep.errors import UserError
+from mtlsweep.git import GitError, git
 
 DVC_FILE = "dvc.yaml"
 
@@ -58,6 +58,6 @@ def kept_outputs(pipeline: dict[str, Any], suite: str) -> Iterator[str]:
 def _git(root: Path, *arguments: str) -> str | None:
     """Return the output of git, or None without git or outside a repository."""
     try:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        return git(*arguments, root=root).strip()
+    except GitError:
         return None

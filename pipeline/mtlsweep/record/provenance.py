@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
-import subprocess
 from typing import Any
 
 from mtlsweep.errors import first_line
+from mtlsweep.git import GitError, git
 
 PACKAGES = (
     "torch",
@@ -54,14 +53,10 @@ def _versions() -> dict[str, str]:
 
 def _git(*arguments: str) -> tuple[str | None, str | None]:
     """Return the output of git (None if empty), and None; or None, and why git gives no answer."""
-    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, env=environment)
-    except OSError:
-        return None, "git is not installed"
-    except subprocess.CalledProcessError as error:
-        return None, _explain(error.stderr)
-    return done.stdout.strip() or None, None
+        return git(*arguments).strip() or None, None
+    except GitError as error:
+        return None, _explain(str(error))
 
 
 def _explain(message: str) -> str:
@@ -69,4 +64,4 @@ def _explain(message: str) -> str:
     mend = next((line.strip() for line in message.splitlines() if "--add safe.directory" in line), None)
     if mend is not None:
         return f"git refuses this clone, because another user owns it; run `{mend}`"
-    return first_line(message.strip().removeprefix("fatal: "))
+    return first_line(message.removeprefix("fatal: "))

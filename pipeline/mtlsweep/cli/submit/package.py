@@ -8,11 +8,11 @@ can name it.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import visible
+from mtlsweep.git import GitError, git
 
 LOCK = Path(".dvc/tmp/submission.lock")
 """Locked while a job uses the directory; its presence means that a submission created the directory."""
@@ -23,7 +23,7 @@ KEPT = frozenset({Path("dvc.lock")})
 
 def project_files(root: Path) -> list[Path]:
     """Return the files under `root`, relative to it, that git does not ignore."""
-    names = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    names = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=root).split("\0")
     return list(visible(Path(name) for name in names if name and (root / name).is_file()))
 
 
@@ -35,21 +35,17 @@ def pack_project(root: Path, temporary: Path) -> Path:
     """
     staged = temporary / "project"
     try:
-        if Path(_git(root, "rev-parse", "--show-toplevel").strip()) != root.resolve():
+        if Path(git("rev-parse", "--show-toplevel", root=root).strip()) != root.resolve():
             raise UserError(f"{root} is not the root of its git repository; run `mtlsweep submit` from there.")
-        _git(root, "clone", "--quiet", "--depth=1", "--no-checkout", root.resolve().as_uri(), str(staged))
-        _git(staged, "reset", "--quiet")
-        _git(staged, "config", "core.fileMode", "false")  # a zip file keeps no modes
-        _git(staged, "remote", "remove", "origin")
-    except subprocess.CalledProcessError as error:
+        git("clone", "--quiet", "--depth=1", "--no-checkout", root.resolve().as_uri(), str(staged), root=root)
+        git("reset", "--quiet", root=staged)
+        git("config", "core.fileMode", "false", root=staged)  # a zip file keeps no modes
+        git("remote", "remove", "origin", root=staged)
+    except GitError as error:
         raise UserError(
-            f"{root} cannot be packed (git: `{error.stderr.strip()}`); use a git repository with at least one commit."
+            f"{root} cannot be packed (git: `{error}`); use a git repository with at least one commit."
         ) from error
     for name in project_files(root):
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, staged / name)
     return Path(shutil.make_archive(str(temporary / "package"), "zip", staged))
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
