@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-import mtlsweep.sweep  # noqa: F401
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
-from .conftest import INLINE, SUITE, TINY, Sweep, run_module
+from .conftest import INLINE, SUITE, TINY, Sweep, environment, run_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -61,15 +62,14 @@ def study(baselines: Sweep, tmp_path: Path) -> Sweep:
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
     """The address of a Ray of two nodes, and their ids."""
-    from ray.cluster_utils import Cluster  # after `mtlsweep.sweep` has set Ray's environment
-
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
-        yield cluster.address, [node.node_id for node in cluster.list_all_nodes()]
-    finally:
-        cluster.shutdown()
+    command = [sys.executable, str(Path(__file__).with_name("two_nodes.py"))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(), stdin=pipe, stdout=pipe, text=True) as ray:
+        assert ray.stdout is not None
+        address, nodes = json.loads(ray.stdout.readline())
+        yield address, nodes
+    assert ray.returncode == 0
 
 
 def test_a_full_disk_on_one_host_moves_its_trials_to_the_other(study: Sweep, two_nodes: tuple[str, list[str]]) -> None:
