@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from mlflow import MlflowClient
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker
+from mtlsweep.record.mlflow.database import FoundRun
+from mtlsweep.record.mlflow.experiment import Experiment
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
-from tests.servers import MlflowServer
+from tests.servers import MlflowServer, postgresql
 
 MakeFinished = Callable[..., FinishedTrial]
 
@@ -177,3 +182,62 @@ def test_twenty_thousand_runs_are_read_without_truncation(
         for row in history.read(keys[start : start + 500]).to_pylist()
     }
     assert len(rows) == count * 2 * 4
+
+
+def trial_runs(uri: str) -> list[FoundRun]:
+    return Experiment(uri, "digits", "ours").runs_of_trials()
+
+
+def write_every_kind_of_run(uri: str, make_finished: MakeFinished) -> None:
+    """Runs of two ledgers and of none, of each outcome, running, deleted, and of no trial, in no order of time."""
+    client = MlflowClient(tracking_uri=uri)
+    for number, outcome in enumerate([*Outcome, Outcome.DONE]):
+        finished = make_finished(number, outcome=outcome)
+        started_at = 1_700_000_000.0 + (7 * number) % 5
+        finished = replace(finished, execution=replace(finished.execution, started_at=started_at))
+        for ledger_id in ("ours", "theirs"):
+            Tracker(uri, "digits", ledger_id, reference="baselines" if number % 2 else "").finish(finished, {})
+    ours = Tracker(uri, "digits", "ours")
+    ours.log_epochs(make_finished(8).trial, make_finished(8).state.curve[:1], 0.0)
+    ours.forget(make_finished(0))
+    client.delete_tag(trial_runs(uri)[-1].run_id, "ledger_id")
+    client.create_run(Experiment(uri, "digits", "ours").id, tags={"ledger_id": "ours"})
+    Tracker(uri, "another", "ours").finish(make_finished(1), {})
+
+
+def test_a_database_and_the_client_find_the_same_runs(
+    uri: str, tmp_path: Path, make_finished: MakeFinished, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_every_kind_of_run(uri, make_finished)
+    found = trial_runs(uri)
+    assert len(found) == 2 * (len(Outcome) + 1) - 1 + 1
+    assert {run.status for run in found} == {"FINISHED", "KILLED", "FAILED", "RUNNING"}
+    assert caplog.messages == []
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        connection.execute("ALTER TABLE runs ADD COLUMN workspace VARCHAR(9)")
+    assert trial_runs(uri) == found
+    assert caplog.messages == [
+        "MLflow's table of runs differs in `workspace` from the one known here: it is read through its client, which takes longer"
+    ]
+
+
+def test_runs_are_found_in_a_database_without_the_client(
+    uri: str, make_finished: MakeFinished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client takes 2 ms a run."""
+    finished = make_finished()
+    Tracker(uri, "digits", "ours").finish(finished, {})
+    monkeypatch.delattr(MlflowClient, "search_runs")
+    tracker = Tracker(uri, "digits", "ours")
+    assert tracker.has(finished)
+    assert tracker.outcomes() == {finished.trial.key: "done"}
+
+
+@pytest.mark.slow
+def test_postgresql_and_the_client_find_the_same_runs(make_finished: MakeFinished) -> None:
+    with postgresql() as uri:
+        write_every_kind_of_run(uri, make_finished)
+        found = trial_runs(uri)
+        with sa.create_engine(uri).begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE tags ADD COLUMN author VARCHAR(9)")
+        assert trial_runs(uri) == found

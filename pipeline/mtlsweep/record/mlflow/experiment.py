@@ -15,11 +15,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.default_context import DefaultRunContext
 
 from mtlsweep.errors import UserError, first_line
+from mtlsweep.record.mlflow.database import FoundRun, read_runs, readable
 from mtlsweep.record.mlflow.outage import RefusalError, server_errors
 from mtlsweep.record.mlflow.server import create_database, resolve_uri, shown_uri, tracking_origin
 
 LEDGER_ID = "ledger_id"
 """The tag of a run that names its ledger."""
+
+TAGS_OF_TRIALS = ("trial_key", LEDGER_ID, "reference", "outcome")
+"""The tags by which a trial's run is found and judged."""
 
 RUNS_PER_PAGE = 1000
 
@@ -71,10 +75,22 @@ class Experiment:
 
     def own_runs(self, query: str) -> Iterator[Run]:
         """Yield this ledger's runs that `query` selects, the oldest first."""
-        return self.runs(f"{query} and tags.{LEDGER_ID} = '{self.ledger_id}'")
+        return self._search(f"{query} and tags.{LEDGER_ID} = '{self.ledger_id}'")
 
-    def runs(self, query: str = "") -> Iterator[Run]:
-        """Yield everybody's runs that `query` selects, the oldest first."""
+    def runs_of_trials(self) -> list[FoundRun]:
+        """Return everybody's runs of trials, the oldest first, with those of `TAGS_OF_TRIALS` that they have.
+
+        A database is asked by one query on MLflow's own tables: its client takes 20 s for 10,000 runs.
+        """
+        engine = readable(self.client, "runs", "tags")
+        if engine is None:
+            runs = [found_run(run) for run in self._search("")]
+        else:
+            runs = read_runs(engine, self.id, TAGS_OF_TRIALS)
+        return [run for run in runs if "trial_key" in run.tags]
+
+    def _search(self, query: str) -> Iterator[Run]:
+        """Yield everybody's runs that `query` selects, the oldest first, page by page."""
         token: str | None = None
         while True:
             page = self.client.search_runs(
@@ -118,3 +134,9 @@ class Experiment:
             if found is None:
                 raise
             return found
+
+
+def found_run(run: Run) -> FoundRun:
+    """Return what finding a run reads of one that MLflow's client gave."""
+    tags = {name: value for name, value in run.data.tags.items() if name in TAGS_OF_TRIALS}
+    return FoundRun(run.info.run_id, run.info.status, run.info.end_time, tags)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,8 @@ import pyarrow.compute as pc
 from mlflow import MlflowClient
 from mlflow.utils.rest_utils import http_request
 
-from mtlsweep.record.mlflow.database import Row, read_rows, unknown_columns
+from mtlsweep.record.mlflow.database import Row, read_rows, readable
 from mtlsweep.record.mlflow.outage import server_errors
-
-logger = logging.getLogger(__name__)
 
 RUNS_PER_HISTORY_CALL = 50
 """Runs whose rows of one metric a server is asked for at once."""
@@ -70,13 +67,7 @@ class MetricHistory:
         self._experiment = experiment
         self._runs = runs
         self._store = client._tracking_client.store
-        self._engine = getattr(self._store, "engine", None)
-        if self._engine is not None and (unknown := unknown_columns(self._engine)):
-            logger.warning(
-                "MLflow's table of metrics differs in %s from the one known here: it is read through its client, which takes longer",
-                ", ".join(f"`{name}`" for name in unknown),
-            )
-            self._engine = None
+        self._engine = readable(client, "metrics")
 
     @property
     def portion(self) -> Portion:

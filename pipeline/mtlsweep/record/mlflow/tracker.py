@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from mtlsweep.errors import UserError
+from mtlsweep.record.mlflow.database import FoundRun
 from mtlsweep.record.mlflow.entries import dataset_of, end_tags, params_of
-from mtlsweep.record.mlflow.experiment import LEDGER_ID, Experiment
+from mtlsweep.record.mlflow.experiment import LEDGER_ID, Experiment, found_run
 from mtlsweep.record.mlflow.history import MetricHistory
 from mtlsweep.record.mlflow.outage import is_outage, server_errors
 from mtlsweep.record.mlflow.server import shown_uri
@@ -153,15 +154,15 @@ class Tracker:
     def outcomes(self) -> dict[str, str]:
         """Return the `outcome` tag of every complete run of this ledger, by trial key."""
         with server_errors(self._uri):
-            runs = [run.data.tags for run in self._experiment.own_runs("attributes.status != 'RUNNING'")]
-        return {tags["trial_key"]: tags.get("outcome", "") for tags in runs if "trial_key" in tags}
+            runs = self._experiment.runs_of_trials()
+        own = [run for run in runs if run.tags.get(LEDGER_ID) == self._experiment.ledger_id]
+        return {run.tags["trial_key"]: run.tags.get("outcome", "") for run in own if run.status != "RUNNING"}
 
     def _index(self) -> None:
         """Find every trial's run; of two of this ledger with one key the complete or older one stays."""
-        for entry in self._experiment.runs():
-            tags = entry.data.tags
-            key, owner = tags.get("trial_key"), tags.get(LEDGER_ID)
-            if key is None or owner not in (None, self._experiment.ledger_id):
+        for entry in self._experiment.runs_of_trials():
+            key, owner = entry.tags["trial_key"], entry.tags.get(LEDGER_ID)
+            if owner not in (None, self._experiment.ledger_id):
                 continue
             run = _known(entry)
             if owner is None:
@@ -223,7 +224,7 @@ class Tracker:
         if trial.key in self._in_doubt:
             for entry in self._experiment.own_runs(f"tags.trial_key = '{trial.key}'"):
                 self._in_doubt.remove(trial.key)
-                return _known(entry)
+                return _known(found_run(entry))
         tags = {
             "trial_key": trial.key,
             "cell_key": trial.cell.key,
@@ -236,7 +237,7 @@ class Tracker:
         self._in_doubt.add(trial.key)
         created = self._experiment.create_run(trial.name, tags, _ms(started_at))
         self._in_doubt.remove(trial.key)
-        return _known(created)
+        return _known(found_run(created))
 
     def _save_views(self, metrics: Iterable[str]) -> None:
         """Offer the experiment's views in the UI, with columns for these metrics."""
@@ -266,8 +267,8 @@ class Tracker:
         run.rows |= {_row(record) for record in records}
 
 
-def _known(entry: Run) -> _Run:
-    return _Run(entry.info.run_id, entry.info.status, entry.data.tags.get("reference", ""), entry.info.end_time)
+def _known(run: FoundRun) -> _Run:
+    return _Run(run.run_id, run.status, run.tags.get("reference", ""), run.ended)
 
 
 def _ms(seconds: float) -> int:
