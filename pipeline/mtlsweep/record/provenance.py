@@ -20,7 +20,6 @@ PACKAGES = (
     "numpy",
     "pandas",
     "moocore",
-    "torchmetrics",
     "dvc",
 )
 

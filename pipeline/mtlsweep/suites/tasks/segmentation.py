@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
@@ -27,13 +26,16 @@ class SegmentationEvaluator:
     """
 
     def __init__(self, classes: int) -> None:
-        self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
+        self._confusion = torch.zeros(classes, classes, dtype=torch.int64)  # pixels by target and prediction
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        self._confusion.to(output.device).update(output.argmax(dim=1), target)
+        valid, classes = target != VOID, len(self._confusion)
+        pairs = target[valid].long() * classes + output.argmax(dim=1)[valid]
+        counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        self._confusion = self._confusion.to(output.device) + counts
 
     def compute(self) -> dict[str, float]:
-        matrix = self._confusion.compute().double()
+        matrix = self._confusion.double()
         hits, pixels = matrix.diagonal(), matrix.sum()
         if not pixels:
             return {"miou": math.nan, "pixel_accuracy": math.nan}
