@@ -35,6 +35,15 @@ from mtlsweep.trials.trial import Trial
 torch.set_num_threads(1)
 
 
+WHOLE_STUDIES = ("end_to_end", "faults", "cluster")
+"""Folders whose tests take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest tests first, so that no process is left with one at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in WHOLE_STUDIES)
+
+
 @pytest.fixture
 def make_trial() -> Callable[..., Trial]:
     """Return a maker of trials that differ in what the test names."""
