@@ -23,6 +23,7 @@ from mtlsweep.record.mlflow.server import create_database
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.trials.state import FinishedTrial
+from tests.forks import run_module
 
 RAW: dict[str, Any] = {
     "active": ["digits"],
@@ -133,14 +134,7 @@ def test_a_port_that_is_taken(in_directory: Path, monkeypatch: pytest.MonkeyPatc
 
 def run_stage(stage: str, raw: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     write(raw)
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}", "digits"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    return run_module(Path.cwd(), f"stages.{stage}", "digits")
 
 
 @pytest.mark.slow
