@@ -20,6 +20,7 @@ PACKAGES = (
     "numpy",
     "pandas",
     "moocore",
+    "torchmetrics",
     "dvc",
 )
 

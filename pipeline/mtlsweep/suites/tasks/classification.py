@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, ClassVar
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
@@ -17,16 +17,14 @@ from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 class ClassificationEvaluator:
     """Share of right answers."""
 
-    def __init__(self) -> None:
-        self._right = torch.zeros((), dtype=torch.int64)
-        self._rows = 0
+    def __init__(self, classes: int) -> None:
+        self._accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        self._right = self._right.to(output.device) + torch.count_nonzero(output.argmax(dim=1) == target)
-        self._rows += len(target)
+        self._accuracy.to(output.device).update(output, target)
 
     def compute(self) -> dict[str, float]:
-        return {"accuracy": float(self._right.float() / self._rows)}
+        return {"accuracy": float(self._accuracy.compute())}
 
 
 @TASKS.register("classification")
@@ -52,4 +50,4 @@ class Classification(Task):
         return F.cross_entropy(output, target)
 
     def evaluator(self) -> ClassificationEvaluator:
-        return ClassificationEvaluator()
+        return ClassificationEvaluator(self.classes)

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torchmetrics.regression import MeanAbsoluteError, MeanAbsolutePercentageError
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task, mean_over_valid
-
-LEAST_DIVISOR = 1.17e-6
-"""scikit-learn's: keeps the relative error of a tiny depth finite."""
 
 
 class DepthEvaluator:
     """Mean absolute and mean relative error over all valid pixels of the split, summed in float64."""
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(2, dtype=torch.float64)  # of |error|, |error| / target
-        self._pixels = 0
+        self._absolute = MeanAbsoluteError().set_dtype(torch.float64)
+        self._relative = MeanAbsolutePercentageError().set_dtype(torch.float64)  # a share in spite of its name
 
     def update(self, output: Tensor, target: Tensor) -> None:
         valid = target > 0
-        wanted = target[valid].double()
-        error = (output.squeeze(1)[valid].double() - wanted).abs()
-        sums = [each.sum() for each in (error, error / wanted.clamp(min=LEAST_DIVISOR))]
-        self._sums = self._sums.to(output.device) + torch.stack(sums)
-        self._pixels += len(wanted)
+        predicted, wanted = output.squeeze(1)[valid].double(), target[valid].double()
+        if len(wanted):
+            self._absolute.to(output.device).update(predicted, wanted)
+            self._relative.to(output.device).update(predicted, wanted)
 
     def compute(self) -> dict[str, float]:
-        absolute, relative = self._sums.tolist()
-        if not self._pixels:
-            return {"abs_err": math.nan, "rel_err": math.nan}
-        return {"abs_err": absolute / self._pixels, "rel_err": relative / self._pixels}
+        if not self._absolute.update_called:
+            return {"abs_err": float("nan"), "rel_err": float("nan")}
+        return {"abs_err": float(self._absolute.compute()), "rel_err": float(self._relative.compute())}
 
 
 @TASKS.register("depth")

@@ -9,42 +9,29 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics.regression import MeanAbsoluteError, R2Score
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 
-NO_SPREAD = 1e-4
-
 
 class RegressionEvaluator:
-    """Mean absolute error and the share of variance explained, summed in float64.
-
-    A sum of squares below `NO_SPREAD` counts as zero: R2 is 1 for a residual of zero, else 0 where targets do not vary.
-    """
+    """Mean absolute error and the share of variance explained, summed in float64."""
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(4, dtype=torch.float64)  # of |error|, error^2, target, target^2
+        self._mae = MeanAbsoluteError().set_dtype(torch.float64)
+        self._r2 = R2Score().set_dtype(torch.float64)
         self._rows = 0
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        wanted = target.double()
-        error = wanted - output.squeeze(1).double()
-        sums = [each.sum() for each in (error.abs(), error * error, wanted, wanted * wanted)]
-        self._sums = self._sums.to(output.device) + torch.stack(sums)
+        predicted, wanted = output.squeeze(1).double(), target.double()
+        self._mae.to(output.device).update(predicted, wanted)
+        self._r2.to(output.device).update(predicted, wanted)
         self._rows += len(target)
 
     def compute(self) -> dict[str, float]:
-        absolute, residual, total, squares = self._sums.tolist()
-        if self._rows < 2:  # one value has no variance
-            return {"mae": absolute / self._rows if self._rows else math.nan, "r2": math.nan}
-        return {"mae": absolute / self._rows, "r2": _r2(residual, squares - total * (total / self._rows))}
-
-
-def _r2(residual: float, spread: float) -> float:
-    """Return 1 - residual / spread, both sums of squares."""
-    if abs(residual) <= NO_SPREAD:
-        return 1.0
-    return 0.0 if abs(spread) <= NO_SPREAD else 1 - residual / spread
+        r2 = float(self._r2.compute()) if self._rows >= 2 else math.nan  # one value has no variance
+        return {"mae": float(self._mae.compute()) if self._rows else math.nan, "r2": r2}
 
 
 @TASKS.register("regression")

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
@@ -26,16 +27,13 @@ class SegmentationEvaluator:
     """
 
     def __init__(self, classes: int) -> None:
-        self._confusion = torch.zeros(classes, classes, dtype=torch.int64)  # pixels by target and prediction
+        self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        valid, classes = target != VOID, len(self._confusion)
-        pairs = target[valid].long() * classes + output.argmax(dim=1)[valid]
-        counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
-        self._confusion = self._confusion.to(output.device) + counts
+        self._confusion.to(output.device).update(output.argmax(dim=1), target)
 
     def compute(self) -> dict[str, float]:
-        matrix = self._confusion.double()
+        matrix = self._confusion.compute().double()
         hits, pixels = matrix.diagonal(), matrix.sum()
         if not pixels:
             return {"miou": math.nan, "pixel_accuracy": math.nan}
