@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
-from torchmetrics.classification import MulticlassAccuracy
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
@@ -18,6 +17,8 @@ class ClassificationEvaluator:
     """Share of right answers."""
 
     def __init__(self, classes: int) -> None:
+        from torchmetrics.classification import MulticlassAccuracy  # slow import, of training only
+
         self._accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
     def update(self, output: Tensor, target: Tensor) -> None:

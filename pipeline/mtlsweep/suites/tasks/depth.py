@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics.regression import MeanAbsoluteError, MeanAbsolutePercentageError
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task, mean_over_valid
@@ -17,6 +16,11 @@ class DepthEvaluator:
     """Mean absolute and mean relative error over all valid pixels of the split, summed in float64."""
 
     def __init__(self) -> None:
+        from torchmetrics.regression import (
+            MeanAbsoluteError,
+            MeanAbsolutePercentageError,
+        )  # slow import, of training only
+
         self._absolute = MeanAbsoluteError().set_dtype(torch.float64)
         self._relative = MeanAbsolutePercentageError().set_dtype(torch.float64)  # a share in spite of its name
 

@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.regression import MeanAbsoluteError, R2Score
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
@@ -19,6 +18,8 @@ class RegressionEvaluator:
     """Mean absolute error and the share of variance explained, summed in float64."""
 
     def __init__(self) -> None:
+        from torchmetrics.regression import MeanAbsoluteError, R2Score  # slow import, of training only
+
         self._mae = MeanAbsoluteError().set_dtype(torch.float64)
         self._r2 = R2Score().set_dtype(torch.float64)
         self._rows = 0

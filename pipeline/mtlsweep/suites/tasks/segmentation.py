@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mtlsweep.suites.tasks.target import Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
@@ -27,6 +26,8 @@ class SegmentationEvaluator:
     """
 
     def __init__(self, classes: int) -> None:
+        from torchmetrics.classification import MulticlassConfusionMatrix  # slow import, of training only
+
         self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
 
     def update(self, output: Tensor, target: Tensor) -> None:
