@@ -56,6 +56,15 @@ def test_plan_needs_no_prepared_data(in_directory: Path) -> None:
     assert "uw adam 2 planned 0 finished 4 trials to run" in output
 
 
+def test_plan_states_how_many_settings_each_method_tries(in_directory: Path) -> None:
+    sweep = RAW["suites"]["digits"]["sweep"] | {"axes": {"training.batch_size": [8, 16]}}
+    write({**RAW, "suites": {"digits": RAW["suites"]["digits"] | {"sweep": sweep}}})
+    code, output = call("plan")
+    assert code == 0
+    assert "each method tries 2 settings of the learning rate and of training.batch_size" in output
+    assert "8 trials to run" in output
+
+
 def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Callable[..., FinishedTrial]) -> None:
     write(RAW)
     prepare(

@@ -190,6 +190,14 @@ def test_the_summary_run_is_one(uri: str, in_directory: Path) -> None:
     assert [entry.path for entry in client.list_artifacts(run.info.run_id, "tables")] == ["tables/table.csv"]
 
 
+def test_a_label_that_mlflow_refuses_in_a_name_does_not_cost_the_summary(uri: str, in_directory: Path) -> None:
+    labels = {"sgd(momentum=0) [batch_size=64]": {"delta_m": 3.0}}
+    summary = Summary({"best_by_optimizer": labels}, [], "multidigits", "f" * 64)
+    assert record_summary(uri, "digits", "ours", summary, in_directory) is None
+    (run,) = runs_of(uri)
+    assert run.data.metrics == {"best_by_optimizer/sgd momentum 0 batch_size 64 /delta_m": 3.0}
+
+
 def test_the_data_of_a_run_is_its_input_with_name_fingerprint_and_rows(
     uri: str, make_finished: Callable[..., FinishedTrial], in_directory: Path
 ) -> None:

@@ -10,11 +10,34 @@ import numpy as np
 import pandas as pd
 
 from mtlsweep.analysis.chosen_epochs import MEASURED_OUTCOMES
+from mtlsweep.params.suite import AXES
 
 METHOD = ["weighting", "optimizer"]
 
 ORDER = ("mean", "lr", "cell_key")
 """What cells of a method are ordered by; the first is selected. A race gives seeds by the same order."""
+
+
+def axis_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns that hold values of axes, as text."""
+    return [str(column) for column in table.columns if str(column).startswith(AXES)]
+
+
+def tuned_axes(trials: pd.DataFrame) -> list[str]:
+    """Return the axes of which a method tries several values; compared values are in the names of methods."""
+    return [axis for axis in axis_columns(trials) if (trials.groupby(METHOD)[axis].nunique() > 1).any()]
+
+
+def best_at_each_rate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return of each method and learning rate the trials of the cell with the lowest mean validation Delta_m.
+
+    With tuned axes several cells have one learning rate.
+    """
+    if not tuned_axes(trials):
+        return trials
+    cells = trials.groupby([*METHOD, "lr", "cell_key"], as_index=False, observed=True)["val_delta_m"].mean()
+    best = cells.sort_values([*METHOD, "lr", "val_delta_m", "cell_key"]).drop_duplicates([*METHOD, "lr"])
+    return trials[trials["cell_key"].isin(best["cell_key"])]
 
 
 def rank_cells(trials: pd.DataFrame, by: list[str], criterion: str) -> pd.DataFrame:
@@ -28,8 +51,8 @@ def rank_cells(trials: pd.DataFrame, by: list[str], criterion: str) -> pd.DataFr
         criterion: name of the column to compare; lower is better.
 
     Returns:
-        Columns `by`, cell_key, lr, `seeds` (number of replicates), `mean`, and `done`: whether all replicates are
-        done, so that none was cut.
+        Columns `by`, cell_key, lr, `seeds` (number of replicates), `mean`, `done`: whether all replicates are
+        done, so that none was cut, and the columns of axes that `trials` has.
     """
     measured = trials["outcome"].isin(MEASURED_OUTCOMES) & np.isfinite(trials[criterion].astype(float))
     cells = (
@@ -41,6 +64,7 @@ def rank_cells(trials: pd.DataFrame, by: list[str], criterion: str) -> pd.DataFr
             mean=(criterion, "mean"),
             measured=("measured", "all"),
             done=("done", "all"),
+            **{axis: (axis, "first") for axis in axis_columns(trials)},
         )
     )
     cells = cells[cells["measured"]].drop(columns="measured")
@@ -61,11 +85,14 @@ def eligible_cells(trials: pd.DataFrame, by: list[str], criterion: str) -> pd.Da
 def select_learning_rates(trials: pd.DataFrame) -> pd.DataFrame:
     """Return per method the eligible cell with the lowest mean validation Delta_m (ties: lower learning rate).
 
+    So the learning rate is chosen, and with it the value of each tuned axis.
+
     Args:
         trials: multi-task trials; only identity, outcome and `val_delta_m` are read.
 
     Returns:
-        Columns weighting, optimizer, cell_key, lr, seeds, mean; methods without an eligible cell do not appear.
+        Columns weighting, optimizer, cell_key, lr, seeds, mean, and the tuned axes; methods without an eligible cell do
+        not appear.
     """
-    visible = trials[[*METHOD, "cell_key", "lr", "seed", "outcome", "val_delta_m"]]
+    visible = trials[[*METHOD, "cell_key", "lr", *tuned_axes(trials), "seed", "outcome", "val_delta_m"]]
     return eligible_cells(visible, METHOD, "val_delta_m").groupby(METHOD, as_index=False, observed=True).head(1)

@@ -15,8 +15,9 @@ from mtlsweep.analysis.objectives import read_objectives
 from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
 from mtlsweep.analysis.summary import headline, plot_data, summarise
 from mtlsweep.files import canonical_json, write_atomically
+from mtlsweep.record.tables.outcomes import read_outcomes
 from mtlsweep.record.tables.parquet import read_table, write_table
-from mtlsweep.record.tables.schema import CURVES, OUTCOMES
+from mtlsweep.record.tables.schema import CURVES
 
 IMPORTANCE = "analysis/importance.parquet"
 _TABLES = [field.name for field in fields(SuiteAnalysis) if field.name not in ("objectives", "trials")]
@@ -32,11 +33,11 @@ def analyse_directory(directory: Path, all_metrics: bool = False) -> SuiteAnalys
     Raises:
         UserError: a table is missing or damaged, or a task has no usable baseline.
     """
-    tables = {
-        f"{prefix}_{name}": read_table(directory / stage / f"{name}.parquet", schema.names, categories)
-        for prefix, stage in (("baseline", "baselines"), ("sweep", "sweep"))
-        for name, schema, categories in (("curves", CURVES, ("split", "task", "metric")), ("outcomes", OUTCOMES, ()))
-    }
+    raw = {"baseline": directory / "baselines", "sweep": directory / "sweep"}
+    tables = {f"{stage}_outcomes": read_outcomes(path / "outcomes.parquet") for stage, path in raw.items()}
+    for stage, path in raw.items():
+        categories = ("split", "task", "metric")
+        tables[f"{stage}_curves"] = read_table(path / "curves.parquet", CURVES.names, categories)
     objectives = read_objectives(directory / "sweep" / "metrics.json")
     analysis = analyse_suite(**tables, objectives=objectives, all_metrics=all_metrics)
     write_analysis(directory, analysis)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mtlsweep.analysis.objectives import scatter_axes
+from mtlsweep.analysis.selection import axis_columns, best_at_each_rate
 from mtlsweep.analysis.suite import SuiteAnalysis
 
 
@@ -60,6 +61,7 @@ def _described(method: pd.Series) -> dict[str, Any]:
         "weighting": method["weighting"],
         "optimizer": method["optimizer"],
         "lr": method["lr"],
+        **{axis: method[axis] for axis in axis_columns(method.to_frame().T) if pd.notna(method[axis])},
         "delta_m": method["test_delta_m_mean"],
         "delta_m_std": method["test_delta_m_std"],
         "val_delta_m": method["val_delta_m_mean"],
@@ -78,7 +80,7 @@ def _only_finite(value: Any) -> Any:
 def plot_data(analysis: SuiteAnalysis) -> dict[str, pd.DataFrame]:
     """Return the tables behind `dvc plots`: Delta_m against learning rate, and the scatter of the first two tasks."""
     done = analysis.trials[(analysis.trials["role"] == "mtl") & (analysis.trials["outcome"] == "done")]
-    by_rate = done.groupby(["weighting", "optimizer", "lr"], as_index=False, observed=True)
+    by_rate = best_at_each_rate(done).groupby(["weighting", "optimizer", "lr"], as_index=False, observed=True)
     learning_rates = by_rate[["val_delta_m", "test_delta_m"]].mean()
     learning_rates.insert(0, "method", learning_rates["weighting"] + " " + learning_rates["optimizer"])
     x, y = scatter_axes(analysis.objectives)

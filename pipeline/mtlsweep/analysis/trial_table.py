@@ -11,6 +11,7 @@ from mtlsweep.analysis.baselines import Baselines
 from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs, measured_on
 from mtlsweep.analysis.delta_m import delta_m, delta_m_columns
 from mtlsweep.analysis.objectives import Objective
+from mtlsweep.analysis.selection import axis_columns
 from mtlsweep.trials.metric_names import DELTA_M, column_of
 
 
@@ -39,8 +40,8 @@ IDENTITY = ["trial_key", "cell_key", "suite", "role", "task", "weighting", "opti
 
 
 def trial_table(trials: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
-    """Return one row per trial: what it is, how it ended, and its figures at its chosen epoch."""
+    """Return one row per trial: what it is, its values of axes, how it ended, and its figures at its chosen epoch."""
     names = [*(objective.name for objective in objectives), *delta_m_columns(objectives)]
     figures = [column_of(split, name) for split in ("val", "test") for name in names]
-    table = trials[[*IDENTITY, "best_epoch", *figures]].astype({"best_epoch": "Int32"})
+    table = trials[[*IDENTITY, *axis_columns(trials), "best_epoch", *figures]].astype({"best_epoch": "Int32"})
     return table.sort_values("trial_key", ignore_index=True)

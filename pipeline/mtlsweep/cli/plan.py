@@ -25,12 +25,17 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     """Yield the result of `read_plan` as lines of text."""
     yield f"plan of {plan['suite']}"
     for stage, content in plan["stages"].items():
-        methods = content["methods"]
+        methods, settings = content["methods"], content.get("settings")
         width = max((len(method) for method in methods), default=0)
         yield f"  {stage} (strategy {content['strategy']})"
         for method, count in methods.items():
             planned = "" if count["planned"] is None else f"{count['planned']:5d} planned  "
             yield f"    {method:<{width}}  {planned}{count['finished']:5d} finished"
+        if settings is not None:
+            yield (
+                f"    each method tries {settings['each_method']} settings of the learning rate and of "
+                f"{' and '.join(settings['axes'])} (where it has that option)"
+            )
         left = content["planned"] - content["finished"]
         cost = content["forecast"]
         if cost is not None and not cost["trials_wanted_now"]:

@@ -13,7 +13,7 @@ from mtlsweep.errors import nearest
 def as_sentence(error: ValidationError, model: type[BaseModel], raw: Mapping[str, Any], source: str) -> str:
     """Return the first problem of `error` as one sentence."""
     first = error.errors()[0]
-    parts = list(first["loc"])
+    parts = [part for part in first["loc"] if part != "[key]"]  # pydantic's mark of a wrong name in a mapping
     path = _dotted(_path_in_file(parts, raw))
     if first["type"] == "extra_forbidden":
         allowed = _fields_at(model, parts[:-1])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from mtlsweep.errors import nearest
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.section import Choices, LearningRate, LearningRates, Section, Seeds, without_repeats
 
@@ -40,6 +42,72 @@ class Training(Section):
     explosion_factor: float = Field(default=1e3, gt=1)
 
 
+PARTS = ("network", "training", "optimizer", "weighting")
+"""Parts of a cell whose options may be axes."""
+
+AXES = tuple(f"{part}." for part in PARTS)
+"""How names of axes begin; so do the columns of tables that hold their values, and no others."""
+
+
+def _check_axis(name: str) -> str:
+    """Check `part.option`. Trials of one sweep have equal epochs: a race compares them, and costs are counted by them."""
+    part, _, option = name.partition(".")
+    if part not in PARTS or not option:
+        raise ValueError(
+            f"it names no option{nearest(part, PARTS)} Write one of {', '.join(PARTS)}, then `.` and an option, "
+            "such as `network.dropout`"
+        )
+    if name == "training.epochs":
+        raise ValueError("the trials of a sweep have equal epochs; make a suite for each number of epochs")
+    return name
+
+
+def _check_value(value: Any) -> Any:
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise ValueError("a value of an axis is a number, a text, true, false or null")
+    return value
+
+
+AxisValues = Annotated[tuple[Annotated[Any, AfterValidator(_check_value)], ...], AfterValidator(without_repeats)]
+AxisName = Annotated[str, AfterValidator(_check_axis)]
+
+
+class Axis(Section):
+    """The values that a sweep tries of one option; in YAML `{tuned: [...]}`, `{compared: [...]}`, or a list, which is tuned.
+
+    Attributes:
+        tuned: each method gets the value that is best on validation, as it gets its learning rate.
+        compared: each value makes methods of its own, with the value in their names.
+    """
+
+    tuned: AxisValues = ()
+    compared: AxisValues = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_list(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return {"tuned": value}
+        if not isinstance(value, Mapping):
+            raise ValueError("an axis is a list of values")
+        return value
+
+    @model_validator(mode="after")
+    def _check_one_role(self) -> Axis:
+        if bool(self.tuned) == bool(self.compared):
+            raise ValueError("list the values once, as `{tuned: [...]}` or as `{compared: [...]}`")
+        return self
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values, in the order of the file."""
+        return self.tuned or self.compared
+
+
+Axes = Mapping[AxisName, Axis]
+"""By `part.option`, such as `network.dropout`."""
+
+
 class Baselines(Section):
     """Single-task (STL) trials: every task x learning rate x seed."""
 
@@ -60,6 +128,10 @@ class Sweep(Section):
 
     Methods are all pairs of `weightings` and `optimizers`, and the pairs in `methods` (for example
     AdaTask, which works only with Adam).
+
+    Attributes:
+        axes: options of which several values are tried, beside the learning rates.
+        settings: how many settings (a learning rate with a value of each tuned axis) each method tries; None for all.
     """
 
     strategy: Choice = Choice(name="grid")
@@ -67,6 +139,8 @@ class Sweep(Section):
     optimizers: Choices
     methods: Annotated[tuple[Method, ...], AfterValidator(without_repeats)] = ()
     learning_rates: LearningRates
+    axes: Axes = Field(default_factory=dict)
+    settings: Annotated[int, Field(ge=1)] | None = None
     seeds: Seeds
 
 

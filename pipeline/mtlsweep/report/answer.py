@@ -9,6 +9,7 @@ import pandas as pd
 
 from mtlsweep.analysis.conclusions.statistics import FEWEST_SEEDS
 from mtlsweep.analysis.objectives import counted, tasks_of
+from mtlsweep.analysis.selection import axis_columns
 from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.style import optimizer_order
 from mtlsweep.report.tables.table import p_value
@@ -19,6 +20,7 @@ def answer(analysis: SuiteAnalysis) -> list[str]:
     """Return what a reader should know first about a suite, most important first."""
     return [
         *_best_method(analysis),
+        *_budgets(analysis),
         *_fronts(analysis),
         *_optimizers_overall(analysis),
         *_tested_methods(analysis),
@@ -39,6 +41,8 @@ def _best_method(analysis: SuiteAnalysis) -> Iterator[str]:
     chosen = "Best on validation" if selected else "Lowest Delta_m in the table"
     delta = best["test_delta_m_mean"]
     rate = f" at learning rate {best['lr']:g}" if pd.notna(best["lr"]) else ""
+    chosen_axes = (axis for axis in axis_columns(results) if pd.notna(best[axis]))
+    rate += "".join(f", {axis} {best[axis]}" for axis in chosen_axes)
     verdict = "worse than" if delta > 0 else "better than"
     yield (
         f"{chosen}: {best['weighting']} with {best['optimizer']}{rate}; "
@@ -50,6 +54,17 @@ def _best_method(analysis: SuiteAnalysis) -> Iterator[str]:
         costs = sorted(((float(best[f"{figure}_mean"]), task) for task, figure in figures.items()), reverse=True)
         worst, least = costs[0], costs[-1]
         yield f"It costs {worst[1]} most ({worst[0]:+.1f} %) and {least[1]} least ({least[0]:+.1f} %; positive is worse)."
+
+
+def _budgets(analysis: SuiteAnalysis) -> Iterator[str]:
+    """Say how many settings each method tried, where more than the learning rate is tuned."""
+    axes = axis_columns(analysis.results)
+    if axes:
+        fewest, most = (int(count) for count in analysis.results["tried_settings"].agg(["min", "max"]))
+        yield (
+            f"Each method tried {fewest if fewest == most else f'{fewest} to {most}'} settings of the learning rate and of "
+            f"{' and '.join(axes)} (where it has that option), and got the one that is best on validation."
+        )
 
 
 def _uncertainty(row: pd.Series) -> str:
@@ -165,7 +180,7 @@ def _cuts(analysis: SuiteAnalysis) -> Iterator[str]:
     if cuts.empty:
         return
     risky = cuts[cuts["may_have_won"]]
-    sentence = f"{_times(len(cuts), 'learning rate')} {'was' if len(cuts) == 1 else 'were'} cut before the last epoch"
+    sentence = f"{_times(len(cuts), 'setting' if axis_columns(cuts) else 'learning rate')} {'was' if len(cuts) == 1 else 'were'} cut before the last epoch"
     if risky.empty:
         yield f"{sentence}; none of them was catching up fast enough to win."
         return

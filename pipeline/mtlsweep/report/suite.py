@@ -15,7 +15,7 @@ from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.analysis.suite_files import IMPORTANCE, read_analysis
 from mtlsweep.errors import UserError
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.report.figures import cost, fronts, learning, methods
+from mtlsweep.report.figures import axes, cost, fronts, learning, methods
 from mtlsweep.report.figures.figure import Figure
 from mtlsweep.report.sections import Section
 from mtlsweep.report.tables import comparisons, paper, pareto, results, trials
@@ -50,6 +50,7 @@ class SuiteReport:
             fronts.pairwise_fronts(self.analysis),
             fronts.parallel_coordinates(self.analysis),
             learning.learning_rates(self.analysis),
+            axes.tuned_values(self.analysis),
             methods.differences(self.analysis),
             fronts.attainment_differences(self.analysis),
             learning.learning_curves(self.analysis),

@@ -109,6 +109,11 @@ class FinishedSuite:
             raise UserError(
                 f"method `{cell.weighting} {cell.optimizer}` has not finished at learning rate {cell.learning_rate:g}; it has at {finished}."
             )
+        if rates["cell_key"].nunique() > 1:
+            raise UserError(
+                f"method `{cell.weighting} {cell.optimizer}` has finished with several settings at learning rate "
+                f"{cell.learning_rate:g}; leave `learning_rate` out to take the selected one."
+            )
         return str(rates.iloc[0]["cell_key"])
 
     def replicates(self, cell_key: str, count: int, ledger: Ledger, network: Choice) -> list[ChosenTrial]:

@@ -21,9 +21,9 @@ from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.provenance import read_provenance
 from mtlsweep.record.retention import WeightsRetention
 from mtlsweep.record.tables.curves import write_curves
-from mtlsweep.record.tables.outcomes import build_costs, build_outcomes
+from mtlsweep.record.tables.outcomes import build_costs, build_outcomes, write_outcomes
 from mtlsweep.record.tables.parquet import write_table
-from mtlsweep.record.tables.schema import COSTS, OUTCOMES
+from mtlsweep.record.tables.schema import COSTS
 from mtlsweep.suites.tasks import metric_definitions
 from mtlsweep.sweep.display import ProgressDisplay
 from mtlsweep.sweep.driver import Driver
@@ -196,7 +196,7 @@ def _write_tables(
 ) -> None:
     directory = paths.stage_tables(context.suite, context.stage)
     write_curves(directory / "curves.parquet", tracker, context.ledger, (one.trial.key for one in finished))
-    write_table(directory / "outcomes.parquet", build_outcomes(finished), OUTCOMES)
+    write_outcomes(directory / "outcomes.parquet", build_outcomes(finished))
     definitions = metric_definitions.metric_definitions(context.data.tasks)
     write_atomically(directory / "metrics.json", json.dumps(definitions, indent=1).encode())
     # Not a DVC out: costs differ between two equal studies.

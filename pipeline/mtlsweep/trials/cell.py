@@ -23,6 +23,10 @@ Content = Mapping[str, Mapping[str, str]]
 """For `network`, `weighting`, `optimizer` and `task NAME`: hashes of what their names and options do not show."""
 
 
+LABELS = ("weighting_label", "optimizer_label", "tuned", "compared")
+"""What a plan calls a cell, no part of its key."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One setting of the study, without its seed.
@@ -36,6 +40,8 @@ class Cell:
         training: protocol (epochs, batch size, schedule, ...).
         data_fingerprint: content hash of the prepared data.
         weighting_label, optimizer_label: display names of the method; not part of the key.
+        tuned, compared: text of the value of each axis of the sweep; the values themselves are in the choices and
+            the protocol, so this is not part of the key. The labels show those compared.
         merges_last_batch: whether a last batch of one row joins the batch before it; set where there is one, and
             part of the key only there.
         content: own code, files and metrics that the cell uses; empty for what comes with this package.
@@ -55,6 +61,8 @@ class Cell:
     optimizer_label: str
     merges_last_batch: bool = False
     content: Content = field(default_factory=dict)
+    tuned: Mapping[str, str] = field(default_factory=dict)
+    compared: Mapping[str, str] = field(default_factory=dict)
     schema: int = field(default_factory=lambda: SCHEMA_VERSION)
     trainer: int = field(default_factory=lambda: TRAINER_VERSION)
 
@@ -87,6 +95,11 @@ class Cell:
     def method(self) -> str:
         """Display name of weighting and optimizer: the row of a results table."""
         return f"{self.weighting_label} {self.optimizer_label}"
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """The value of each axis of the sweep that the cell has, as text."""
+        return {**self.tuned, **self.compared}
 
     def files(self) -> list[str]:
         """Return the paths of the files that options of the cell name."""

@@ -38,18 +38,20 @@ class Trial:
         rate = f"{self.cell.learning_rate:e}"
         mantissa, _, exponent = rate.partition("e")
         short = f"{float(mantissa):g}e{int(exponent)}"
-        return f"{what} {self.cell.optimizer_label} lr={short} seed={self.seed}"
+        tuned = "".join(f" {axis.partition('.')[2]}={value}" for axis, value in self.cell.tuned.items())
+        return f"{what} {self.cell.optimizer_label} lr={short}{tuned} seed={self.seed}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as plain data; `from_json` restores an equal trial."""
         cell = self.cell
+        axes = {name: dict(values) for name, values in (("tuned", cell.tuned), ("compared", cell.compared)) if values}
         return {
             **cell.identity,
             "network": cell.network.model_dump(mode="json"),  # these three with the paths of files
             "weighting": cell.weighting.model_dump(mode="json"),
             "optimizer": cell.optimizer.model_dump(mode="json"),
             "seed": self.seed,
-            "labels": {"weighting": cell.weighting_label, "optimizer": cell.optimizer_label},
+            "labels": {"weighting": cell.weighting_label, "optimizer": cell.optimizer_label, **axes},
         }
 
     @classmethod
@@ -69,6 +71,8 @@ class Trial:
             optimizer_label=value["labels"]["optimizer"],
             merges_last_batch=value.get("last_batch") == "merged",
             content=value.get("content", {}),
+            tuned=value["labels"].get("tuned", {}),
+            compared=value["labels"].get("compared", {}),
             schema=value["schema"],
             trainer=value["trainer"],
         )

@@ -15,10 +15,10 @@ from mtlsweep.analysis.baselines import Baselines
 from mtlsweep.analysis.chosen_epochs import at_epochs, measured_on
 from mtlsweep.analysis.delta_m import delta_m
 from mtlsweep.analysis.objectives import Objective
-from mtlsweep.analysis.selection import METHOD
+from mtlsweep.analysis.selection import METHOD, tuned_axes
 from mtlsweep.trials.metric_names import DELTA_M
 
-_COLUMNS = [*METHOD, "lr", "seed", "cut_at", "val_delta_m", "behind", "last_gain", "epochs_left", "may_have_won"]
+_FIGURES = ["cut_at", "val_delta_m", "behind", "last_gain", "epochs_left", "may_have_won"]
 
 
 def describe_cuts(
@@ -38,7 +38,7 @@ def describe_cuts(
         objectives: every metric of every task.
 
     Returns:
-        weighting, optimizer, lr, seed; `cut_at`: its last epoch; `val_delta_m`: its lowest until then, in
+        weighting, optimizer, lr, tuned axes, seed; `cut_at`: its last epoch; `val_delta_m`: its lowest until then, in
         percent; `behind`: how much lower the selected cell was until the same epoch (mean over its seeds);
         `last_gain`: by how much its lowest Delta_m fell in its last epoch; `epochs_left`: of the whole
         training; `may_have_won`: at that pace it would have made up for `behind` in the epochs that were left.
@@ -52,6 +52,7 @@ def describe_cuts(
     lowest = reached.groupby(level="trial_key").cummin()
     last = lowest.groupby(level="trial_key").size().max()
     winners = trials.merge(selected[["cell_key"]], on="cell_key").groupby(METHOD, observed=True)["trial_key"].agg(list)
+    identity = [*METHOD, "lr", *tuned_axes(trials), "seed"]
     rows = []
     for trial in cut.to_dict("records"):
         own = lowest.get(trial["trial_key"])
@@ -62,14 +63,23 @@ def describe_cuts(
         ahead = float(np.mean([lowest.loc[key].loc[at] for key in rivals]))
         gain = float(own.iloc[-2] - own.iloc[-1]) if len(own) > 1 else np.nan
         behind, left = float(own.iloc[-1]) - ahead, int(last) - at
-        identity = [trial[name] for name in (*METHOD, "lr", "seed")]
-        rows.append([*identity, at, float(own.iloc[-1]), behind, gain, left, bool(behind <= gain * left)])
-    return _typed(pd.DataFrame(rows, columns=_COLUMNS)).sort_values([*METHOD, "lr", "seed"], ignore_index=True)
+        rows.append(
+            [
+                *(trial[name] for name in identity),
+                at,
+                float(own.iloc[-1]),
+                behind,
+                gain,
+                left,
+                bool(behind <= gain * left),
+            ]
+        )
+    return _typed(pd.DataFrame(rows, columns=[*identity, *_FIGURES])).sort_values(identity, ignore_index=True)
 
 
 def no_cuts() -> pd.DataFrame:
     """Return the table of a sweep that cut nothing."""
-    return _typed(pd.DataFrame(columns=_COLUMNS))
+    return _typed(pd.DataFrame(columns=[*METHOD, "lr", "seed", *_FIGURES]))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from mtlsweep.analysis.objectives import Objective, counted, tasks_of
+from mtlsweep.analysis.selection import METHOD, axis_columns
 from mtlsweep.trials.metric_names import column_of, delta_m_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -29,7 +30,9 @@ def hyperparameter_importance(trials: pd.DataFrame, objectives: Sequence[Objecti
     """Return the share of the variance of validation Delta_m that each hyperparameter explains alone (Hutter et al. 2014).
 
     The study is rebuilt from the trial table: one Optuna trial per cell, with the mean over its done
-    replicates. Cells without a done replicate are left out; the sweep's own study records them as FAIL.
+    replicates. Cells without a done replicate are left out; the sweep's own study records them as FAIL. An axis is a
+    hyperparameter of its own, so compared values are taken out of the names of weightings and optimizers; a method
+    that does not have the option of an axis has "none" as its value.
 
     Args:
         trials: the table that `analyse` puts out (trials.parquet).
@@ -43,9 +46,13 @@ def hyperparameter_importance(trials: pd.DataFrame, objectives: Sequence[Objecti
     shown = tasks if len(tasks) <= _MOST_TASKS else []
     targets = {"all tasks": "val_delta_m", **{task: column_of("val", delta_m_of(task)) for task in shown}}
     done = trials[(trials["role"] == "mtl") & (trials["outcome"] == "done") & np.isfinite(trials["val_delta_m"])]
-    cells = done.groupby(["cell_key", *PARAMETERS], as_index=False)[list(targets.values())].mean()
+    parameters = [*PARAMETERS, *axis_columns(trials)]
+    done = done.fillna(dict.fromkeys(axis_columns(trials), "none"))
+    cells = done.groupby(["cell_key", *parameters], as_index=False)[list(targets.values())].mean()
+    for name in METHOD if axis_columns(trials) else []:
+        cells[name] = cells[name].str.partition(" [")[0]
     cells = cells.sample(n=min(len(cells), _MOST_CELLS), random_state=0)
-    varied = [name for name in PARAMETERS if cells[name].nunique() > 1]
+    varied = [name for name in parameters if cells[name].nunique() > 1]
     if len(cells) < _FEWEST_CELLS or not varied:
         return pd.DataFrame(columns=_COLUMNS).astype({"importance": float})
     study = _study(cells, varied, list(targets.values()))

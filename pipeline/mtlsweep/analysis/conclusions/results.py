@@ -10,7 +10,7 @@ import pandas as pd
 from mtlsweep.analysis.conclusions.statistics import mean_interval
 from mtlsweep.analysis.delta_m import delta_m_columns
 from mtlsweep.analysis.objectives import Objective
-from mtlsweep.analysis.selection import METHOD
+from mtlsweep.analysis.selection import METHOD, axis_columns
 from mtlsweep.trials.metric_names import column_of
 
 OUTCOME_NAMES = ("done", "diverged", "pruned", "failed")
@@ -21,7 +21,8 @@ def results_by_cell(trials: pd.DataFrame, selected: pd.DataFrame, objectives: Se
 
     Columns: weighting, optimizer, lr, cell_key, seeds, tried_lrs, `val_delta_m_mean`, then of each test
     figure (`test_delta_m`, its task mean, each task's, each metric) `_mean`, `_std` (sample), `_low`
-    and `_high` (95 % interval of the mean) over seeds, and `interval`: how the interval was made.
+    and `_high` (95 % interval of the mean) over seeds, and `interval`: how the interval was made. With tuned axes also
+    their selected values, and tried_settings: how many cells the method tried.
     """
     names = [*delta_m_columns(objectives), *(objective.name for objective in objectives)]
     figures = [column_of("test", name) for name in names]
@@ -35,7 +36,12 @@ def results_by_cell(trials: pd.DataFrame, selected: pd.DataFrame, objectives: Se
         deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(len(figures), np.nan)
         rows.append([cell_key, interval, *np.column_stack([values.mean(axis=0), deviation, low, high]).ravel()])
     methods = trials.groupby(METHOD, as_index=False, observed=True).agg(tried_lrs=("lr", "nunique"))
-    leading = [*METHOD, "lr", "cell_key", "seeds", "tried_lrs", "val_delta_m_mean"]
+    axes = axis_columns(selected)
+    if axes:
+        tried = trials.groupby(METHOD, observed=True)["cell_key"].nunique().rename("tried_settings")
+        methods = methods.merge(tried, on=METHOD)
+    counts = [name for name in methods if name not in METHOD]
+    leading = [*METHOD, "lr", *axes, "cell_key", "seeds", *counts, "val_delta_m_mean"]
     table = methods.merge(selected.rename(columns={"mean": "val_delta_m_mean"}), on=METHOD, how="left")[leading]
     table = table.merge(pd.DataFrame(rows, columns=columns), on="cell_key", how="left")
     return table.astype({"seeds": "Int32"}).sort_values(["val_delta_m_mean", *METHOD, "lr"], ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from mtlsweep.record.mlflow.entries import dataset_of
 from mtlsweep.record.mlflow.experiment import Experiment
 from mtlsweep.record.mlflow.outage import server_errors
 from mtlsweep.record.provenance import read_provenance
+
+_NOT_IN_NAMES = re.compile(r"[^\w.\-/]+")
+"""What MLflow refuses in names of metrics; labels such as `sgd(momentum=0)` have it."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def _write(experiment: Experiment, summary: Summary, artifacts: Iterable[tuple[P
     info = experiment.create_run(f"summary {experiment.suite}", tags).info
     place_artifacts(client, info)
     client.log_inputs(info.run_id, [dataset_of(experiment.suite, summary.fingerprint)])
-    numbers = _flatten(summary.numbers)
+    numbers = ((_NOT_IN_NAMES.sub(" ", name).strip(), value) for name, value in _flatten(summary.numbers))
     client.log_batch(info.run_id, [Metric(name, value, info.start_time, 0) for name, value in numbers])
     for path, folder in artifacts:
         client.log_artifact(info.run_id, str(path), folder)

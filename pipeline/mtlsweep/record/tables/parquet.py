@@ -17,18 +17,27 @@ ROWS_PER_GROUP = 1024 * 1024
 """Arrow's own default, which decides the bytes of a table."""
 
 
-def read_table(path: Path, columns: Iterable[str] | None = None, categories: Sequence[str] = ()) -> pd.DataFrame:
-    """Read the named columns of a Parquet file, or all; `categories` are strings that repeat millionfold.
+def read_table(
+    path: Path, columns: Iterable[str] | None = None, categories: Sequence[str] = (), further: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Read the named columns of a Parquet file, or all.
+
+    Args:
+        path: of the file.
+        columns: names; None for all.
+        categories: columns of strings that repeat millionfold.
+        further: beginnings of the names of columns that are read, too, where the file has them.
 
     Raises:
         UserError: the file is missing, is no Parquet file, or lacks one of the columns.
     """
     try:
         found = pq.read_schema(path).names
-        columns = found if columns is None else list(columns)
+        columns = list(found if columns is None else columns)
         missing = [column for column in columns if column not in found]
         if missing:
             raise UserError(f"`{path}` has no column `{missing[0]}`; it has {', '.join(found)}. Run `dvc repro`.")
+        columns += [column for column in found if column.startswith(further) and column not in columns]
         return pq.read_table(path, columns=columns, read_dictionary=list(categories)).to_pandas()
     except FileNotFoundError as error:
         raise UserError(f"`{path}` is missing; run `dvc repro` to make it.") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 CURVES = pa.schema(
@@ -31,6 +33,12 @@ OUTCOMES = pa.schema(
         ("epochs", pa.int32()),
     ]
 )
+
+
+def outcomes_schema(axes: Iterable[str] = ()) -> pa.Schema:
+    """Return the columns of outcomes in a sweep with axes: one more for each, empty where a cell does not have it."""
+    return pa.schema([*OUTCOMES, *(pa.field(axis, pa.string()) for axis in axes)])
+
 
 COSTS = pa.schema(
     [

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mtlsweep.analysis.objectives import tasks_of
+from mtlsweep.analysis.selection import best_at_each_rate, tuned_axes
 from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.figures.figure import BETTER_UP, PANEL_HEIGHT, Figure, optimizer_colour, two_digits
 from mtlsweep.report.style import optimizer_order
@@ -19,7 +20,7 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
     done = done[np.isfinite(done["val_delta_m"])] if len(done) else done
     if done.empty:
         return None
-    by_rate = done.groupby(["weighting", "optimizer", "lr"], as_index=False)
+    by_rate = best_at_each_rate(done).groupby(["weighting", "optimizer", "lr"], as_index=False)
     data = by_rate["val_delta_m"].agg(["mean", "min", "max", "count"]).reset_index(drop=True)
     optimizers = optimizer_order(data["optimizer"])
     limit = _upper_fence(data["mean"])
@@ -42,6 +43,7 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
         )
         panels.append((band + line).properties(height=PANEL_HEIGHT))
     caption = "Validation Delta_m against the learning rate: mean over seeds, band from best to worst seed; rates at which all diverged are absent."
+    caption += " Other axes have their best values." if tuned_axes(done) else ""
     return Figure("learning_rates", caption + _clipping_note(data["mean"], limit), tuple(panels), tuple(optimizers))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from mtlsweep.analysis.objectives import counted, tasks_of
+from mtlsweep.analysis.selection import axis_columns
 from mtlsweep.analysis.suite import SuiteAnalysis
-from mtlsweep.report.tables.table import Column, Table, digits_of, means, names, numbers, with_spread
+from mtlsweep.report.tables.table import Column, Table, digits_of, means, names, numbers, settings, with_spread
 from mtlsweep.trials.metric_names import column_of, delta_m_of
 
 
@@ -15,7 +16,7 @@ def results_table(analysis: SuiteAnalysis) -> Table:
     results = analysis.results
     columns = names(results, "weighting", "optimizer")
     columns.append(means(results, "test_delta_m", "Delta_m %", False, 2))  # so far left that a phone shows it
-    columns.append(numbers(results, "lr", "learning rate", "~"))
+    columns += [numbers(results, "lr", "learning rate", "~"), *settings(results)]
     columns.append(numbers(results.astype({"seeds": float}), "seeds", "seeds", ".0f"))
     for task in tasks_of(counted(analysis.objectives)):
         columns.append(means(results, column_of("test", delta_m_of(task)), f"Delta_m {task} %", False, 2))
@@ -25,7 +26,7 @@ def results_table(analysis: SuiteAnalysis) -> Table:
         digits = digits_of(results[f"{figure}_mean"])
         columns.append(means(results, figure, f"{objective.label} {arrow}", objective.higher_is_better, digits))
     selected = (
-        "at the learning rate and epochs selected on validation, the best there first"
+        f"at the {'setting' if axis_columns(results) else 'learning rate'} and epochs selected on validation, the best there first"
         if results["val_delta_m_mean"].notna().any()
         else "as given"
     )

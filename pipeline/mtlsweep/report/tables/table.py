@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 from scipy import stats
+
+from mtlsweep.analysis.selection import axis_columns
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,21 @@ def names(frame: pd.DataFrame, *columns: str) -> list[Column]:
         )
         for column in columns
     ]
+
+
+def settings(frame: pd.DataFrame) -> list[Column]:
+    """Return a column for each axis in `frame`; a method that does not have the option has a dash."""
+    return [
+        Column(axis, tuple(_setting(value) for value in frame[axis]), numeric=False) for axis in axis_columns(frame)
+    ]
+
+
+def _setting(value: str | float) -> Cell:
+    if pd.isna(value):
+        return Cell("–", sort=math.inf)
+    with suppress(ValueError):
+        return Cell(str(value), sort=float(value))
+    return Cell(str(value), sort=str(value))
 
 
 def numbers(frame: pd.DataFrame, column: str, heading: str, form: str) -> Column:

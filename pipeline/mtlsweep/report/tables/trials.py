@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from mtlsweep.analysis.conclusions.results import OUTCOME_NAMES
+from mtlsweep.analysis.selection import axis_columns
 from mtlsweep.analysis.suite import SuiteAnalysis
-from mtlsweep.report.tables.table import Cell, Column, Table, names, numbers, time_unit
+from mtlsweep.report.tables.table import Cell, Column, Table, names, numbers, settings, time_unit
 
 
 def outcomes_table(analysis: SuiteAnalysis) -> Table:
@@ -42,6 +43,7 @@ def cuts_table(analysis: SuiteAnalysis) -> Table | None:
     columns = (
         *names(cuts, "weighting", "optimizer"),
         numbers(cuts, "lr", "learning rate", "~"),
+        *settings(cuts),
         numbers(cuts, "cut_at", "cut after epoch", ".0f"),
         numbers(cuts, "val_delta_m", "Δm then", ".1f"),
         numbers(cuts, "behind", "behind the selected rate then", ".1f"),
@@ -78,13 +80,13 @@ def compute_table(analysis: SuiteAnalysis, costs: pd.DataFrame) -> Table:
 def repeat_table(analysis: SuiteAnalysis) -> Table:
     """Return the command that makes each replicate of each row of the results again."""
     trials = analysis.trials[analysis.trials["cell_key"].isin(analysis.results["cell_key"])]
-    table = trials[["weighting", "optimizer", "lr", "seed", "trial_key"]].sort_values(
-        ["weighting", "optimizer", "lr", "seed"]
-    )
+    identity = ["weighting", "optimizer", "lr", *axis_columns(analysis.results), "seed"]
+    table = trials[[*identity, "trial_key"]].sort_values(identity)
     table = table.assign(command="mtlsweep run " + table["trial_key"]).reset_index(drop=True)
     columns = (
         *names(table, "weighting", "optimizer"),
         numbers(table, "lr", "learning rate", "~"),
+        *settings(table),
         numbers(table, "seed", "seed", ".0f"),
         *names(table, "command"),
     )

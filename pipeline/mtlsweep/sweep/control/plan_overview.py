@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +17,7 @@ from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, 
 from mtlsweep.sweep.plan.cells import check_names
 from mtlsweep.sweep.plan.counts import count_by_method
 from mtlsweep.sweep.plan.outdated import count_outdated
-from mtlsweep.sweep.plan.plan import open_plan
+from mtlsweep.sweep.plan.plan import Plan, open_plan
 from mtlsweep.sweep.plan.planned_keys import write_plan
 from mtlsweep.sweep.plan.stage_inputs import open_stage
 from mtlsweep.training.device import choose_device
@@ -31,6 +32,15 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
     check_names(suite, params.suite(suite))
     check_outputs(suite)
     return {"suite": suite, "stages": {stage: _read_stage(params, suite, stage) for stage in STAGES}}
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    """Return the tuned axes of a plan and how many settings each method tries, which is the same number for all."""
+    axes = sorted({axis for cell in plan.cells for axis in cell.tuned})
+    if not axes or plan.is_adaptive:
+        return {}
+    methods = Counter(cell.method for cell in plan.cells)
+    return {"settings": {"axes": axes, "each_method": max(methods.values())}}
 
 
 def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
@@ -50,6 +60,7 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
         "outdated": count_outdated(plan.trials if listed else [], (one.trial for one in finished), recorded.others),
         "forecast": None,
         "past_errors": [past.error for past in read_past_forecasts(plan.ledger, stage)],
+        **_settings(plan),
     }
     baselines = paths.stage_tables(suite, "baselines") / "curves.parquet"
     if paths.prepared(suite).exists() and (stage == "baselines" or baselines.exists()):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
@@ -14,14 +13,15 @@ from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
-from mtlsweep.params.suite import Method, Stage, Suite
+from mtlsweep.params.suite import Method, Stage, Suite, Sweep
 from mtlsweep.suites.datasets.dataset import DATASETS
 from mtlsweep.suites.networks import NETWORKS
 from mtlsweep.suites.tasks import Task
+from mtlsweep.sweep.plan.fields import in_field
+from mtlsweep.sweep.plan.settings import all_settings, check_axes, equal_budgets, without_axes
+from mtlsweep.sweep.strategies.strategy import is_adaptive
 from mtlsweep.training.content import used_content
 from mtlsweep.trials.cell import Cell, Content
-
-T = TypeVar("T")
 
 EQUAL_WEIGHTS = Choice(name="ew")
 """Weighting of a single-task trial: one task, weight 1."""
@@ -60,7 +60,7 @@ def add_content(name: str, cells: Sequence[Cell], tasks: Sequence[Task]) -> tupl
             known[key] = used_content(*parts, [task for task in tasks if task.name in cell.tasks])
         return known[key]
 
-    return _in_field(f"suites.{name}", lambda: tuple(replace(cell, content=content(cell)) for cell in cells))
+    return in_field(f"suites.{name}", lambda: tuple(replace(cell, content=content(cell)) for cell in cells))
 
 
 def check_names(name: str, suite: Suite) -> None:
@@ -69,11 +69,9 @@ def check_names(name: str, suite: Suite) -> None:
     Raises:
         UserError: as `plan_cells`.
     """
-    path = f"suites.{name}"
-    _resolve(DATASETS, suite.data.dataset, f"{path}.data.dataset")
-    _resolve(NETWORKS, suite.network, f"{path}.network")
-    _resolve(OPTIMIZERS, suite.baselines.optimizer, f"{path}.baselines.optimizer")
-    list(_methods(path, suite))
+    _resolve(DATASETS, suite.data.dataset, f"suites.{name}.data.dataset")
+    _baseline_cells(name, suite, ("task",), "")
+    _tried(f"suites.{name}", suite, [cell for _, cell in _methods(name, suite, (), "")])
 
 
 def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
@@ -100,33 +98,69 @@ def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint
 
 
 def _grid_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
-    path = f"suites.{name}"
+    methods = list(_methods(name, suite, tasks, fingerprint))
+    for field, cell in methods:
+        in_field(field, partial(check_combination, cell.weighting, cell.optimizer, len(tasks)))
+    return _tried(f"suites.{name}", suite, [cell for _, cell in methods])
+
+
+def _tried(path: str, suite: Suite, methods: Sequence[Cell]) -> list[Cell]:
+    """Return the cells that the methods try."""
+    sweep, field = suite.sweep, f"{path}.sweep.axes"
+    check_axes(sweep.axes, methods, field)
+    cells = [cell for method in methods for cell in all_settings(method, sweep.learning_rates, sweep.axes, field)]
+    if not sweep.axes and sweep.settings is None:
+        return cells
+    _refuse_twins(cells, field)
+    if in_field(f"{path}.sweep.strategy", lambda: is_adaptive(sweep.strategy)):
+        if sweep.settings is not None:
+            raise UserError(
+                f"params.yaml: `{path}.sweep.settings`: an adaptive search has `cells_tried` instead; remove one."
+            )
+        return cells
+    by_method: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_method.setdefault(cell.method, []).append(cell)
+    return in_field(field, lambda: equal_budgets(by_method, sweep.settings))
+
+
+def _refuse_twins(cells: Sequence[Cell], field: str) -> None:
+    """Refuse two methods that are one: an axis takes the place of a value that a weighting or optimizer is listed with."""
+    known: dict[str, Cell] = {}
+    for cell in cells:
+        twin = known.setdefault(cell.key, cell)
+        if twin is not cell:
+            raise UserError(
+                f"params.yaml: `{field}`: the sweep lists `{twin.method}` twice, as an axis replaces the option by which the two "
+                "differed; list it once."
+            )
+
+
+def _methods(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> Iterator[tuple[str, Cell]]:
+    """Yield (field of params.yaml, a cell of the method); an option that is an axis is not in its labels."""
+    path, axes = f"suites.{name}", suite.sweep.axes
     network = _resolve(NETWORKS, suite.network, f"{path}.network")
-    methods = list(_methods(path, suite))
-    for field, method in methods:
-        _in_field(field, partial(check_combination, method.weighting, method.optimizer, len(tasks)))
-    return [
-        Cell(
-            suite=name,
-            role="mtl",
-            tasks=tasks,
-            network=network,
-            weighting=method.weighting,
-            optimizer=method.optimizer,
-            learning_rate=rate,
-            training=suite.training,
-            data_fingerprint=fingerprint,
-            weighting_label=WEIGHTINGS.label(method.weighting),
-            optimizer_label=OPTIMIZERS.label(method.optimizer),
+    for field, method in _pairs(path, suite.sweep):
+        yield (
+            field,
+            Cell(
+                suite=name,
+                role="mtl",
+                tasks=tasks,
+                network=network,
+                weighting=method.weighting,
+                optimizer=method.optimizer,
+                learning_rate=suite.sweep.learning_rates[0],
+                training=suite.training,
+                data_fingerprint=fingerprint,
+                weighting_label=WEIGHTINGS.label(without_axes(method.weighting, "weighting", axes)),
+                optimizer_label=OPTIMIZERS.label(without_axes(method.optimizer, "optimizer", axes)),
+            ),
         )
-        for _, method in methods
-        for rate in suite.sweep.learning_rates
-    ]
 
 
-def _methods(path: str, suite: Suite) -> Iterator[tuple[str, Method]]:
+def _pairs(path: str, sweep: Sweep) -> Iterator[tuple[str, Method]]:
     """Yield (field of params.yaml, method with resolved choices)."""
-    sweep = suite.sweep
     weightings = [
         (field, _resolve(WEIGHTINGS, choice, field))
         for position, choice in enumerate(sweep.weightings)
@@ -151,12 +185,4 @@ def _methods(path: str, suite: Suite) -> Iterator[tuple[str, Method]]:
 
 
 def _resolve(registry: Registry[object], choice: Choice, field: str) -> Choice:
-    return _in_field(field, lambda: registry.resolve(choice))
-
-
-def _in_field(field: str, check: Callable[[], T]) -> T:
-    """Run `check`; put the field of params.yaml in front of the message of its `UserError`."""
-    try:
-        return check()
-    except UserError as error:
-        raise UserError(f"params.yaml: `{field}`: {error}") from error
+    return in_field(field, lambda: registry.resolve(choice))

@@ -20,6 +20,7 @@ from mtlsweep.suites.tasks.metric_definitions import metric_definitions
 from mtlsweep.sweep.plan.cells import add_content, plan_cells
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies import STRATEGIES
+from mtlsweep.sweep.strategies.strategy import is_adaptive
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import FinishedTrial, PausedTrial, State, TrialRecord
 from mtlsweep.trials.trial import Trial
@@ -65,7 +66,7 @@ class Plan:
     @property
     def is_adaptive(self) -> bool:
         """Whether the strategy chooses cells during the sweep, so that they are not known in advance."""
-        return "cells_tried" in self.strategy.options
+        return is_adaptive(self.strategy)
 
     def count_planned(self, finished: int) -> int:
         """Return how many trials the plan has when none is pruned; `finished` of them are in the ledger."""
@@ -121,8 +122,10 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     seeds = section.baselines.seeds if baselines else section.sweep.seeds
     tasks, fingerprint, rows = _what_to_learn(suite, section)
     cells = plan_cells(suite, section, stage, [task.name for task in tasks], fingerprint)
-    if has_lone_row(rows, section.training.batch_size):
-        cells = tuple(replace(cell, merges_last_batch=True) for cell in cells)
+    cells = tuple(
+        replace(cell, merges_last_batch=True) if has_lone_row(rows, cell.training.batch_size) else cell
+        for cell in cells
+    )
     cells = add_content(suite, cells, tasks)
     try:
         strategy = STRATEGIES.resolve(Choice(name="grid") if baselines else section.sweep.strategy)

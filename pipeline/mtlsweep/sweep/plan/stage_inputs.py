@@ -11,8 +11,9 @@ from mtlsweep.analysis.objectives import Objective
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.tables.outcomes import read_outcomes
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.record.tables.schema import CURVES, OUTCOMES
+from mtlsweep.record.tables.schema import CURVES
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.suites.tasks.metric_definitions import metric_definitions
 from mtlsweep.sweep.display import progress_path
@@ -75,7 +76,7 @@ def read_reference(suite: str, objectives: tuple[Objective, ...]) -> Reference:
     """
     directory = paths.stage_tables(suite, "baselines")
     curves = read_table(directory / "curves.parquet", CURVES.names, ["split", "task", "metric"])
-    outcomes = read_table(directory / "outcomes.parquet", OUTCOMES.names)
+    outcomes = read_outcomes(directory / "outcomes.parquet")
     baselines = select_baselines(curves, outcomes, objectives)
     reference = Reference(objectives, baselines.values)
     for split in reference.values:

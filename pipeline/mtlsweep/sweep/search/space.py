@@ -18,11 +18,11 @@ from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
 from mtlsweep.sweep.search.ranges import LEARNING_RATE, Range, Ranges, Values, allows, propose
-from mtlsweep.trials.cell import Cell
+from mtlsweep.trials.cell import LABELS, Cell
 
 
 class Space:
-    """Cells as Optuna parameters: `weighting`, `optimizer`, `lr` and ranged options.
+    """Cells as Optuna parameters: `weighting`, `optimizer`, `lr`, tuned axes and ranged options.
 
     The space is conditional: an option exists only if its weighting or optimizer is chosen. If the
     learning rate has no range, a proposed rate is replaced by the nearest listed rate on a logarithmic
@@ -41,11 +41,14 @@ class Space:
         self._rates = sorted({cell.learning_rate for cell in cells})
         self._check(cells)
         unique = {(self._fixed_part(cell), self._fixed_rate(cell)): cell for cell in reversed(cells)}
+        self._listed = frozenset(unique)
         self.cells: tuple[Cell, ...] = tuple(self._label_without_ranged(cell) for cell in reversed(unique.values()))
         """The listed cells without ranged options in their labels; cells that differ only in these occur once."""
         self._by_fixed_part = {self._fixed_part(cell): cell for cell in self.cells}
         methods = {(cell.weighting_label, cell.optimizer_label): cell for cell in self.cells}
         self._methods = methods
+        self._tuned = {axis: tuple(_values(cells, axis)) for axis in sorted({a for cell in cells for a in cell.tuned})}
+        self._by_setting = {(cell.method, *cell.tuned.values()): cell for cell in self.cells}
         self._weightings = sorted({weighting for weighting, _ in methods})
         self._optimizers = _optimizer_parameters(methods)
         chosen = self._ranges.get(LEARNING_RATE)
@@ -59,9 +62,7 @@ class Space:
 
     def __contains__(self, cell: Cell) -> bool:
         """Whether a cell equals a listed cell except for ranged options, and those are within their ranges."""
-        if self._fixed_part(cell) not in self._by_fixed_part:
-            return False
-        if LEARNING_RATE not in self._ranges and cell.learning_rate not in self._rates:
+        if (self._fixed_part(cell), self._fixed_rate(cell)) not in self._listed:
             return False
         low, high = self._rate_ends
         return low <= cell.learning_rate <= high and all(
@@ -71,15 +72,15 @@ class Space:
     def relabel(self, cell: Cell) -> Cell:
         """Return a cell of the space with the labels of the space, and its files where they are now."""
         listed = self._by_fixed_part[self._fixed_part(cell)]
-        labelled = replace(cell, weighting_label=listed.weighting_label, optimizer_label=listed.optimizer_label)
-        return labelled.with_paths_of(listed)
+        labels: Any = {name: getattr(listed, name) for name in LABELS}
+        return replace(cell, **labels).with_paths_of(listed)
 
     def describe(self, cell: Cell) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """Return the Optuna parameters of a cell and their distributions."""
         cell = self.relabel(cell)
         name, _ = self._optimizers[cell.weighting_label]
         values = {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
-        trial = FixedTrial(values | self._ranged_options(cell))
+        trial = FixedTrial(values | dict(cell.tuned) | self._ranged_options(cell))
         self.suggest(trial)
         return trial.params, trial.distributions
 
@@ -87,6 +88,8 @@ class Space:
         """Return the cell that Optuna's sampler proposes for `trial`."""
         weighting = str(trial.suggest_categorical("weighting", self._weightings))
         cell = self._methods[weighting, str(trial.suggest_categorical(*self._optimizers[weighting]))]
+        setting = [str(trial.suggest_categorical(axis, self._tuned[axis])) for axis in cell.tuned]
+        cell = self._by_setting[(cell.method, *setting)]
         rate = trial.suggest_float("lr", *self._rate_ends, log=True)
         if LEARNING_RATE not in self._ranges:
             rate = min(self._rates, key=lambda listed: abs(math.log(listed) - math.log(rate)))
@@ -138,6 +141,12 @@ class Space:
         )
 
     def _check(self, cells: Sequence[Cell]) -> None:
+        axes = {
+            f"{getattr(cell, axis.partition('.')[0]).name}{axis[axis.index('.') :]}"
+            for cell in cells
+            for axis in cell.axes
+            if not axis.startswith("training.")
+        }
         names: dict[str, tuple[Registry[object], Choice]] = {
             cell.weighting.name: (WEIGHTINGS, cell.weighting) for cell in cells
         }
@@ -150,6 +159,8 @@ class Space:
                         "`space.learning_rate` must be {low: ..., high: ...} with positive values; list single rates in `learning_rates`."
                     )
                 continue
+            if key in axes:
+                raise UserError(f"`space.{key}` is an axis of the sweep, too; keep it in `sweep.axes` or in `space`.")
             name, _, option = key.rpartition(".")
             if name not in names:
                 known = [*names, LEARNING_RATE]
@@ -163,6 +174,11 @@ class Space:
                     registry.resolve(Choice(name=name, options={**choice.options, option: value}))
                 except UserError as error:
                     raise UserError(f"`space.{key}`: {error}") from error
+
+
+def _values(cells: Iterable[Cell], axis: str) -> Iterable[str]:
+    """Return the values of a tuned axis, in the order of the plan."""
+    return dict.fromkeys(cell.tuned[axis] for cell in cells if axis in cell.tuned)
 
 
 def _with_options(choice: Choice, proposed: Mapping[str, Any], registry: Registry[object]) -> Choice:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 
+from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
 from mtlsweep.sweep.search.objective_values import Kind
 from mtlsweep.trials.assignment import Assignment
@@ -18,6 +19,15 @@ Suggest = Callable[[], Cell | None]
 """Returns a cell that was not suggested before, or None when no more cells are left."""
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "mtlsweep.sweep.strategies")
+
+
+def is_adaptive(strategy: Choice) -> bool:
+    """Whether a strategy chooses cells during the sweep, so that they are not known in advance.
+
+    Raises:
+        UserError: unknown strategy.
+    """
+    return "cells_tried" in STRATEGIES.options_of(strategy.name)
 
 
 class Strategy(ABC):
