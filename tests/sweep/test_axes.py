@@ -83,6 +83,24 @@ def test_a_protocols_own_section_may_be_an_axis() -> None:
     assert Counter(cell.training.schedule.kind for cell in cells) == {"constant": 12, "cosine": 12}
 
 
+def test_baselines_are_tuned_over_axes_of_their_own() -> None:
+    tuned = suite().model_copy(update={"baselines": suite().baselines.model_validate({
+        "learning_rates": [0.01], "seeds": [0], "axes": WIDTHS
+    })})  # fmt: skip
+    cells = plan_cells("digits", tuned, "baselines", ["left", "right"], "f" * 64)
+    assert Counter((cell.tasks, cell.network.options["head_width"]) for cell in cells) == {
+        ((task,), width): 1 for task in ("left", "right") for width in (0, 8)
+    }
+
+
+@pytest.mark.parametrize("axes", [{"weighting.c": [0.1]}, {"training.batch_size": {"compared": [8]}}])
+def test_an_axis_that_a_baseline_cannot_have_is_refused(axes: dict[str, Any]) -> None:
+    raw = copy.deepcopy(SUITE)
+    raw["baselines"]["axes"] = axes
+    with pytest.raises(UserError, match="must be tuned and no option of a weighting: a baseline has a single task"):
+        parse_params({"active": ["digits"], "suites": {"digits": raw}})
+
+
 def test_methods_that_would_try_more_settings_than_others_are_refused() -> None:
     with pytest.raises(UserError) as caught:
         planned(axes=C)

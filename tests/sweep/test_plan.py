@@ -56,6 +56,14 @@ def test_the_baselines_are_every_task_alone() -> None:
     }
 
 
+def test_baselines_may_be_trained_with_several_optimizers() -> None:
+    one = trials_of("digits", suite(), "baselines", TASKS, "f" * 64)
+    several = trials_of("digits", suite("baselines", optimizers=["sgd", "adam"]), "baselines", TASKS, "f" * 64)
+    assert {trial.cell.optimizer_label for trial in several} == {"sgd", "adam"}
+    assert len(several) == 2 * len(one)
+    assert {trial.key for trial in one} < {trial.key for trial in several}, "what is trained is kept"
+
+
 def test_a_default_spelt_out_is_the_same_trial() -> None:
     implicit = trials_of("digits", suite(weightings=["cagrad"]), "sweep", TASKS, "f" * 64)
     explicit = trials_of("digits", suite(weightings=[{"cagrad": {"c": 0.5}}]), "sweep", TASKS, "f" * 64)
@@ -104,6 +112,11 @@ def test_the_plan_minus_the_ledger_is_counted_by_method() -> None:
             "`suites.digits.sweep.optimizers[0]`: unknown optimizer `adm`; did you mean `adam",
         ),
         ("baselines", {"optimizer": "adm"}, "`suites.digits.baselines.optimizer`: unknown optimizer `adm`"),
+        (
+            "baselines",
+            {"optimizers": ["sgd", "adm"]},
+            "`suites.digits.baselines.optimizers[1]`: unknown optimizer `adm`",
+        ),
         (
             "data",
             {"dataset": "multidigit"},

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs
 from mtlsweep.analysis.objectives import Objective, tasks_of
-from mtlsweep.analysis.selection import eligible_cells
+from mtlsweep.analysis.selection import axis_columns, eligible_cells
 from mtlsweep.errors import UserError
 from mtlsweep.trials.metric_names import LOSS, MetricName, column_of, figure_of
 
@@ -20,19 +21,23 @@ class Baselines:
     """The single-task reference.
 
     Attributes:
-        table: a row per task and metric: the selected `lr`, `cell_key`, `seeds` and `val_loss` of the
-            task, and `val_mean`, `val_std`, `test_mean`, `test_std` of the metric over seeds.
+        table: a row per task and metric: the selected `lr`, values of axes, `cell_key`, `seeds` and `val_loss` of the
+            task, and `val_mean`, `val_std`, `test_mean`, `test_std` of the metric over seeds; with several optimizers
+            also the `optimizer` of the task.
         trials: a row per STL trial, at its own epoch of lowest validation loss.
         values: split ("val" or "test") to the baseline of every objective, by `Objective.name`.
+        by_optimizer: the baselines of each optimizer alone; empty with a single optimizer, and without an optimizer that
+            has no usable learning rate for some task.
     """
 
     table: pd.DataFrame
     trials: pd.DataFrame
     values: dict[str, dict[str, float]]
+    by_optimizer: dict[str, Baselines] = field(default_factory=dict)
 
 
 def select_baselines(curves: pd.DataFrame, outcomes: pd.DataFrame, objectives: Sequence[Objective]) -> Baselines:
-    """Choose for each task the STL learning rate with the lowest mean validation loss over its seeds.
+    """Choose for each task the STL cell (optimizer and learning rate) with the lowest mean validation loss over its seeds.
 
     Raises:
         UserError: no learning rate of a task finished with all its seeds.
@@ -48,6 +53,18 @@ def select_baselines(curves: pd.DataFrame, outcomes: pd.DataFrame, objectives: S
         epochs.loc[rows, "val_loss"] = epochs.loc[rows, loss.column]
     measured = best_epochs(epochs, "val_loss").drop(columns=[loss.column for loss in losses.values()])
     trials = attach(outcomes, measured)
+    best = _select(trials, objectives)
+    optimizers = sorted(set(trials["optimizer"]))
+    if len(optimizers) == 1:
+        return replace(best, table=best.table.drop(columns="optimizer"))
+    for optimizer in optimizers:
+        with suppress(UserError):  # it has diverged at every rate of a task, so it has no baseline of its own
+            best.by_optimizer[optimizer] = _select(trials[trials["optimizer"] == optimizer], objectives)
+    return best
+
+
+def _select(trials: pd.DataFrame, objectives: Sequence[Objective]) -> Baselines:
+    tasks = tasks_of(objectives)
     table = pd.concat([_baseline_of(task, trials, objectives) for task in tasks], ignore_index=True)
     names = list(map(figure_of, table["task"], table["metric"]))
     values = {split: dict(zip(names, table[column_of(split, "mean")], strict=True)) for split in ("val", "test")}
@@ -66,7 +83,14 @@ def _baseline_of(task: str, trials: pd.DataFrame, objectives: Sequence[Objective
     replicates = own[own["cell_key"] == chosen["cell_key"]]
     rows = []
     for objective in (objective for objective in objectives if objective.task == task):
-        row = {"task": task, "metric": objective.metric, "lr": chosen["lr"], "cell_key": chosen["cell_key"]}
+        row = {
+            "task": task,
+            "metric": objective.metric,
+            "optimizer": replicates["optimizer"].iloc[0],
+            "lr": chosen["lr"],
+            **{axis: chosen[axis] for axis in axis_columns(cells)},
+            "cell_key": chosen["cell_key"],
+        }
         row |= {"seeds": len(replicates), "val_loss": chosen["mean"]}
         for split in ("val", "test"):
             column = replicates[objective.of(split).column]

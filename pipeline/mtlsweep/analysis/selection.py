@@ -23,6 +23,11 @@ def axis_columns(table: pd.DataFrame) -> list[str]:
     return [str(column) for column in table.columns if str(column).startswith(AXES)]
 
 
+def own_optimizer(methods: pd.DataFrame) -> pd.Series:
+    """Return the optimizer of each row without compared values of axes: what single-task training calls it."""
+    return methods["optimizer"].astype(str).str.partition(" [")[0]
+
+
 def tuned_axes(trials: pd.DataFrame) -> list[str]:
     """Return the axes of which a method tries several values; compared values are in the names of methods."""
     return [axis for axis in axis_columns(trials) if (trials.groupby(METHOD)[axis].nunique() > 1).any()]

@@ -10,13 +10,14 @@ import pandas as pd
 from mtlsweep.analysis.baselines import select_baselines
 from mtlsweep.analysis.conclusions import comparisons, sensitivity
 from mtlsweep.analysis.conclusions.cuts import describe_cuts
+from mtlsweep.analysis.conclusions.leads import optimizer_leads
 from mtlsweep.analysis.conclusions.learning_curves import learning_curves
 from mtlsweep.analysis.conclusions.results import count_outcomes, results_by_cell
 from mtlsweep.analysis.fronts import attainment, pareto_counts, seed_noise
 from mtlsweep.analysis.fronts import hypervolume as fronts
 from mtlsweep.analysis.objectives import Objective, counted
 from mtlsweep.analysis.selection import METHOD, rank_cells, select_learning_rates
-from mtlsweep.analysis.trial_table import measure_trials, trial_table, with_delta_m
+from mtlsweep.analysis.trial_table import measure_trials, trial_table, with_delta_m, with_own_delta_m
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class SuiteAnalysis:
         outcomes: number of trials per method, learning rate and outcome.
         cuts: the figures of each learning rate that a race cut, at the epoch of the cut.
         comparisons: paired tests between methods. rankings: agreement between optimizers.
+        leads: how much of one optimizer's lead over another single-task training has, too; empty where it was run with
+            a single optimizer.
         pareto_probability: bootstrap probability of each method to be Pareto-optimal.
         sensitivity: how far each method's learning rate may be from the best.
         hypervolume, reference_point: hypervolume of the selected cells' runs of each optimizer and weighting, and its
@@ -60,6 +63,7 @@ class SuiteAnalysis:
     cuts: pd.DataFrame
     comparisons: pd.DataFrame
     rankings: pd.DataFrame
+    leads: pd.DataFrame
     pareto_probability: pd.DataFrame
     sensitivity: pd.DataFrame
     hypervolume: pd.DataFrame
@@ -101,9 +105,8 @@ def analyse_suite(
         UserError: a task has no usable baseline.
     """
     baselines = select_baselines(baseline_curves, baseline_outcomes, objectives)
-    multi_task = with_delta_m(
-        measure_trials(sweep_curves, sweep_outcomes, baselines, objectives), baselines, objectives
-    )
+    measured = measure_trials(sweep_curves, sweep_outcomes, baselines, objectives)
+    multi_task = with_own_delta_m(with_delta_m(measured, baselines, objectives), baselines, objectives)
     single_task = with_delta_m(baselines.trials, baselines, objectives)
     selected = select_learning_rates(multi_task)
     ranked = rank_cells(multi_task, METHOD, "val_delta_m")
@@ -114,6 +117,7 @@ def analyse_suite(
         sensitivity=sensitivity.learning_rate_sensitivity(ranked[ranked["done"]], multi_task),
         curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
         cuts=describe_cuts(sweep_curves, multi_task, selected, baselines, objectives),
+        leads=optimizer_leads(multi_task, selected, baselines, objectives),
         objectives=objectives,
         all_metrics=all_metrics,
     )
@@ -126,6 +130,7 @@ def conclude(
     sensitivity: pd.DataFrame,
     curves: pd.DataFrame,
     cuts: pd.DataFrame,
+    leads: pd.DataFrame,
     objectives: Sequence[Objective],
     all_metrics: bool = False,
 ) -> SuiteAnalysis:
@@ -134,7 +139,7 @@ def conclude(
     Args:
         trials: a row per trial with identity, `test_<objective>` and `test_delta_m*`.
         selected: weighting, optimizer, lr, cell_key, seeds and `mean` (validation Delta_m) of the selected cells.
-        baselines, sensitivity, curves, cuts: passed through.
+        baselines, sensitivity, curves, cuts, leads: passed through.
         objectives: every metric of every task.
         all_metrics: whether fronts are over all metrics, not only over those that count in Delta_m.
     """
@@ -163,6 +168,7 @@ def conclude(
         cuts=cuts,
         comparisons=comparisons.compare_methods(rivals),
         rankings=comparisons.compare_rankings(rivals),
+        leads=leads,
         pareto_probability=comparisons.pareto_probability(rivals, axes),
         sensitivity=sensitivity,
         hypervolume=hypervolume,

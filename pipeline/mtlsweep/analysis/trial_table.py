@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from mtlsweep.analysis.baselines import Baselines
 from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs, measured_on
 from mtlsweep.analysis.delta_m import delta_m, delta_m_columns
 from mtlsweep.analysis.objectives import Objective
-from mtlsweep.analysis.selection import axis_columns
-from mtlsweep.trials.metric_names import DELTA_M, column_of
+from mtlsweep.analysis.selection import axis_columns, own_optimizer
+from mtlsweep.trials.metric_names import DELTA_M, OWN_DELTA_M, column_of
 
 
 def measure_trials(
@@ -23,6 +24,25 @@ def measure_trials(
     validation = delta_m(measured_on(epochs, "val", objectives), baselines.values["val"], objectives)
     chosen = best_epochs(epochs.assign(criterion=validation[DELTA_M]), "criterion").drop(columns="criterion")
     return attach(outcomes, chosen)
+
+
+def with_own_delta_m(trials: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]) -> pd.DataFrame:
+    """Append `val_own_delta_m` and `test_own_delta_m`, where single-task training was run with several optimizers.
+
+    They compare with single-task training with the trial's own optimizer, and are empty where there is none.
+    """
+    if not baselines.by_optimizer:
+        return trials
+    own = own_optimizer(trials)
+    trials = trials.copy()
+    for split in ("val", "test"):
+        values = measured_on(trials, split, objectives)
+        column = column_of(split, OWN_DELTA_M)
+        trials[column] = np.nan
+        for optimizer, reference in baselines.by_optimizer.items():
+            rows = own == optimizer
+            trials.loc[rows, column] = delta_m(values[rows], reference.values[split], objectives)[DELTA_M]
+    return trials
 
 
 def with_delta_m(trials: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]) -> pd.DataFrame:
@@ -43,5 +63,6 @@ def trial_table(trials: pd.DataFrame, objectives: Sequence[Objective]) -> pd.Dat
     """Return one row per trial: what it is, its values of axes, how it ended, and its figures at its chosen epoch."""
     names = [*(objective.name for objective in objectives), *delta_m_columns(objectives)]
     figures = [column_of(split, name) for split in ("val", "test") for name in names]
+    figures += [column for split in ("val", "test") if (column := column_of(split, OWN_DELTA_M)) in trials]
     table = trials[[*IDENTITY, *axis_columns(trials), "best_epoch", *figures]].astype({"best_epoch": "Int32"})
     return table.sort_values("trial_key", ignore_index=True)

@@ -108,11 +108,26 @@ Axes = Mapping[AxisName, Axis]
 """By `part.option`, such as `network.dropout`."""
 
 
+def _check_tuned(axes: Axes) -> Axes:
+    for name, axis in axes.items():
+        if axis.compared or name.startswith("weighting."):
+            raise ValueError(f"`{name}` must be tuned and no option of a weighting: a baseline has a single task")
+    return axes
+
+
 class Baselines(Section):
-    """Single-task (STL) trials: every task x learning rate x seed."""
+    """Single-task (STL) trials: every task x optimizer x learning rate x seed.
+
+    Attributes:
+        optimizer: the optimizer of the baselines.
+        optimizers: several, in its place: Delta_m compares with the best of them, and also with a method's own.
+        axes: options that are tuned for each task, as its learning rate is.
+    """
 
     optimizer: Choice = Choice(name="adam")
+    optimizers: Annotated[tuple[Choice, ...], AfterValidator(without_repeats)] = ()
     learning_rates: LearningRates
+    axes: Annotated[Axes, AfterValidator(_check_tuned)] = Field(default_factory=dict)
     seeds: Seeds
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 
+from mtlsweep.analysis.conclusions.leads import PARTS
 from mtlsweep.analysis.conclusions.statistics import FEWEST_SEEDS
 from mtlsweep.analysis.objectives import counted, tasks_of
 from mtlsweep.analysis.selection import axis_columns
@@ -23,6 +25,7 @@ def answer(analysis: SuiteAnalysis) -> list[str]:
         *_budgets(analysis),
         *_fronts(analysis),
         *_optimizers_overall(analysis),
+        *_leads(analysis),
         *_tested_methods(analysis),
         *_rankings(analysis),
         *_lost_trials(analysis),
@@ -137,6 +140,24 @@ def _optimizers_overall(analysis: SuiteAnalysis) -> Iterator[str]:
                 f"Over {row.pairs} weightings no difference between {row.a} and {row.b} is established "
                 f"({better} ahead by {abs(row.difference):.1f} points of Delta_m, {_p(row.p_holm)} after Holm)."
             )
+
+
+def _leads(analysis: SuiteAnalysis) -> Iterator[str]:
+    """Say how much of each lead single-task training has, too."""
+    for row in analysis.leads.to_dict("records"):
+        better, worse, sign = (row["a"], row["b"], -1) if row["difference"] < 0 else (row["b"], row["a"], 1)
+        lead, single, gap = ((sign * row[part], _ends(row, part, sign)) for part in PARTS)
+        few = ", few seeds" if row["seeds"] < FEWEST_SEEDS else ""
+        yield (
+            f"Of the {lead[0]:.1f} points of Delta_m{lead[1]} by which {better} is ahead of {worse}, {single[0]:.1f}{single[1]} are "
+            f"a lead that single-task training with {better} has, too, and {gap[0]:.1f}{gap[1]} are a multi-task gap that is "
+            f"{'smaller' if gap[0] >= 0 else 'larger'} ({_times(row['weightings'], 'weighting')}, {_times(row['seeds'], 'seed')}{few})."
+        )
+
+
+def _ends(row: Mapping[Hashable, Any], part: str, sign: int) -> str:
+    low, high = sorted(sign * row[f"{part}_{end}"] for end in ("low", "high"))
+    return "" if pd.isna(low) else f" (95 % interval {low:.1f} to {high:.1f})"
 
 
 def _tested_methods(analysis: SuiteAnalysis) -> Iterator[str]:

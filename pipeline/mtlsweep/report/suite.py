@@ -52,6 +52,7 @@ class SuiteReport:
             learning.learning_rates(self.analysis),
             axes.tuned_values(self.analysis),
             methods.differences(self.analysis),
+            methods.leads(self.analysis),
             fronts.attainment_differences(self.analysis),
             learning.learning_curves(self.analysis),
             learning.weights(self.analysis),

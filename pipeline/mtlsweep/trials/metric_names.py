@@ -25,6 +25,8 @@ COSINE = "cosine"
 
 DELTA_M = "delta_m"
 DELTA_M_TASK_MEAN = "delta_m_task_mean"
+OWN_DELTA_M = "own_delta_m"
+"""Delta_m against single-task training with the method's own optimizer."""
 
 _LONGEST = 100  # MLflow takes 250 characters: those of a split and two tasks
 _TASK = re.compile(r"\w[\w-]*", re.ASCII)
@@ -134,6 +136,7 @@ def check_columns(metrics: Mapping[str, Sequence[str]]) -> None:
         if not name or "/" in name:
             raise UserError(f"a task or metric is called {name!r}: give it a name without `/`.")
     derived = [(DELTA_M, "Delta_m"), (DELTA_M_TASK_MEAN, "the mean of Delta_m over tasks")]
+    derived += [(OWN_DELTA_M, "Delta_m against single-task training with a method's own optimizer")]
     derived += [(delta_m_of(task), f"Delta_m of task `{task}`") for task in metrics]
     measured = [
         (figure_of(task, metric), f"metric `{metric}` of task `{task}`")

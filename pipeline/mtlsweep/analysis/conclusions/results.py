@@ -11,7 +11,7 @@ from mtlsweep.analysis.conclusions.statistics import mean_interval
 from mtlsweep.analysis.delta_m import delta_m_columns
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.selection import METHOD, axis_columns
-from mtlsweep.trials.metric_names import column_of
+from mtlsweep.trials.metric_names import OWN_DELTA_M, column_of
 
 OUTCOME_NAMES = ("done", "diverged", "pruned", "failed")
 
@@ -20,11 +20,12 @@ def results_by_cell(trials: pd.DataFrame, selected: pd.DataFrame, objectives: Se
     """Return a row per selected cell, best validation Delta_m first, then the methods that have none.
 
     Columns: weighting, optimizer, lr, cell_key, seeds, tried_lrs, `val_delta_m_mean`, then of each test
-    figure (`test_delta_m`, its task mean, each task's, each metric) `_mean`, `_std` (sample), `_low`
+    figure (`test_delta_m`, its task mean, each task's, `test_own_delta_m` where it exists, each metric) `_mean`, `_std` (sample), `_low`
     and `_high` (95 % interval of the mean) over seeds, and `interval`: how the interval was made. With tuned axes also
     their selected values, and tried_settings: how many cells the method tried.
     """
-    names = [*delta_m_columns(objectives), *(objective.name for objective in objectives)]
+    own = [OWN_DELTA_M] if column_of("test", OWN_DELTA_M) in trials else []
+    names = [*delta_m_columns(objectives), *own, *(objective.name for objective in objectives)]
     figures = [column_of("test", name) for name in names]
     statistics = ("mean", "std", "low", "high")
     columns = ["cell_key", "interval", *(f"{figure}_{statistic}" for figure in figures for statistic in statistics)]

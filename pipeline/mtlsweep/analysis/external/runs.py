@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mtlsweep.analysis.conclusions.cuts import no_cuts
+from mtlsweep.analysis.conclusions.leads import no_leads
 from mtlsweep.analysis.delta_m import delta_m
 from mtlsweep.analysis.external.checks import check_rows
 from mtlsweep.analysis.external.metrics import REQUIRED, SEED, metrics_of
@@ -63,6 +64,7 @@ def analyse_runs(
         ),
         curves=pd.DataFrame(columns=["weighting", "optimizer", "epoch", "quantity", "task", "mean", "std"]),
         cuts=no_cuts(),
+        leads=no_leads(),
         objectives=objectives,
     )
     return replace(analysis, results=analysis.results.sort_values(["test_delta_m_mean", *METHOD], ignore_index=True))

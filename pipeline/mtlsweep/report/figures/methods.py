@@ -8,6 +8,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from mtlsweep.analysis.conclusions.leads import PARTS
 from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.figures.figure import BETTER_UP, PANEL_HEIGHT, SINGLE_HEIGHT, Figure, two_digits
 from mtlsweep.report.style import optimizer_order
@@ -30,16 +31,47 @@ def slope(analysis: SuiteAnalysis) -> Figure | None:
         opacity=alt.condition(highlight, alt.value(1.0), alt.value(0.15)),
         tooltip=["weighting", "optimizer", "lr", "seeds", *two_digits("test_delta_m_mean", "test_delta_m_std")],
     )
-    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="zero:Q")
     lines = base.mark_line(strokeWidth=2).encode(detail="weighting:N", order=alt.Order("order:Q"))
     lines = lines.transform_calculate(order=f"indexof({optimizers!r}, datum.optimizer)")
     points = (
         base.mark_point(filled=True, size=70).encode(shape=alt.Shape("weighting:N", legend=None)).add_params(highlight)
     )
-    chart = (zero + lines + points).properties(height=SINGLE_HEIGHT)
+    chart = (_zero("y") + lines + points).properties(height=SINGLE_HEIGHT)
     caption = "Test Delta_m of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
     return Figure(
         "slope", f"{caption} Dashed: single-task learning. Press a name in the legend to single it out.", (chart,)
+    )
+
+
+def leads(analysis: SuiteAnalysis) -> Figure | None:
+    """Draw the two parts of each difference between optimizers, a panel per pair of optimizers."""
+    words = {"difference": "multi-task training", "single_task": "of it single-task", "gap": "of it multi-task gap"}
+    panels = []
+    for row in analysis.leads.to_dict("records"):
+        data = pd.DataFrame([
+            {"part": words[part], "points": row[part], "low": row[f"{part}_low"], "high": row[f"{part}_high"]} for part in PARTS
+        ])  # fmt: skip
+        title = f"{row['a']} minus {row['b']}"
+        base = alt.Chart(data, title=title).encode(y=alt.Y("part:N", sort=list(words.values()), title=None))
+        rule = base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", title=f"Delta_m points (left: {row['a']} better)"), x2="high:Q"
+        )
+        point = base.mark_point(filled=True, size=70, opacity=1).encode(
+            x="points:Q", tooltip=["part", *two_digits("points", "low", "high")]
+        )
+        panels.append((_zero("x") + rule + point).properties(height=PANEL_HEIGHT / 2))
+    if not panels:
+        return None
+    caption = (
+        "Difference in test Delta_m between optimizers, mean over weightings, and its two parts: the same difference in single-task "
+        "training, and that of the gap between multi-task and single-task training. 95 % intervals over seeds."
+    )
+    return Figure("leads", caption, tuple(panels))
+
+
+def _zero(channel: str) -> alt.Chart:
+    return (
+        alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(**{channel: "zero:Q"})
     )
 
 
@@ -61,7 +93,6 @@ def differences(analysis: SuiteAnalysis) -> Figure | None:
             x="difference:Q",
             tooltip=["within", "pairs", *two_digits("difference", "low", "high", "effect_size"), "p_holm", "note"],
         )
-        zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(x="zero:Q")
-        panels.append((zero + rule + point).properties(height=PANEL_HEIGHT))
+        panels.append((_zero("x") + rule + point).properties(height=PANEL_HEIGHT))
     caption = "Difference in test Delta_m between optimizers, paired by seed, with 95 % intervals; the last row pairs by weighting."
     return Figure("differences", caption, tuple(panels))

@@ -8,7 +8,7 @@ from mtlsweep.analysis.objectives import counted, tasks_of
 from mtlsweep.analysis.selection import axis_columns
 from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.tables.table import Column, Table, digits_of, means, names, numbers, settings, with_spread
-from mtlsweep.trials.metric_names import column_of, delta_m_of
+from mtlsweep.trials.metric_names import OWN_DELTA_M, column_of, delta_m_of
 
 
 def results_table(analysis: SuiteAnalysis) -> Table:
@@ -16,6 +16,8 @@ def results_table(analysis: SuiteAnalysis) -> Table:
     results = analysis.results
     columns = names(results, "weighting", "optimizer")
     columns.append(means(results, "test_delta_m", "Delta_m %", False, 2))  # so far left that a phone shows it
+    if "test_own_delta_m_mean" in results:
+        columns.append(means(results, column_of("test", OWN_DELTA_M), "against own optimizer %", False, 2))
     columns += [numbers(results, "lr", "learning rate", "~"), *settings(results)]
     columns.append(numbers(results.astype({"seeds": float}), "seeds", "seeds", ".0f"))
     for task in tasks_of(counted(analysis.objectives)):
@@ -34,6 +36,8 @@ def results_table(analysis: SuiteAnalysis) -> Table:
         f"Test metrics per method {selected}: mean ± standard deviation over seeds. Bold: the best "
         "of a column, and what ties with it (95 % interval of the difference, noise pooled over methods). Delta_m is relative to single-task learning, positive = worse."
     )
+    if "test_own_delta_m_mean" in results:
+        caption += " Beside it: relative to single-task learning with the method's own optimizer."
     return Table("results", caption, tuple(columns), results)
 
 
@@ -44,10 +48,11 @@ def baselines_table(analysis: SuiteAnalysis) -> Table:
     for mean, deviation in zip(baselines["test_mean"], baselines["test_std"], strict=True):
         cells.append(with_spread(mean, deviation, digits_of(pd.Series([mean]))))
     columns = (
-        *names(baselines, "task", "metric"),
+        *names(baselines, "task", "metric", *(name for name in ["optimizer"] if name in baselines)),
         numbers(baselines, "lr", "learning rate", "~"),
+        *settings(baselines),
         numbers(baselines, "seeds", "seeds", ".0f"),
         Column("test", tuple(cells)),
     )
-    caption = "Single-task baselines (STL): the learning rate with the lowest mean validation loss, mean ± standard deviation over seeds."
+    caption = f"Single-task baselines (STL): the {'optimizer and ' if 'optimizer' in baselines else ''}learning rate with the lowest mean validation loss, mean ± standard deviation over seeds."
     return Table("baselines", caption, columns, baselines)

@@ -77,8 +77,14 @@ def check_names(name: str, suite: Suite) -> None:
 def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
     path = f"suites.{name}"
     network = _resolve(NETWORKS, suite.network, f"{path}.network")
-    optimizer = _resolve(OPTIMIZERS, suite.baselines.optimizer, f"{path}.baselines.optimizer")
-    return [
+    several = suite.baselines.optimizers
+    listed = [(f"optimizers[{position}]", choice) for position, choice in enumerate(several)]
+    optimizers = [
+        _resolve(OPTIMIZERS, choice, f"{path}.baselines.{field}")
+        for field, choice in listed or [("optimizer", suite.baselines.optimizer)]
+    ]
+    rates, axes = suite.baselines.learning_rates, suite.baselines.axes
+    methods = [
         Cell(
             suite=name,
             role="stl",
@@ -86,15 +92,17 @@ def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint
             network=network,
             weighting=WEIGHTINGS.resolve(EQUAL_WEIGHTS),
             optimizer=optimizer,
-            learning_rate=rate,
+            learning_rate=rates[0],
             training=suite.training,
             data_fingerprint=fingerprint,
             weighting_label="stl",
-            optimizer_label=OPTIMIZERS.label(optimizer),
+            optimizer_label=OPTIMIZERS.label(without_axes(optimizer, "optimizer", axes)),
         )
         for task in tasks
-        for rate in suite.baselines.learning_rates
+        for optimizer in optimizers
     ]
+    check_axes(axes, methods, f"{path}.baselines.axes")
+    return [cell for method in methods for cell in all_settings(method, rates, axes, f"{path}.baselines.axes")]
 
 
 def _grid_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
