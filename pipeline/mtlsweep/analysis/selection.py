@@ -23,9 +23,9 @@ def axis_columns(table: pd.DataFrame) -> list[str]:
     return [str(column) for column in table.columns if str(column).startswith(AXES)]
 
 
-def own_optimizer(methods: pd.DataFrame) -> pd.Series:
-    """Return the optimizer of each row without compared values of axes: what single-task training calls it."""
-    return methods["optimizer"].astype(str).str.partition(" [")[0]
+def without_compared(labels: pd.Series) -> pd.Series:
+    """Return labels without compared values of axes: what single-task training calls an optimizer."""
+    return labels.astype(str).str.split(" [", n=1, regex=False).str[0]
 
 
 def tuned_axes(trials: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ from mtlsweep.analysis.baselines import Baselines
 from mtlsweep.analysis.chosen_epochs import at_epochs, attach, best_epochs, measured_on
 from mtlsweep.analysis.delta_m import delta_m, delta_m_columns
 from mtlsweep.analysis.objectives import Objective
-from mtlsweep.analysis.selection import axis_columns, own_optimizer
+from mtlsweep.analysis.selection import axis_columns, without_compared
 from mtlsweep.trials.metric_names import DELTA_M, OWN_DELTA_M, column_of
 
 
@@ -33,7 +33,7 @@ def with_own_delta_m(trials: pd.DataFrame, baselines: Baselines, objectives: Seq
     """
     if not baselines.by_optimizer:
         return trials
-    own = own_optimizer(trials)
+    own = without_compared(trials["optimizer"])
     trials = trials.copy()
     for split in ("val", "test"):
         values = measured_on(trials, split, objectives)

@@ -13,7 +13,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from mtlsweep.analysis.objectives import Objective, counted, tasks_of
-from mtlsweep.analysis.selection import METHOD, axis_columns
+from mtlsweep.analysis.selection import METHOD, axis_columns, without_compared
 from mtlsweep.trials.metric_names import column_of, delta_m_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -50,7 +50,7 @@ def hyperparameter_importance(trials: pd.DataFrame, objectives: Sequence[Objecti
     done = done.fillna(dict.fromkeys(axis_columns(trials), "none"))
     cells = done.groupby(["cell_key", *parameters], as_index=False)[list(targets.values())].mean()
     for name in METHOD if axis_columns(trials) else []:
-        cells[name] = cells[name].str.partition(" [")[0]
+        cells[name] = without_compared(cells[name])
     cells = cells.sample(n=min(len(cells), _MOST_CELLS), random_state=0)
     varied = [name for name in parameters if cells[name].nunique() > 1]
     if len(cells) < _FEWEST_CELLS or not varied:

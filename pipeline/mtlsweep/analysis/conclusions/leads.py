@@ -22,7 +22,7 @@ from mtlsweep.analysis.chosen_epochs import measured_on
 from mtlsweep.analysis.conclusions.statistics import mean_interval
 from mtlsweep.analysis.delta_m import delta_m
 from mtlsweep.analysis.objectives import Objective, counted
-from mtlsweep.analysis.selection import own_optimizer
+from mtlsweep.analysis.selection import without_compared
 from mtlsweep.trials.metric_names import DELTA_M
 
 PARTS = ("difference", "single_task", "gap")
@@ -48,8 +48,8 @@ def optimizer_leads(
     chosen = trials[trials["cell_key"].isin(selected["cell_key"])]
     by_seed = chosen.pivot_table(index="seed", columns=["optimizer", "weighting"], values="test_delta_m", observed=True)
     single = {name: _single_task(own, baselines, objectives) for name, own in baselines.by_optimizer.items()}
-    methods = chosen.drop_duplicates("optimizer")
-    known = {name: own for name, own in zip(methods["optimizer"], own_optimizer(methods), strict=True) if own in single}
+    labels = chosen["optimizer"].drop_duplicates()
+    known = {label: own for label, own in zip(labels, without_compared(labels), strict=True) if own in single}
     rows = []
     for a, b in combinations(sorted(known), 2):
         weightings = sorted(set(by_seed[a]) & set(by_seed[b]))
