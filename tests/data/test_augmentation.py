@@ -12,7 +12,8 @@ from mtlsweep.suites.tasks import Task
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.depth import Depth
 from mtlsweep.suites.tasks.normals import Normals
-from mtlsweep.suites.tasks.segmentation import VOID, Segmentation
+from mtlsweep.suites.tasks.segmentation import Segmentation
+from mtlsweep.suites.tasks.target import VOID
 from mtlsweep.training.augmentation import SCALES, Geometry, augment, draw_geometry, sample_bilinear, sample_nearest
 
 CPU = torch.device("cpu")

@@ -25,7 +25,7 @@ from mtlsweep.suites.datasets.readers.normals_from_depth import normals_from_dep
 from mtlsweep.suites.prepared import shards
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
-from mtlsweep.suites.tasks.segmentation import VOID
+from mtlsweep.suites.tasks.target import VOID
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*results cannot be compared")
 

@@ -12,7 +12,8 @@ from mtlsweep.suites.tasks import Task, task_from_definition
 from mtlsweep.suites.tasks.attribute import Attribute
 from mtlsweep.suites.tasks.depth import Depth
 from mtlsweep.suites.tasks.normals import Normals, angles_in_degrees
-from mtlsweep.suites.tasks.segmentation import VOID, Segmentation
+from mtlsweep.suites.tasks.segmentation import Segmentation
+from mtlsweep.suites.tasks.target import VOID
 
 IMAGES, HEIGHT, WIDTH = 15, 6, 8
 DENSE: tuple[Task, ...] = (

@@ -1,11 +1,14 @@
 """Every registered weighting, and one a user might write, keeps the promises of `mtlsweep.testing`."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 
 from mtlsweep.methods.weighting import WEIGHTINGS, Facts, JacobianWeighting, LossWeighting, Weights
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing import CHECKS, check_weighting
+from mtlsweep.testing.absence_checks import keeps_the_state_of_an_absent_task
 from mtlsweep.testing.training_checks import resumes_on_another_device
 from mtlsweep.testing.weight_checks import declares_which_losses_it_needs
 
@@ -64,6 +67,7 @@ class Momentum(JacobianWeighting):
     """A running sum of the gradients, kept as a user would keep it."""
 
     facts = Facts(paper="-", scale="running sum of g_i", heads="1")
+    per_task: ClassVar = {"_sum": (0,)}
 
     def __init__(self, tasks, generator):
         super().__init__(tasks, generator)
@@ -95,6 +99,18 @@ def test_a_weighting_that_restores_it_elsewhere_fails_with_the_reason(monkeypatc
     monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "stays": StaysOnTheHost})
     with pytest.raises(AssertionError, match=r"restores extra state to .*cpu.*belongs to meta"):
         resumes_on_another_device(Choice(name="stays"))
+
+
+class Forgetful(Momentum):
+    """Names no value for each task."""
+
+    per_task: ClassVar = {}
+
+
+def test_a_weighting_that_does_not_name_its_state_per_task_fails_with_the_reason(monkeypatch):
+    monkeypatch.setattr(WEIGHTINGS, "_entries", {**WEIGHTINGS._entries, "forgetful": Forgetful})
+    with pytest.raises(AssertionError, match=r"fails where a task is absent .* `per_task`"):
+        keeps_the_state_of_an_absent_task(Choice(name="forgetful"))
 
 
 class InverseLosses(FirstTaskOnly):

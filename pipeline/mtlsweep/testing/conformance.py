@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mtlsweep.params.choice import Choice
+from mtlsweep.testing.absence_checks import (
+    equals_the_problem_without_an_absent_task,
+    keeps_the_state_of_an_absent_task,
+)
 from mtlsweep.testing.training_checks import (
     diverges_without_a_crash,
     gives_a_single_task_a_positive_weight,
@@ -45,6 +49,8 @@ CHECKS: tuple[Check, ...] = (
     does_not_write_to_its_inputs,
     does_not_depend_on_task_order,
     is_non_conflicting_if_claimed,
+    equals_the_problem_without_an_absent_task,
+    keeps_the_state_of_an_absent_task,
 )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,14 +21,21 @@ class SmallProblem:
     network: MultiTaskNetwork
     tasks: tuple[Task, ...]
 
-    def batch(self, index: int) -> Batch:
-        """Return batch number `index`: 16 rows of noise, targets of growing size from task to task."""
+    def batch(self, index: int, absent: Collection[str] = ()) -> Batch:
+        """Return batch number `index`: 16 rows of noise, targets of growing size from task to task, no label of `absent`."""
         generator = torch.Generator().manual_seed(index)
         inputs = torch.randn(16, 1, 2, 3, generator=generator)
         targets: dict[str, Tensor] = {
             task.name: (size + 1) * torch.randn(16, generator=generator) for size, task in enumerate(self.tasks)
         }
-        return Batch(inputs, targets)
+        return Batch(inputs, targets, dict.fromkeys(absent, torch.empty(0, dtype=torch.long)))
+
+    def without(self, absent: Collection[str]) -> SmallProblem:
+        """Return a copy of the problem without some of its tasks."""
+        network = copy.deepcopy(self.network)
+        tasks = tuple(task for task in self.tasks if task.name not in absent)
+        heads = {task.name: network.heads[task.name] for task in tasks}
+        return SmallProblem(MultiTaskNetwork(network.backbone, heads), tasks)
 
     def flat_parameters(self) -> Tensor:
         """Return a copy of all parameters in one vector."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -63,7 +63,7 @@ def augment(
     size = batch.inputs.shape[-2:]
     geometry = draw_geometry(len(batch.inputs), (size[0], size[1]), generator, batch.inputs.device)
     targets = {task.name: _augment_target(batch.targets[task.name], task, geometry, mode) for task in tasks}
-    return Batch(inputs=sample_bilinear(batch.inputs, geometry), targets=targets)
+    return replace(batch, inputs=sample_bilinear(batch.inputs, geometry), targets=targets)
 
 
 def draw_geometry(count: int, size: tuple[int, int], generator: torch.Generator, device: torch.device) -> Geometry:

@@ -44,6 +44,7 @@ class Cell:
             the protocol, so this is not part of the key. The labels show those compared.
         merges_last_batch: whether a last batch of one row joins the batch before it; set where there is one, and
             part of the key only there.
+        incomplete: whether some row has no label of one of the tasks; part of the key only there.
         content: own code, files and metrics that the cell uses; empty for what comes with this package.
         schema, trainer: versions under which the cell was made; a cell of another version has another key.
     """
@@ -60,6 +61,7 @@ class Cell:
     weighting_label: str
     optimizer_label: str
     merges_last_batch: bool = False
+    incomplete: bool = False
     content: Content = field(default_factory=dict)
     tuned: Mapping[str, str] = field(default_factory=dict)
     compared: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Cell:
             "training": self.training.model_dump(mode="json"),
             "data": self.data_fingerprint,
             **({"last_batch": "merged"} if self.merges_last_batch else {}),
+            **({"targets": "incomplete"} if self.incomplete else {}),
         }
         content = {name: dict(hashes) for name, hashes in self.content.items()}
         return {**identity, "content": content} if content else identity

@@ -82,6 +82,10 @@ def cosine_between(first: str, second: str) -> MetricName:
     return cosine(f"{first}-{second}")
 
 
+SKIPPED = MetricName("train", "steps", "skipped")
+"""How many steps of an epoch had no label of any task; recorded where there is one."""
+
+
 def live_delta_m(split: str) -> str:
     """Return the name under which MLflow shows Delta_m while a sweep runs, such as `val/delta_m`."""
     return f"{split}/{DELTA_M}"

@@ -70,6 +70,7 @@ class Trial:
             weighting_label=value["labels"]["weighting"],
             optimizer_label=value["labels"]["optimizer"],
             merges_last_batch=value.get("last_batch") == "merged",
+            incomplete=value.get("targets") == "incomplete",
             content=value.get("content", {}),
             tuned=value["labels"].get("tuned", {}),
             compared=value["labels"].get("compared", {}),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, optim
 
 from mtlsweep.errors import UserError
@@ -57,9 +59,19 @@ def sgd(
     if nesterov and momentum == 0:
         raise UserError("optimizer `sgd` option `nesterov` needs `momentum` above 0, found 0.0.")
     fused = has_fused_kernel(parameters)
-    return optim.SGD(
+    optimizer = optim.SGD(
         parameters, learning_rate, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fused
     )
+    optimizer.register_step_pre_hook(_begin_momentum)
+    return optimizer
+
+
+def _begin_momentum(optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+    """Give a parameter that gets its first gradient after others a momentum of 0: torch's fused kernel fails on none."""
+    if 0 < len(optimizer.state) < sum(len(group["params"]) for group in optimizer.param_groups):
+        for parameter in (each for group in optimizer.param_groups for each in group["params"]):
+            if parameter.grad is not None and parameter not in optimizer.state:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 @OPTIMIZERS.register("rmsprop")

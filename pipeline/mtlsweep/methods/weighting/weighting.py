@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 Scale = Literal["native", "unit"]
 Heads = Literal["native", "one", "same"]
@@ -111,6 +112,10 @@ class Weighting(nn.Module, ABC):
     allows: ClassVar[Mapping[str, Sequence[str]]] = {}
     """The values of each convention that the method can follow; the first is its default."""
 
+    per_task: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    """Attributes (tensors, or None before the first step) with a value for each task, and which of their dimensions count
+    tasks. In a step without a task's labels the method sees neither the task nor its values, and these stay."""
+
     conventions: Conventions = Conventions()
     learning_rate: float | None = None
     needs_positive_losses: PositiveLosses = "never"
@@ -127,6 +132,10 @@ class Weighting(nn.Module, ABC):
         """Return why this method cannot work with the `optimizer` named so on `tasks` (names or number), or None."""
         return None
 
+    def optimizers(self) -> Sequence[Optimizer]:
+        """Return the optimizers that the method steps itself."""
+        return ()
+
     def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Continue from a `state_dict` whose tensors are on the CPU.
 
@@ -139,4 +148,4 @@ class Weighting(nn.Module, ABC):
         self.load_state_dict(state)
 
     def end_epoch(self, losses: Tensor) -> None:
-        """Called at the end of an epoch, with its mean training losses `losses` [T]."""
+        """Called at the end of an epoch, with its mean training losses `losses` [T] of the tasks that had a label in it."""

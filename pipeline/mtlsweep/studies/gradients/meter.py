@@ -167,7 +167,7 @@ def measuring(network: nn.Module) -> Iterator[None]:
 def _losses(network: MultiTaskNetwork, tasks: Sequence[Task], batch: Batch) -> Iterator[Tensor]:
     outputs = network(batch.inputs)
     for task in tasks:
-        yield task.loss(outputs[task.name], batch.targets[task.name])
+        yield task.loss(*batch.with_label(task.name, outputs[task.name]))
 
 
 def _row(batch: Batch, row: int) -> Batch:

@@ -102,6 +102,9 @@ class _Watcher:
         iteration = next(self._iterations)
         if iteration % self._section.every:
             return
+        batch = batch.complete([task.name for task in self._tasks])
+        if not len(batch.inputs):
+            return
         began = time.perf_counter()
         meter = self._meter or self._start(network, batch)
         generator = stream(self._seed, "gradients", iteration)
@@ -142,6 +145,11 @@ class _Watcher:
     def read(self, seconds: float) -> Measured:
         """Return everything measured; `seconds` is what training took with it."""
         self._close_epoch()
+        if not self._over_training:
+            raise UserError(
+                "no row of a measured batch has a label of every task, and gradients are compared on such rows: set "
+                "`studies.gradients.enabled: false` for this suite, or measure more often (`every`)."
+            )
         joined = {
             group: {measure: torch.cat([part[measure] for part in parts]).numpy() for measure in MEASURES}
             for group, parts in self._over_training.items()

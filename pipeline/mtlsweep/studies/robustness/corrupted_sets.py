@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ class ChosenRows:
                 yield batch
                 continue
             images = torch.from_numpy(self._images[place.numpy()]).to(device)
-            yield Batch(images.float().mul_(1 / 255), batch.targets)
+            yield replace(batch, inputs=images.float().mul_(1 / 255))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from mtlsweep.suites.datasets.readers.images import (
 )
 from mtlsweep.suites.tasks import Task
 from mtlsweep.suites.tasks.depth import Depth
-from mtlsweep.suites.tasks.segmentation import VOID, Segmentation
+from mtlsweep.suites.tasks.segmentation import Segmentation
+from mtlsweep.suites.tasks.target import VOID
 
 OFFICIAL = {"train": 2975, "val": 500}
 _PAGE = "www.cityscapes-dataset.com (free account)"

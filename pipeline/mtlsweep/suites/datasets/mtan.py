@@ -22,7 +22,8 @@ from mtlsweep.suites.datasets.readers.images import channels_first, read_array, 
 from mtlsweep.suites.tasks import Task
 from mtlsweep.suites.tasks.depth import Depth
 from mtlsweep.suites.tasks.normals import Normals
-from mtlsweep.suites.tasks.segmentation import VOID, Segmentation
+from mtlsweep.suites.tasks.segmentation import Segmentation
+from mtlsweep.suites.tasks.target import VOID
 
 _PAGE = "the link on MTAN's page, github.com/lorenmt/mtan"
 _PARTS = ("train", "val")

@@ -14,6 +14,7 @@ from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Columns, D
 from mtlsweep.suites.tasks import Task
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.regression import Regression
+from mtlsweep.suites.tasks.target import VOID
 
 DIGIT_SIZE = 28
 IMAGE_SIZE = 36
@@ -28,7 +29,8 @@ class MultiDigits(Dataset):
     Two of the 1797 8x8 digits are enlarged to 28x28 (bicubic) and overlaid by pixel maximum at the top
     left and the bottom right of a 36x36 image, each moved by 0 to 4 pixels. No source digit is in two
     splits. `mass` is z-scored with the training split's mean and standard deviation, then multiplied by
-    `target_scale`, to give the losses different scales on purpose.
+    `target_scale`, to give the losses different scales on purpose. `unlabelled` is the share of training rows whose
+    label is removed, drawn for each task by itself; validation and test keep all labels.
     """
 
     tasks: tuple[Task, ...] = (
@@ -45,6 +47,7 @@ class MultiDigits(Dataset):
         test: Count = 2000,
         seed: Annotated[int, Field(ge=0)] = 0,
         target_scale: Annotated[float, Field(gt=0)] = 1.0,
+        unlabelled: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         digits, classes = _enlarged_digits()
         counts = {"train": train, "val": val, "test": test}
@@ -61,6 +64,9 @@ class MultiDigits(Dataset):
         for columns in self._splits.values():
             scored = (columns["mass"] - self._mean) / self._deviation * target_scale
             columns["mass"] = scored.astype(np.float32)
+        for number, (task, mark) in enumerate((("left", VOID), ("right", VOID), ("mass", np.nan))):
+            generator = np.random.default_rng([seed, len(SPLITS) + 1, number])
+            self._splits["train"][task][generator.permutation(train)[: round(unlabelled * train)]] = mark
 
     def sizes(self) -> Mapping[str, int]:
         return {split: len(columns[IMAGE]) for split, columns in self._splits.items()}

@@ -24,7 +24,7 @@ from mtlsweep.suites.datasets.readers.images import (
 )
 from mtlsweep.suites.datasets.readers.matlab import LabeledMat, read_variable
 from mtlsweep.suites.datasets.readers.normals_from_depth import normals_from_depth
-from mtlsweep.suites.tasks.segmentation import VOID
+from mtlsweep.suites.tasks.target import VOID
 
 LABELED = "nyu_depth_v2_labeled.mat"
 SPLITS_MAT, CLASSES_MAT, NORMALS = "splits.mat", "classMapping40.mat", "normals"

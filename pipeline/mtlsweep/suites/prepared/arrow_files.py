@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pyarrow as pa
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import canonical_json
-from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS, Dataset
+from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS, Columns, Dataset
 from mtlsweep.suites.prepared.contact_sheet import contact_sheet
+from mtlsweep.suites.prepared.labels import LabelCounts
 from mtlsweep.suites.prepared.layout import CONTACT_SHEET, FINGERPRINT_KEY, SCALES_KEY, SUMMARY, split_file
 from mtlsweep.suites.prepared.shards import BATCH_BYTES, BATCH_ROWS, load_examples, regroup, row_bytes
 
@@ -26,9 +28,12 @@ EXAMPLES = 24
 def write_store(dataset: Dataset, name: str, files: Mapping[str, list[Path]], directory: Path) -> None:
     """Write the Arrow file of every split, and the summary that names their fingerprint."""
     definitions = [task.definition() for task in dataset.tasks]
-    fingerprint, statistics = _fingerprint(files, definitions, dataset.scales)
+    labels = LabelCounts(dataset.tasks)
+    fingerprint, statistics = _fingerprint(files, definitions, dataset.scales, labels)
+    incomplete = labels.incomplete()
     for split in SPLITS:
-        _write_arrow(files[split], split_file(directory, split), fingerprint, dataset.scales)
+        marks = partial(labels.columns, tasks=incomplete.get(split, {}))
+        _write_arrow(files[split], split_file(directory, split), fingerprint, dataset.scales, marks)
     first = load_examples(files["train"][0])
     summary = {
         "dataset": name,
@@ -36,6 +41,7 @@ def write_store(dataset: Dataset, name: str, files: Mapping[str, list[Path]], di
         "input_shape": list(first[IMAGE].shape[1:]),
         "splits": {split: dataset.sizes()[split] for split in SPLITS},
         "tasks": definitions,
+        **({"labelled_rows": incomplete} if incomplete else {}),
         "notes": {**dataset.notes(), "statistics": statistics},
     }
     (directory / SUMMARY).write_text(_as_json(summary) + "\n")
@@ -64,14 +70,18 @@ def _plain(value: Any) -> Any:
 
 
 def _fingerprint(
-    files: Mapping[str, list[Path]], definitions: list[dict[str, Any]], scales: Mapping[str, float]
+    files: Mapping[str, list[Path]],
+    definitions: list[dict[str, Any]],
+    scales: Mapping[str, float],
+    labels: LabelCounts,
 ) -> tuple[str, dict[str, Any]]:
-    """Hash the bytes of every column with dtypes, shapes, scales and tasks; gather statistics on the way."""
+    """Hash the bytes of every column with dtypes, shapes, scales and tasks; count labels and gather statistics on the way."""
     hashes: dict[str, Any] = {}
     layout: dict[str, Any] = {}
     statistics: dict[str, _Statistics] = {}
     for split in SPLITS:
         for columns in map(load_examples, files[split]):
+            labels.add(split, columns)
             for name, column in columns.items():
                 key = f"{split}/{name}"
                 hashes.setdefault(key, hashlib.sha256()).update(np.ascontiguousarray(column))
@@ -114,17 +124,25 @@ class _Statistics:
         return found | ({"not_finite": self._not_finite} if self._not_finite else {})
 
 
-def _write_arrow(shards: list[Path], path: Path, fingerprint: str, scales: Mapping[str, float]) -> None:
+def _write_arrow(
+    shards: list[Path],
+    path: Path,
+    fingerprint: str,
+    scales: Mapping[str, float],
+    marks: Callable[[Columns], Columns],
+) -> None:
+    """Write the columns of a split, and those that `marks` makes of them."""
     first = load_examples(shards[0])
     low, high = BATCH_ROWS
     rows = int(np.clip(BATCH_BYTES // row_bytes(first), low, high))
     schema = pa.schema(
-        [pa.field(name, _arrow_column(column).type) for name, column in first.items()],
+        [pa.field(name, _arrow_column(column).type) for name, column in (first | marks(first)).items()],
         metadata={FINGERPRINT_KEY: fingerprint.encode(), SCALES_KEY: canonical_json(dict(scales))},
     )
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for columns in regroup(map(load_examples, shards), rows):
-            writer.write_batch(pa.record_batch([_arrow_column(columns[name]) for name in schema.names], schema=schema))
+            arrays = [_arrow_column(column) for column in (columns | marks(columns)).values()]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -8,6 +8,8 @@ SUMMARY = "summary.json"
 CONTACT_SHEET = "contact_sheet.png"
 FINGERPRINT_KEY = b"fingerprint"
 SCALES_KEY = b"scales"
+LABELLED = "labelled/"
+"""Before the name of a task: the column that says which rows have a label of it, where some have none."""
 
 
 def split_file(directory: Path, split: str) -> Path:

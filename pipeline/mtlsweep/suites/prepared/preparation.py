@@ -24,6 +24,7 @@ DATASET_CODE = "mtlsweep.suites.datasets"
 PREPARING_CODE = {
     "mtlsweep.suites.prepared.arrow_files",
     "mtlsweep.suites.prepared.column_rules",
+    "mtlsweep.suites.prepared.labels",
     "mtlsweep.suites.prepared.layout",
     "mtlsweep.suites.prepared.preparation",
     "mtlsweep.suites.prepared.shards",
@@ -57,7 +58,7 @@ def prepare(choice: Choice, directory: Path) -> None:
 
     Raises:
         UserError: an unknown dataset or option; names of tasks or metrics that are not allowed; raw data that is
-            missing or damaged; a column that is not what its task needs.
+            missing or damaged; a column that is not what its task needs; a split without any label of a task.
     """
     resolved = DATASETS.resolve(choice)
     dataset = DATASETS.create(resolved)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from mtlsweep.errors import UserError
 from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS
 from mtlsweep.suites.prepared.batches import cut
 from mtlsweep.suites.prepared.columns import Column, PinnedBuffers, RecycledMemory, decode_together
-from mtlsweep.suites.prepared.layout import FINGERPRINT_KEY, SCALES_KEY, SUMMARY, split_file
+from mtlsweep.suites.prepared.labels import LabelledRows
+from mtlsweep.suites.prepared.layout import FINGERPRINT_KEY, LABELLED, SCALES_KEY, SUMMARY, split_file
 from mtlsweep.suites.tasks import Task, task_from_definition
 
 RESIDENT_BYTES = 64 * 2**20
@@ -29,10 +30,35 @@ RESIDENT_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs [N, C, H, W], float32, and for each task its target (first dimension N)."""
+    """Inputs [N, C, H, W], float32, and for each task its target (first dimension N).
+
+    Attributes:
+        labelled: for each task of which a row has no label, the numbers of the rows that have one [M] (int64, on
+            the device of the batch). Without such a row the task is absent from the batch.
+    """
 
     inputs: Tensor
     targets: dict[str, Tensor]
+    labelled: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def lacks(self, task: str) -> bool:
+        """Return whether no row has a label of `task`."""
+        rows = self.labelled.get(task)
+        return rows is not None and len(rows) == 0
+
+    def complete(self, tasks: Collection[str]) -> Batch:
+        """Return the batch of the rows that have a label of every one of `tasks`."""
+        partial = [self.labelled[task] for task in tasks if task in self.labelled]
+        if not partial:
+            return self
+        count = torch.bincount(torch.cat(partial), minlength=len(self.inputs))
+        there = count == len(partial)
+        return Batch(self.inputs[there], {name: target[there] for name, target in self.targets.items()})
+
+    def with_label(self, task: str, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `output` [N, ...] of `task` and its target, both of the rows that have a label."""
+        rows = self.labelled.get(task)
+        return (output, self.targets[task]) if rows is None else (output[rows], self.targets[task][rows])
 
 
 class Split:
@@ -59,7 +85,15 @@ class Split:
         self._columns = {
             name: Column([_as_numpy(part.column(name)) for part in parts], scales.get(name))
             for name in self._reader.schema.names
+            if not name.startswith(LABELLED)
         }
+        self.labelled = LabelledRows(
+            {
+                name: np.concatenate([_as_numpy(part.column(name)) for part in parts])
+                for name in self._reader.schema.names
+                if name.startswith(LABELLED)
+            }
+        )
         bytes_stored = sum(column.nbytes for column in self._columns.values())
         self._fits = bytes_stored <= resident_bytes
         self._resident: dict[torch.device, dict[str, Tensor]] = {}
@@ -78,17 +112,17 @@ class Split:
             merge_lone_row: whether a last batch of one row joins the batch before it, as in training.
         """
         rows = torch.arange(len(self)) if order is None else order
-        if self._fits:
-            rows = rows.to(device)
+        resident = rows.to(device) if self._fits else rows
         memory = RecycledMemory()
-        for chosen in cut(rows, batch_size, merge_lone_row):
+        pieces = (cut(each, batch_size, merge_lone_row) for each in (rows, resident))
+        for on_host, chosen in zip(*pieces, strict=True):
             if self._fits:
                 decoded = self._from_device(chosen, device)
             elif device.type == "cuda":
                 decoded = self._through_pinned_memory(chosen, batch_size + merge_lone_row, device)
             else:
                 decoded = decode_together(self._columns, chosen, memory)
-            yield Batch(inputs=decoded.pop(IMAGE), targets=decoded)
+            yield Batch(decoded.pop(IMAGE), decoded, self.labelled.of(on_host, device))
 
     def _from_device(self, chosen: Tensor, device: torch.device) -> dict[str, Tensor]:
         if device not in self._resident:
@@ -130,6 +164,8 @@ class PreparedData:
                     f"{split_file(directory, name)} does not belong to {directory / SUMMARY} "
                     f"(another fingerprint or number of rows): delete the directory and run `dvc repro`."
                 )
+        self.incomplete: frozenset[str] = frozenset().union(*(split.labelled.tasks for split in self.splits.values()))
+        """The tasks that some row has no label of."""
 
     def tasks_of(self, names: Collection[str]) -> list[Task]:
         """Return the tasks with these names, in the dataset's order."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlsweep.suites.tasks.target import Target
+from mtlsweep.suites.tasks.target import VOID, Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 
 
@@ -42,7 +42,7 @@ class AttributeEvaluator:
 @TASKS.register("attribute")
 @dataclass(frozen=True)
 class Attribute(Task):
-    """Binary cross-entropy of a logit [N, 1] against 0 or 1 [N].
+    """Binary cross-entropy of a logit [N, 1] against 0 or 1 [N]; 255 marks a row without a label.
 
     Only `accuracy` counts in Delta_m, as in the study; for rare attributes look at the other two.
     """
@@ -56,7 +56,7 @@ class Attribute(Task):
 
     @property
     def target(self) -> Target | None:
-        return Target(classes=2)
+        return Target(classes=2, mark=VOID)
 
     @property
     def outputs(self) -> int:

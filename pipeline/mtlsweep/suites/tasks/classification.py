@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mtlsweep.suites.tasks.target import Target
+from mtlsweep.suites.tasks.target import VOID, Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
 
 
@@ -31,7 +31,10 @@ class ClassificationEvaluator:
 @TASKS.register("classification")
 @dataclass(frozen=True)
 class Classification(Task):
-    """Cross-entropy of logits [N, classes] against class indices [N]."""
+    """Cross-entropy of logits [N, classes] against class indices [N].
+
+    255 marks a row without a label; where there are more than 255 classes, -1 does.
+    """
 
     _: KW_ONLY
     classes: Annotated[int, Field(ge=2)]
@@ -41,7 +44,7 @@ class Classification(Task):
 
     @property
     def target(self) -> Target | None:
-        return Target(classes=self.classes)
+        return Target(classes=self.classes, mark=VOID if self.classes <= VOID else -1)
 
     @property
     def outputs(self) -> int:

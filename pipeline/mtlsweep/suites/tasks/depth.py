@@ -58,7 +58,7 @@ class Depth(Task):
 
     @property
     def target(self) -> Target | None:
-        return Target(layout=("H", "W"), low=0)
+        return Target(layout=("H", "W"), low=0, mark=0)
 
     @property
     def outputs(self) -> int:

@@ -74,7 +74,7 @@ class Normals(Task):
 
     @property
     def target(self) -> Target | None:
-        return Target(layout=(3, "H", "W"))
+        return Target(layout=(3, "H", "W"), mark=0)
 
     @property
     def outputs(self) -> int:

@@ -38,7 +38,7 @@ class RegressionEvaluator:
 @TASKS.register("regression")
 @dataclass(frozen=True)
 class Regression(Task):
-    """Mean squared error of a number [N, 1] against a number [N].
+    """Mean squared error of a number [N, 1] against a number [N]; NaN marks a row without a label.
 
     `r2` stays out of Delta_m: it may be near zero, where a relative change means nothing.
     """
@@ -51,7 +51,7 @@ class Regression(Task):
 
     @property
     def target(self) -> Target | None:
-        return Target()
+        return Target(mark=math.nan)
 
     @property
     def outputs(self) -> int:

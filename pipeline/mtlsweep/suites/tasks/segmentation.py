@@ -11,11 +11,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mtlsweep.suites.tasks.target import Target
+from mtlsweep.suites.tasks.target import VOID, Target
 from mtlsweep.suites.tasks.task import TASKS, Metric, Task
-
-VOID = 255
-"""Class index of a pixel that counts neither in the loss nor in the metrics."""
 
 
 class SegmentationEvaluator:
@@ -46,7 +43,7 @@ class SegmentationEvaluator:
 @TASKS.register("segmentation")
 @dataclass(frozen=True)
 class Segmentation(Task):
-    """Cross-entropy of logits [N, classes, H, W] against class indices [N, H, W], mean over pixels not void."""
+    """Cross-entropy of logits [N, classes, H, W] against class indices [N, H, W], mean over pixels not void (255)."""
 
     _: KW_ONLY
     classes: Annotated[int, Field(ge=2, le=VOID)]

@@ -68,7 +68,10 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss over the valid elements, a scalar; 0 when none is valid."""
+        """Return the mean loss over the valid elements, a scalar; 0 when none is valid.
+
+        Rows without a label (`Target.mark`) are not among those given.
+        """
 
     @abstractmethod
     def evaluator(self) -> Evaluator:

@@ -15,6 +15,7 @@ VERSIONS = {
     "trainer": "version of training",
     "data": "prepared data",
     "last_batch": "last batch",
+    "targets": "missing labels",
 }
 
 

@@ -120,10 +120,14 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     ledger = Ledger(params.resources.ledger_root, suite)
     baselines = stage == "baselines"
     seeds = section.baselines.seeds if baselines else section.sweep.seeds
-    tasks, fingerprint, rows = _what_to_learn(suite, section)
+    tasks, fingerprint, rows, incomplete = _what_to_learn(suite, section)
     cells = plan_cells(suite, section, stage, [task.name for task in tasks], fingerprint)
     cells = tuple(
-        replace(cell, merges_last_batch=True) if has_lone_row(rows, cell.training.batch_size) else cell
+        replace(
+            cell,
+            merges_last_batch=has_lone_row(rows, cell.training.batch_size),
+            incomplete=not incomplete.isdisjoint(cell.tasks),
+        )
         for cell in cells
     )
     cells = add_content(suite, cells, tasks)
@@ -137,11 +141,16 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     return plan
 
 
-def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str, int]:
-    """Return the tasks of a suite's data, its fingerprint and its number of training rows (0 if it is not prepared)."""
+def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str, int, frozenset[str]]:
+    """Return what decides a suite's keys: its tasks, its data's fingerprint, training rows, tasks with missing labels.
+
+    Without prepared data there are no rows, and no label is known to be missing.
+    """
+    incomplete: frozenset[str] = frozenset()
     if paths.prepared(suite).exists():
         data = open_prepared(paths.prepared(suite))
         tasks, fingerprint, rows = data.tasks, data.fingerprint, len(data.splits["train"])
+        incomplete = data.incomplete
     else:
         dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
         tasks, fingerprint, rows = tuple(dataset.tasks), "not prepared", 0
@@ -149,4 +158,4 @@ def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str, int
         check_tasks(tasks)
     except UserError as error:
         raise UserError(f"params.yaml: `suites.{suite}.data.dataset`: {error}") from error
-    return tasks, fingerprint, rows
+    return tasks, fingerprint, rows, incomplete

@@ -57,11 +57,12 @@ class TaskBackwards(Route):
 
     def step(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
+        jacobian = self.jacobian.first(len(losses))
         self._clear_gradients()
-        self.jacobian.differentiate(losses, retain_graph=True)
-        on_host, gramian, weights = combine(self.weighting, losses, self.jacobian, None, self.check)
-        self._set_shared_gradients(self.jacobian.shaped_update)
-        self._weigh_heads(weights.heads)
+        jacobian.differentiate(losses, retain_graph=True)
+        on_host, gramian, weights = combine(self.weighting, losses, jacobian, None, self.check)
+        self._set_shared_gradients(jacobian.shaped_update)
+        self._weigh_heads(batch, weights.heads)
         self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
 
@@ -102,7 +103,7 @@ class RepresentationBackward(Route):
             on_host, gramian, weights = combine(self.weighting, losses, jacobian, seen, self.check)
         update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=True)]
         torch.autograd.backward(parts, update)
-        self._weigh_heads(weights.heads)
+        self._weigh_heads(batch, weights.heads)
         self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from torch import Tensor
@@ -49,6 +50,20 @@ class DivergenceCheck:
         self._weighting, self._needs_positive = weighting, needs_positive_losses
         self.first_losses: list[float] | None = None
 
+    @contextmanager
+    def only(self, present: Sequence[int]) -> Iterator[None]:
+        """Within, check the tasks at the positions `present` alone; the first loss of another is its first one later."""
+        tasks, first = self._tasks, self.first_losses
+        whole = [math.nan] * len(tasks) if first is None else first
+        self._tasks = tuple(tasks[position] for position in present)
+        self.first_losses = [whole[position] for position in present]
+        try:
+            yield
+        finally:
+            for position, loss in zip(present, self.first_losses, strict=True):
+                whole[position] = loss
+            self._tasks, self.first_losses = tasks, whole
+
     def losses(self, losses: Tensor) -> None:
         """Raise `Diverged` if `losses` [T] are not finite, not what the weighting needs, or far above the first ones."""
         values: list[float] = losses.tolist()
@@ -56,8 +71,8 @@ class DivergenceCheck:
             if not math.isfinite(loss):
                 raise Diverged("nan", f"loss of task `{task}` is {loss}")
         self.positive(losses)
-        if self.first_losses is None:
-            self.first_losses = values
+        earlier = self.first_losses or [math.nan] * len(values)
+        self.first_losses = [loss if math.isnan(first) else first for loss, first in zip(values, earlier, strict=True)]
         for task, loss, first in zip(self._tasks, values, self.first_losses, strict=True):
             limit = self._factor * max(first, 1.0)
             if loss > limit:

@@ -19,7 +19,7 @@ class Forward:
 
     Args:
         network: on its device.
-        tasks: the T tasks, in the order in which losses are given.
+        tasks: the T tasks, in the order in which losses are given; a batch without a label of some has T smaller.
         precision: `float32`, or `bfloat16` for autocast; losses are float32 in both.
     """
 
@@ -31,8 +31,14 @@ class Forward:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device_type, torch.bfloat16, enabled=self._reduced)
 
+    def present(self, batch: Batch) -> Sequence[Task]:
+        """Return the tasks of which a row has a label; only these have a loss, and only their heads are run."""
+        return [task for task in self.tasks if not batch.lacks(task.name)] if batch.labelled else self.tasks
+
     def losses(self, batch: Batch) -> list[Tensor]:
         """Return the loss of each task; a list, so that each backward pass goes through its own head only."""
+        if batch.labelled:
+            return self.losses_from(self.representation(batch), batch)
         with self._autocast():
             outputs = self.network(batch.inputs)
             return [self._loss(task, outputs[task.name], batch) for task in self.tasks]
@@ -51,7 +57,7 @@ class Forward:
         """Return the loss of each task, given the backbone's output for the batch."""
         heads = self.network.heads
         with self._autocast():
-            return [self._loss(task, heads[task.name](representation), batch) for task in self.tasks]
+            return [self._loss(task, heads[task.name](representation), batch) for task in self.present(batch)]
 
     @torch.no_grad()
     def losses_without_side_effects(self, batch: Batch) -> list[Tensor]:
@@ -59,10 +65,10 @@ class Forward:
         copies = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         with self._autocast():
             outputs = functional_call(self.network, copies, (batch.inputs,))
-            return [self._loss(task, outputs[task.name], batch) for task in self.tasks]
+            return [self._loss(task, outputs[task.name], batch) for task in self.present(batch)]
 
     def _loss(self, task: Task, output: Tensor, batch: Batch) -> Tensor:
-        return task.loss(output, batch.targets[task.name]).float()
+        return task.loss(*batch.with_label(task.name, output)).float()
 
 
 def to_host(losses: Sequence[Tensor], *others: Tensor) -> list[Tensor]:

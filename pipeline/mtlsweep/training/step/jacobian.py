@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -32,6 +33,14 @@ class Jacobian:
         """Views of `update` shaped as `leaves`."""
         exact = torch.float32 if device.type == "mps" else torch.float64
         self._room = torch.empty(tasks, min(elements, max(_BLOCK // tasks, 1)), dtype=exact, device=device)
+
+    def first(self, tasks: int) -> Jacobian:
+        """Return the first rows alone, for a step without the other tasks; memory is shared."""
+        if tasks == len(self.rows):
+            return self
+        part = copy.copy(self)
+        part.rows, part.shaped_rows, part._room = self.rows[:tasks], self.shaped_rows[:tasks], self._room[:tasks]
+        return part
 
     def differentiate(self, losses: Sequence[Tensor], retain_graph: bool) -> None:
         """Write the gradients of `losses` [T] with respect to the leaves into the rows.

@@ -22,7 +22,7 @@ class Measured:
     """Figures of one step, on the host in float64; None where the method has none.
 
     Attributes:
-        losses: [T].
+        losses: [T]; T counts the tasks that have a label in the batch.
         weights: effective multipliers of the task gradients.
         gramian: [T, T], of the task gradients.
     """
@@ -45,7 +45,9 @@ class Route(ABC):
         self.forward, self.check, self.optimizers = forward, check, tuple(optimizers)
         network = forward.network
         self.shared: list[Parameter] = network.shared_parameters()
-        self.heads: list[list[Parameter]] = [network.head_parameters(task.name) for task in forward.tasks]
+        self.heads: dict[str, list[Parameter]] = {
+            task.name: network.head_parameters(task.name) for task in forward.tasks
+        }
 
     @abstractmethod
     def step(self, batch: Batch) -> Measured:
@@ -63,9 +65,9 @@ class Route(ABC):
         for parameter, gradient in zip(self.shared, gradients, strict=True):
             parameter.grad = gradient
 
-    def _weigh_heads(self, weights: Tensor) -> None:
+    def _weigh_heads(self, batch: Batch, weights: Tensor) -> None:
         """Multiply the gradients of each head, so far those of its task's loss, by the head's weight."""
-        for parameters, weight in zip(self.heads, weights.tolist(), strict=True):
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        for task, weight in zip(self.forward.present(batch), weights.tolist(), strict=True):
+            gradients = [parameter.grad for parameter in self.heads[task.name] if parameter.grad is not None]
             if weight != 1.0 and gradients:
                 torch._foreach_mul_(gradients, weight)

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from mtlsweep.methods.weighting import TaskOptimizers
 from mtlsweep.suites.prepared.splits import Batch
+from mtlsweep.suites.tasks import Task
 from mtlsweep.training.step.divergence import DivergenceCheck
 from mtlsweep.training.step.forward import Forward, to_host
 from mtlsweep.training.step.jacobian import Jacobian
@@ -21,7 +22,8 @@ class TaskSteps(Route):
     All gradients are taken at one point, unless the method is `sequential`. If an optimizer adds weight
     decay to the gradient, the decay of shared parameters is then taken at that point too, 1/T of it by
     each task. If it shrinks parameters directly, only the first optimizer does so. Either way decay
-    happens once per step, and T = 1 is the base optimizer.
+    happens once per step, and T = 1 is the base optimizer. Tasks without a label in the batch take no step;
+    T and the first optimizer are then those of the others.
 
     Args:
         optimizers: one per task, with the shared parameters as its first group.
@@ -32,26 +34,21 @@ class TaskSteps(Route):
     ) -> None:
         super().__init__(forward, check, optimizers)
         self._sequential = weighting.sequential
-        self._decay_share = 0.0
         if not self._sequential:
             self.jacobian = Jacobian(len(forward.tasks), self.shared)
-            self._share_decay()
+            self._decay: float = self.optimizers[0].param_groups[0].get("weight_decay", 0.0)
+            self._shrinks = isinstance(self.optimizers[0], torch.optim.AdamW)
 
-    def _share_decay(self) -> None:
-        for index, optimizer in enumerate(self.optimizers):
-            group = optimizer.param_groups[0]
-            if isinstance(optimizer, torch.optim.AdamW):
-                group["weight_decay"] = group["weight_decay"] if index == 0 else 0.0
-            else:
-                self._decay_share = group.get("weight_decay", 0.0) / len(self.optimizers)
-                group["weight_decay"] = 0.0
+    def _present(self, batch: Batch) -> list[tuple[Task, Optimizer]]:
+        tasks = zip(self.forward.tasks, self.optimizers, strict=True)
+        return [(task, optimizer) for task, optimizer in tasks if not batch.lacks(task.name)]
 
     def step(self, batch: Batch) -> Measured:
         return self._step_sequentially(batch) if self._sequential else self._step_at_one_point(batch)
 
     def _step_sequentially(self, batch: Batch) -> Measured:
         losses = []
-        for task, optimizer in zip(self.forward.tasks, self.optimizers, strict=True):
+        for task, optimizer in self._present(batch):
             self._clear_gradients()
             loss = self.forward.loss(task, batch)
             loss.backward()
@@ -63,15 +60,19 @@ class TaskSteps(Route):
 
     def _step_at_one_point(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
+        jacobian = self.jacobian.first(len(losses))
         self._clear_gradients()
-        self.jacobian.differentiate(losses, retain_graph=True)
-        on_host, gramian = to_host(losses, self.jacobian.gramian())
+        jacobian.differentiate(losses, retain_graph=True)
+        on_host, gramian = to_host(losses, jacobian.gramian())
         self.check.losses(on_host)
         self.check.gramian(gramian)
-        if self._decay_share:
+        if self._decay and not self._shrinks:
             with torch.no_grad():
-                self.jacobian.rows.add_(torch.cat([each.reshape(-1) for each in self.shared]), alpha=self._decay_share)
-        for gradients, optimizer in zip(self.jacobian.shaped_rows, self.optimizers, strict=True):
-            self._set_shared_gradients(gradients)
+                every = torch.cat([each.reshape(-1) for each in self.shared])
+                jacobian.rows.add_(every, alpha=self._decay / len(losses))
+        for position, (_, optimizer) in enumerate(self._present(batch)):
+            shrinks = self._shrinks and position == 0
+            optimizer.param_groups[0]["weight_decay"] = self._decay if shrinks else 0.0
+            self._set_shared_gradients(jacobian.shaped_rows[position])
             optimizer.step()
         return Measured(on_host, None, gramian)

@@ -5,7 +5,8 @@ Data loading, epochs, evaluation and checkpoint files may not enter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 from mtlsweep.methods.combination import check_combination
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS, LossWeighting, TaskOptimizers, Weighting
+from mtlsweep.methods.weighting.absence import only
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.networks.multitask import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Batch
@@ -23,7 +25,7 @@ from mtlsweep.training.step.backward import OneBackward, RepresentationBackward,
 from mtlsweep.training.step.divergence import Diverged, DivergenceCheck
 from mtlsweep.training.step.forward import Forward, to_host
 from mtlsweep.training.step.meter import Meter
-from mtlsweep.training.step.route import Route
+from mtlsweep.training.step.route import Measured, Route
 from mtlsweep.training.step.task_steps import TaskSteps
 
 __all__ = ["Diverged", "Updater", "build_updater", "check_combination"]
@@ -50,9 +52,21 @@ class Updater:
     def step(self, batch: Batch) -> None:
         """Take one optimizer step on `batch`.
 
+        A task without a label in the batch is absent: the weighting sees the other tasks only, its head and all state
+        of it stay as they were, and nothing is recorded for it. Without any label the step is skipped and counted.
+
         Raises:
             Diverged: the parameters are then unchanged, except with methods that step task by task.
         """
+        present = self._present(not batch.lacks(task) for task in self._weighting.tasks) if batch.labelled else None
+        if present == ():
+            self._meter.skip()
+            return
+        with self._only(present):
+            measured = self._take(batch)
+        self._meter.add(measured.losses, measured.weights, measured.gramian, present)
+
+    def _take(self, batch: Batch) -> Measured:
         try:
             measured = self._route.step(batch)
         except (np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]  # it is there
@@ -63,7 +77,22 @@ class Updater:
             (after,) = to_host(self._route.forward.losses_without_side_effects(batch))
             self._route.check.positive(after)
             self._weighting.observe(after)
-        self._meter.add(measured.losses, measured.weights, measured.gramian)
+        return measured
+
+    def _present(self, there: Iterable[bool]) -> tuple[int, ...] | None:
+        """Return the positions of the tasks that are there; None for all."""
+        flags = tuple(there)
+        return None if all(flags) else tuple(position for position, flag in enumerate(flags) if flag)
+
+    @contextmanager
+    def _only(self, present: Sequence[int] | None) -> Iterator[None]:
+        """Within, the weighting and the check are those of the tasks at these positions; None for all."""
+        if present is None:
+            yield
+            return
+        own = (self._own_optimizer,) if self._own_optimizer is not None else ()
+        with self._route.check.only(present), only(self._weighting, present, own):
+            yield
 
     def set_learning_rate(self, factor: float) -> None:
         """Set every learning rate, that of a weighting's own parameters included, to `factor` times its first value."""
@@ -82,8 +111,12 @@ class Updater:
             Diverged: a task's mean loss is not what the weighting needs.
         """
         means = self._meter.mean_losses()
-        self._route.check.mean_losses(means)
-        self._weighting.end_epoch(means)
+        there = means.isfinite()
+        present = self._present(there.tolist())
+        if present != ():
+            with self._only(present):
+                self._route.check.mean_losses(means[there])
+                self._weighting.end_epoch(means[there])
         return self._meter.read()
 
     def state_dict(self) -> dict[str, Any]:

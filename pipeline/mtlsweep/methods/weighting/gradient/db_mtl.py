@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -22,7 +22,8 @@ class DualBalancing(JacobianWeighting):
 
     At step k: b_i <- h_i + beta_k (b_i - h_i) with h_i = g_i / (L_i + 1e-8), beta_k = beta / k^decay,
     b_i = 0 at first; the update is sum_i (max_j |b_j| / |b_i|) b_i. Heads follow h_i, as in LibMTL. The
-    effective weight of a task is that of its current gradient without memory, (max|b| / |b_i|) / L_i.
+    effective weight of a task is that of its current gradient without memory, (max|b| / |b_i|) / L_i. In a step without a
+    task's labels its b_i stays; k counts the steps of all tasks.
 
     Args:
         beta: memory of the moving average; 0 for none.
@@ -35,6 +36,7 @@ class DualBalancing(JacobianWeighting):
         heads="1 / L_i",
     )
     needs_positive_losses = "always"
+    per_task: ClassVar = {"_averages": (0,)}
 
     def __init__(
         self,

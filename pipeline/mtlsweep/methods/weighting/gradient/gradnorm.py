@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -21,7 +21,8 @@ class GradNorm(GramianWeighting):
 
     r_i = (L_i / L_i(0)) / mean_j(L_j / L_j(0)) is the relative inverse training rate; the target, after
     the absolute value's minus sign, is a constant. In the first epoch all weights are 1, and its mean
-    losses are L(0).
+    losses are L(0). In a step without a task's labels its logit and the moments of it stay. Its L(0) is its mean loss in
+    its first epoch with labels; until then all weights of a step that it takes part in are 1.
 
     Deviations: the softmax and L(0) of the first epoch are LibMTL's; the paper trains w itself,
     renormalises it and takes L(0) at the first step. Norms are over all shared parameters; the paper
@@ -38,6 +39,7 @@ class GradNorm(GramianWeighting):
         heads="same weight",
     )
     needs_positive_losses = "on average"
+    per_task: ClassVar = {"logits": (0,), "first_losses": (0,)}
     allows = AT_REPRESENTATION
 
     def __init__(
@@ -69,5 +71,4 @@ class GradNorm(GramianWeighting):
         return Weights(weights, weights)
 
     def end_epoch(self, losses: Tensor) -> None:
-        if self.first_losses.isnan().any():
-            self.first_losses = losses.clone()
+        self.first_losses = losses.where(self.first_losses.isnan(), self.first_losses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ class GradVac(GramianWeighting):
     add |g_i'| (t_ij sqrt(1 - c^2) - c sqrt(1 - t_ij^2)) / (|g_j| sqrt(1 - t_ij^2)) g_j to g_i', which
     brings the cosine to t_ij; then t_ij <- (1 - beta) t_ij + beta c. The targets t start at 0.
 
+    A pair's target stays in a step without the labels of one of the two.
+
     Only the whole-model grouping is offered. LibMTL and TorchJD add 1e-8 to denominators; here a
     cosine with a zero gradient is 0 and nothing is added.
 
@@ -34,6 +36,7 @@ class GradVac(GramianWeighting):
     """
 
     facts = Facts(paper="Wang, Tsvetkov, Firat, Cao 2021, arXiv 2010.05874", scale="sum of turned g_i", heads="1")
+    per_task: ClassVar = {"targets": (0, 1)}
 
     def __init__(
         self,

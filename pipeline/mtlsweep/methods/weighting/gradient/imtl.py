@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ class ImpartialWeighting(GramianWeighting):
 
     With a the IMTL-G weights of the scaled gradients e^{s_i} g_i (sum 1, may be negative), the shared
     update is sum_i a_i e^{s_i} g_i and head i follows e^{s_i} g_i. The gradient of s_i is that of its
-    own scaled loss, e^{s_i} L_i - 1, as in LibMTL.
+    own scaled loss, e^{s_i} L_i - 1, as in LibMTL. In a step without a task's labels its s_i and the moments of it stay.
 
     Deviations: LibMTL trains s with the network's weight decay; here there is none on s.
 
@@ -36,6 +36,7 @@ class ImpartialWeighting(GramianWeighting):
         heads="e^{s_i}",
     )
     needs_positive_losses = "on average"
+    per_task: ClassVar = {"log_scale": (0,)}
     allows = AT_REPRESENTATION
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -19,7 +19,8 @@ from mtlsweep.methods.weighting.weighting import Facts
 class DynamicWeightAverage(LossWeighting):
     """Weights T softmax_i(L_i(e-1) / L_i(e-2) / temperature), from mean losses of the two epochs before.
 
-    All weights are 1 in the first two epochs.
+    All weights are 1 in the first two epochs. An epoch without a label of a task does not count for it, and in its first two
+    all weights are 1, too.
 
     Args:
         temperature: large values give equal weights; the paper uses 2.
@@ -31,6 +32,7 @@ class DynamicWeightAverage(LossWeighting):
         heads="same weight",
     )
     needs_positive_losses = "on average"
+    per_task: ClassVar = {"means": (1,)}
 
     def __init__(
         self,

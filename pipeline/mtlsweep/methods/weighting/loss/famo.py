@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,6 +23,9 @@ class FastAdaptiveOptimization(LossWeighting):
     After the step the losses L'_i of the same batch give the logits' gradient, that of
     sum_i z_i (log L_i - log L'_i) at fixed losses, for a step of FAMO's own Adam.
 
+    In a step without a task's labels its logit and the moments of it stay, and z is the softmax over the others; the
+    Adam's count of steps, which corrects its moments for their start, is one for all tasks.
+
     Deviations: the second forward runs on copies of the network's buffers, so batch-norm statistics
     see every batch once; in LibMTL and the official code they see it twice. Lower bounds of the
     losses are 0.
@@ -38,6 +41,7 @@ class FastAdaptiveOptimization(LossWeighting):
         heads="same weight",
     )
     needs_positive_losses = "always"
+    per_task: ClassVar = {"logits": (0,)}
     cost = "1 backward + 1 more forward"
     reevaluates = True
 
@@ -65,6 +69,9 @@ class FastAdaptiveOptimization(LossWeighting):
         shares = self.logits.softmax(0)
         self.logits.grad = shares * (fallen - shares @ fallen)
         self._adam.step()
+
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        return (self._adam,)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of FAMO's own Adam."""

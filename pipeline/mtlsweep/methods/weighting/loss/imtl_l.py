@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,6 +18,8 @@ from mtlsweep.methods.weighting.weighting import Facts
 class ImpartialLosses(LossWeighting):
     """Minimises sum_i e^{s_i} L_i - s_i in the network and in the scales s_i; at the optimum e^{s_i} L_i = 1.
 
+    In a step without a task's labels its s_i and the moments of it stay.
+
     Args:
         start: first value of every s_i.
         learning_rate: of s; None means the network's, with its schedule. s has no weight decay.
@@ -29,6 +31,7 @@ class ImpartialLosses(LossWeighting):
         heads="same weight",
     )
     needs_positive_losses = "on average"
+    per_task: ClassVar = {"log_scale": (0,)}
 
     def __init__(
         self,

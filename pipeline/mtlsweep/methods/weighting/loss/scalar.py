@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -31,6 +31,8 @@ class ScalarWeighting(LossWeighting):
         scale="sum of w_i g_i, w_i given",
         heads="same weight",
     )
+
+    per_task: ClassVar = {"_weights": (0,)}
 
     def __init__(
         self, tasks: Sequence[str], generator: torch.Generator, **weights: Annotated[float, Field(ge=0)]

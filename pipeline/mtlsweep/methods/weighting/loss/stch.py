@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -20,7 +20,8 @@ class SmoothTchebycheff(LossWeighting):
     """Minimises T mu log sum_i exp(log(L_i / L_i^w) / mu): weights T softmax_i(log(L_i / L_i^w) / mu) / L_i.
 
     L^w are the mean losses of the epoch that ends the warm-up. During the warm-up the objective is
-    sum_i log L_i: weights 1 / L_i.
+    sum_i log L_i: weights 1 / L_i. A task without labels in that epoch has L^w = L_i until the first epoch with
+    labels of it has ended; the warm-up counts every epoch.
 
     This is the official multi-task code, as in LibMTL. TorchJD's `STCH` is the plain scalarisation
     mu log sum_i exp(lambda_i L_i / mu), without logarithms and warm-up.
@@ -36,6 +37,7 @@ class SmoothTchebycheff(LossWeighting):
         heads="same weight",
     )
     needs_positive_losses = "always"
+    per_task: ClassVar = {"reference": (0,)}
 
     def __init__(
         self,
@@ -55,9 +57,10 @@ class SmoothTchebycheff(LossWeighting):
     def weigh(self, losses: Tensor) -> Tensor:
         if self.epoch <= self._warmup_epochs:
             return losses.reciprocal()
-        return len(losses) * ((losses / self.reference).log() / self._mu).softmax(0) / losses
+        reference = losses.where(self.reference.isnan(), self.reference)
+        return len(losses) * ((losses / reference).log() / self._mu).softmax(0) / losses
 
     def end_epoch(self, losses: Tensor) -> None:
-        if self.epoch == self._warmup_epochs:
-            self.reference = losses
+        if self.epoch >= self._warmup_epochs:
+            self.reference = losses.where(self.reference.isnan(), self.reference)
         self.epoch = self.epoch + 1

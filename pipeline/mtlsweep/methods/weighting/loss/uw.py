@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,7 +18,8 @@ from mtlsweep.methods.weighting.weighting import Facts
 class UncertaintyWeighting(LossWeighting):
     """Minimises sum_i L_i / (2 e^{s_i}) + s_i / 2 in the network and in the log-variances s_i.
 
-    The weights are 1 / (2 e^{s_i}); at the optimum e^{s_i} = L_i.
+    The weights are 1 / (2 e^{s_i}); at the optimum e^{s_i} = L_i. In a step without a task's labels its s_i
+    and the moments of it stay.
 
     Deviations: LibMTL trains s with the network's weight decay, which pulls s to 0; here there is
     none on s. LibMTL starts s at -0.5 (the default here), TorchJD at 0. For cross-entropy the paper has
@@ -33,6 +34,7 @@ class UncertaintyWeighting(LossWeighting):
         paper="Kendall, Gal, Cipolla 2018, arXiv 1705.07115", scale="sum of g_i / (2 e^{s_i})", heads="same weight"
     )
     needs_positive_losses = "on average"
+    per_task: ClassVar = {"log_variance": (0,)}
 
     def __init__(
         self,

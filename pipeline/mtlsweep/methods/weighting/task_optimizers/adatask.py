@@ -17,7 +17,8 @@ class AdaTask(TaskOptimizers):
     """theta <- theta - lr sum_t m_t / (sqrt(v_t) + eps), moments m_t and v_t of task t's gradient alone.
 
     All gradients are taken at one point; each task's optimizer (Adam, AdamW, RMSprop, AdaGrad) then
-    makes its own step, so a step is about T steps of the base long. With T = 1 it is the base.
+    makes its own step, so a step is about T steps of the base long. With T = 1 it is the base. A task without labels in the
+    batch makes no step, and its moments stay.
 
     Deviations: the official code ignores weight decay. Here decay that is added to the gradient is
     shared out, 1/T of it to each task; AdamW's own shrinks the parameters once.

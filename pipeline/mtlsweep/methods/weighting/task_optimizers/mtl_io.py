@@ -12,7 +12,8 @@ class IndependentOptimizers(TaskOptimizers):
     """Within an iteration each task in turn steps the shared parameters and its head with its own optimizer.
 
     Task t's loss and gradient are taken where the tasks before it have left the parameters, on the same
-    batch. Each optimizer keeps its own state and its own weight decay. With T = 1 it is the base.
+    batch. Each optimizer keeps its own state and its own weight decay. With T = 1 it is the base. A task without labels in
+    the batch makes no step, and its optimizer's state stays.
     """
 
     facts = Facts(
