@@ -58,10 +58,12 @@ def test_plan_needs_no_prepared_data(in_directory: Path) -> None:
 
 def test_plan_states_how_many_settings_each_method_tries(in_directory: Path) -> None:
     sweep = RAW["suites"]["digits"]["sweep"] | {"axes": {"training.batch_size": [8, 16]}}
-    write({**RAW, "suites": {"digits": RAW["suites"]["digits"] | {"sweep": sweep}}})
+    baselines = RAW["suites"]["digits"]["baselines"] | {"axes": {"training.batch_size": [4, 8, 16]}}
+    write({**RAW, "suites": {"digits": RAW["suites"]["digits"] | {"sweep": sweep, "baselines": baselines}}})
     code, output = call("plan")
     assert code == 0
-    assert "each method tries 2 settings of the learning rate and of training.batch_size" in output
+    assert "each of them tries 3 settings of the learning rate and of training.batch_size" in output
+    assert "each of them tries 2 settings of the learning rate and of training.batch_size" in output
     assert "8 trials to run" in output
 
 

@@ -33,7 +33,7 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
             yield f"    {method:<{width}}  {planned}{count['finished']:5d} finished"
         if settings is not None:
             yield (
-                f"    each method tries {settings['each_method']} settings of the learning rate and of "
+                f"    each of them tries {settings['each_method']} settings of the learning rate and of "
                 f"{' and '.join(settings['axes'])} (where it has that option)"
             )
         left = content["planned"] - content["finished"]

@@ -35,11 +35,11 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
 
 
 def _settings(plan: Plan) -> dict[str, Any]:
-    """Return the tuned axes of a plan and how many settings each method tries, which is the same number for all."""
+    """Return the tuned axes of a plan and how many settings each method (in `baselines`: each task) tries, all equally many."""
     axes = sorted({axis for cell in plan.cells for axis in cell.tuned})
     if not axes or plan.is_adaptive:
         return {}
-    methods = Counter(cell.method for cell in plan.cells)
+    methods = Counter((cell.method, cell.tasks) for cell in plan.cells)
     return {"settings": {"axes": axes, "each_method": max(methods.values())}}
 
 
