@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mtlsweep.analysis.fronts.attainment import attainment_differences, attainment_surfaces
 from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
 from mtlsweep.analysis.suite_files import analyse_directory, read_analysis
 from mtlsweep.analysis.summary import summarise
@@ -74,9 +75,9 @@ def test_adam_dominates_where_it_was_made_to(analysis: SuiteAnalysis) -> None:
     assert (analysis.rankings["tau"] > 0.8).all()
 
 
-def raced(kept: dict[str, list[float]]) -> SimulatedSweep:
+def raced(kept: dict[str, list[float]], noise: float = 0.3) -> SimulatedSweep:
     """A sweep in which other rates than `kept` were cut, by optimizer."""
-    sweep = simulate_sweep(truth=Truth(noise=0.3))
+    sweep = simulate_sweep(truth=Truth(noise=noise))
     rates = sweep.sweep_outcomes["optimizer"].map(kept)
     cut = [rate not in own for rate, own in zip(sweep.sweep_outcomes["lr"], rates, strict=True)]
     outcomes = sweep.sweep_outcomes.assign(outcome=sweep.sweep_outcomes["outcome"].mask(cut, "pruned"))
@@ -98,6 +99,21 @@ def test_fronts_after_a_race_count_as_many_runs_of_each_optimizer() -> None:
         map(tuple, selected.to_numpy())
     )
     assert summarise(analysis)["pareto"]["sgd"]["runs"] == 14 and summarise(analysis)["pareto_raw"]["sgd"]["runs"] == 28
+
+
+def test_attainment_after_a_race_is_over_the_runs_that_counts_are_over() -> None:
+    sweep = raced({"adam": [1e-3], "sgd": [1e-2, 1e-3], "signsgd": [1e-1, 1e-2, 1e-3]}, noise=3.0)
+    analysis = analyse_suite(
+        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, OBJECTIVES
+    )
+    for prefix, members in (("", analysis.members), ("raw_", analysis.raw_members)):
+        runs = analysis.trials[analysis.trials["trial_key"].isin(members["trial_key"])]
+        for name, expected in (
+            ("attainment", attainment_surfaces(runs, OBJECTIVES)),
+            ("attainment_differences", attainment_differences(runs, OBJECTIVES)),
+        ):
+            pd.testing.assert_frame_equal(getattr(analysis, prefix + name), expected)
+    assert not analysis.attainment.equals(analysis.raw_attainment)
 
 
 def test_the_axes_of_fronts_are_the_metrics_that_count_unless_all_are_asked_for() -> None:

@@ -25,7 +25,7 @@ from mtlsweep.testing.simulated_sweep import SimulatedSweep, simulate_sweep
 
 FIGURES = {
     "slope", "fronts", "parallel_coordinates", "learning_rates", "differences", "attainment_differences", "learning_curves",
-    "weights", "hypervolume_compute", "importance",
+    "weights", "hypervolume_compute", "importance", "raw_fronts", "raw_attainment_differences",
 }  # fmt: skip
 TABLES = {
     "results", "pareto_by_optimizer", "pareto_by_weighting", "comparisons", "rankings", "methods", "baselines", "outcomes", "compute",
@@ -165,7 +165,7 @@ def test_a_single_optimizer_has_no_slope_and_no_differences() -> None:
     only = sweep.sweep_outcomes[sweep.sweep_outcomes["optimizer"] == "adam"]
     analysis = analysed(SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, only))
     names = {figure.name for figure in report_on(analysis).figures}
-    assert names == FIGURES - {"slope", "differences", "attainment_differences"}
+    assert names == FIGURES - {"slope", "differences", "attainment_differences", "raw_attainment_differences"}
 
 
 @pytest.mark.slow

@@ -44,7 +44,8 @@ class SuiteAnalysis:
         sensitivity: how far each method's learning rate may be from the best.
         hypervolume, reference_point: hypervolume of the selected cells' runs of each optimizer and weighting, and its
             reference point; the objectives of the latter are the axes of all fronts.
-        attainment, attainment_differences: surfaces over seeds per pair of objectives.
+        attainment, attainment_differences: surfaces over seeds of the selected cells' runs, per pair of objectives.
+        raw_attainment, raw_attainment_differences: the same over all finished runs.
         learning_curves: per selected method and epoch, Delta_m, losses and task weights.
     """
 
@@ -70,6 +71,8 @@ class SuiteAnalysis:
     reference_point: pd.DataFrame
     attainment: pd.DataFrame
     attainment_differences: pd.DataFrame
+    raw_attainment: pd.DataFrame
+    raw_attainment_differences: pd.DataFrame
     learning_curves: pd.DataFrame
 
     @property
@@ -77,6 +80,11 @@ class SuiteAnalysis:
         """The metrics over which fronts are computed."""
         names = set(self.reference_point["objective"])
         return tuple(objective for objective in self.objectives if objective.name in names)
+
+    @property
+    def has_other_runs(self) -> bool:
+        """Whether there are finished runs beside those of the selected cells, so that raw tables say something else."""
+        return len(self.raw_members) > len(self.members)
 
     @property
     def axes_in_words(self) -> str:
@@ -173,7 +181,9 @@ def conclude(
         sensitivity=sensitivity,
         hypervolume=hypervolume,
         reference_point=reference_point,
-        attainment=attainment.attainment_surfaces(finished, objectives),
-        attainment_differences=attainment.attainment_differences(finished, objectives),
+        attainment=attainment.attainment_surfaces(chosen, objectives),
+        attainment_differences=attainment.attainment_differences(chosen, objectives),
+        raw_attainment=attainment.attainment_surfaces(finished, objectives),
+        raw_attainment_differences=attainment.attainment_differences(finished, objectives),
         learning_curves=curves,
     )

@@ -86,10 +86,9 @@ def _fronts(analysis: SuiteAnalysis) -> Iterator[str]:
     shares = ", ".join(f"{name} {int(counts.loc[name, 'pareto_full'])} times" for name in optimizers)
     runs = int(counts["runs"].sum())
     raw = analysis.raw_optimizer_counts.set_index("optimizer")
-    only_selected = len(analysis.raw_members) > len(analysis.members)
-    which = f"{runs} at the selected learning rates" if only_selected else f"{runs}"
+    which = f"{runs} at the selected learning rates" if analysis.has_other_runs else f"{runs}"
     yield f"{_times(total, 'run')} of {which} {'is' if total == 1 else 'are'} Pareto-optimal over {analysis.axes_in_words}: {shares}."
-    if only_selected:
+    if analysis.has_other_runs:
         words = ", ".join(
             f"{name} {int(raw.loc[name, 'pareto_full'])} of {int(raw.loc[name, 'runs'])}"
             for name in optimizer_order(raw.index)

@@ -54,6 +54,8 @@ class SuiteReport:
             methods.differences(self.analysis),
             methods.leads(self.analysis),
             fronts.attainment_differences(self.analysis),
+            fronts.pairwise_fronts(self.analysis, raw=True),
+            fronts.attainment_differences(self.analysis, raw=True),
             learning.learning_curves(self.analysis),
             learning.weights(self.analysis),
             cost.hypervolume_against_compute(self.analysis, self.costs),

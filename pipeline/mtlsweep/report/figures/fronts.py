@@ -16,19 +16,19 @@ _MOST_DOMINATED = 1500  # more dominated runs than this make an unreadable figur
 PANEL_HEIGHT = 260
 
 
-def finished_runs(analysis: SuiteAnalysis) -> tuple[pd.DataFrame, str]:
-    """Return the done multi-task runs with their Pareto marks, a sample of the dominated ones if they are too many, and a note about that."""
-    done = analysis.trials.merge(analysis.raw_members[["trial_key", "full"]], on="trial_key", how="inner")
-    dominated, members = done[~done["full"]], done[done["full"]]
+def _drawn_runs(analysis: SuiteAnalysis, members: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the runs of `members` with their Pareto marks, a sample of the dominated ones if they are too many, and a note about that."""
+    runs = analysis.trials.merge(members[["trial_key", "full"]], on="trial_key", how="inner")
+    dominated, optimal = runs[~runs["full"]], runs[runs["full"]]
     step = -(-len(dominated) // _MOST_DOMINATED)
     if step <= 1:
-        return done, ""
-    return pd.concat([dominated.iloc[::step], members]), f" Of {len(dominated)} dominated runs one in {step} is drawn."
+        return runs, ""
+    return pd.concat([dominated.iloc[::step], optimal]), f" Of {len(dominated)} dominated runs one in {step} is drawn."
 
 
 def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:
     """Draw a line per finished run over the axes of fronts, best on top; Pareto-optimal runs saturated."""
-    runs, note = finished_runs(analysis)
+    runs, note = _drawn_runs(analysis, analysis.raw_members)
     if runs.empty:
         return None
     long = pd.concat([_positions(runs, objective) for objective in analysis.axes], ignore_index=True)
@@ -66,24 +66,33 @@ def _positions(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     return table.assign(position=position if objective.higher_is_better else 1.0 - position)
 
 
-def pairwise_fronts(analysis: SuiteAnalysis) -> Figure | None:
-    """Draw runs on two metrics at a time, with the surfaces that any, half and all seeds of an optimizer attain."""
-    runs, note = finished_runs(analysis)
-    optimizers = optimizer_order(runs["optimizer"])
+def pairwise_fronts(analysis: SuiteAnalysis, raw: bool = False) -> Figure | None:
+    """Draw runs on two metrics at a time, with the surfaces that any, half and all seeds of an optimizer attain.
+
+    Args:
+        analysis: of the suite.
+        raw: whether to draw all finished runs, if there are others than those of the selected cells.
+    """
+    if raw and not analysis.has_other_runs:
+        return None
+    members, attainment = (
+        (analysis.raw_members, analysis.raw_attainment) if raw else (analysis.members, analysis.attainment)
+    )
+    runs, note = _drawn_runs(analysis, members)
+    optimizers = optimizer_order(analysis.raw_members["optimizer"])
     panels = []
     for x, y in axis_pairs(analysis.objectives):
-        surfaces = analysis.attainment
-        surfaces = surfaces[(surfaces["x"] == x.name) & (surfaces["y"] == y.name)]
+        surfaces = attainment[(attainment["x"] == x.name) & (attainment["y"] == y.name)]
         if len(surfaces):
             panels.append(_front_panel(runs, surfaces, x, y, optimizers))
     if not panels:
         return None
     caption = (
-        "Finished runs on two test metrics at a time, up and right is better; full points are Pareto-optimal among all finished runs "
+        f"{_runs_in_words(raw)} on two test metrics at a time, up and right is better; full points are Pareto-optimal among these runs "
         f"over {analysis.axes_in_words}. "
         f"Lines: what any seed (solid), half of the seeds (dashed) and every seed (dotted) attains.{note}"
     )
-    return Figure("fronts", caption, tuple(panels), tuple(optimizers))
+    return Figure(_name("fronts", raw), caption, tuple(panels), tuple(optimizers))
 
 
 def _front_panel(
@@ -130,14 +139,19 @@ def _staircase(surface: pd.DataFrame, worst_x: float, worst_y: float) -> pd.Data
     return pd.DataFrame({"x": x, "y": y, "step": np.arange(len(x))})
 
 
-def attainment_differences(analysis: SuiteAnalysis) -> Figure | None:
-    """Draw where one optimizer attains goals in more of its seeds than another."""
-    table = analysis.attainment_differences
+def attainment_differences(analysis: SuiteAnalysis, raw: bool = False) -> Figure | None:
+    """Draw where one optimizer attains goals in more of its seeds than another; see `pairwise_fronts`."""
+    if raw and not analysis.has_other_runs:
+        return None
+    attainment, table = (
+        (analysis.raw_attainment, analysis.raw_attainment_differences)
+        if raw
+        else (analysis.attainment, analysis.attainment_differences)
+    )
     optimizers = optimizer_order(analysis.raw_members["optimizer"])
     panels = []
     for x, y in axis_pairs(analysis.objectives):
-        surfaces = analysis.attainment
-        surfaces = surfaces[(surfaces["x"] == x.name) & (surfaces["y"] == y.name)]
+        surfaces = attainment[(attainment["x"] == x.name) & (attainment["y"] == y.name)]
         own = table[(table["x"] == x.name) & (table["y"] == y.name)]
         scales = [_scale(_bounds(surfaces[f"{axis}_value"], o), o) for axis, o in (("x", x), ("y", y)) if len(own)]
         for (a, b), rectangles in own.groupby(["optimizer_a", "optimizer_b"]):
@@ -153,8 +167,21 @@ def attainment_differences(analysis: SuiteAnalysis) -> Figure | None:
             panels.append(panel.properties(height=PANEL_HEIGHT))
     if not panels:
         return None
-    caption = "Goals (pairs of values to reach) that one optimizer attains in more of its seeds than the other; full colour: in all seeds against none."
-    return Figure("attainment_differences", caption, tuple(panels), tuple(optimizers))
+    caption = (
+        f"{_runs_in_words(raw)}: goals (pairs of values to reach) that one optimizer attains in more of its seeds than the other; full "
+        "colour: in all seeds against none."
+    )
+    return Figure(_name("attainment_differences", raw), caption, tuple(panels), tuple(optimizers))
+
+
+def _runs_in_words(raw: bool) -> str:
+    return (
+        "All finished runs, of which an optimizer may have more than another" if raw else "Runs of the selected cells"
+    )
+
+
+def _name(figure: str, raw: bool) -> str:
+    return f"raw_{figure}" if raw else figure
 
 
 def _scale(bounds: tuple[float, float], objective: Objective) -> alt.Scale:

@@ -18,7 +18,7 @@ def counts_table(analysis: SuiteAnalysis) -> Table:
     titles = {"runs": "runs", "not_comparable": "incomplete", "pareto_full": "PO full"}
     titles |= {c: f"PO w.r.t. {c.removeprefix('pareto_wrt_')}" for c in sorted(counts) if c.startswith("pareto_wrt_")}
     titles |= {c: f"PO within {c.split('_')[2]} σ" for c in counts if c.startswith("pareto_within_")}
-    if len(analysis.raw_members) > len(analysis.members):
+    if analysis.has_other_runs:
         raw = analysis.raw_optimizer_counts.drop(columns="not_comparable").set_index("optimizer").add_prefix("raw_")
         counts = counts.merge(raw.reset_index(), on="optimizer", how="outer")
         titles |= {"raw_runs": "raw runs", "raw_pareto_full": "raw PO full"}
