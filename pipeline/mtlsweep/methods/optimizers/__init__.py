@@ -6,6 +6,6 @@ An optimizer is a function of (parameters, learning rate) and options that retur
 
 from __future__ import annotations
 
-from mtlsweep.methods.optimizers.registry import OPTIMIZERS
+from mtlsweep.methods.optimizers.registry import OPTIMIZERS, without_weight_decay
 
-__all__ = ["OPTIMIZERS"]
+__all__ = ["OPTIMIZERS", "without_weight_decay"]

@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mtlsweep.methods.optimizers import OPTIMIZERS
-from mtlsweep.params.choice import Choice
+from mtlsweep.methods.optimizers import without_weight_decay
 from mtlsweep.params.suite import Method
 from mtlsweep.studies.loss_scaling.params import LossScaling
 from mtlsweep.suites.networks import MultiTaskNetwork
@@ -74,7 +73,7 @@ def train_course(section: LossScaling, method: Method, scales: tuple[float, floa
         network,
         tasks,
         method.weighting,
-        _without_decay(method.optimizer),
+        without_weight_decay(method.optimizer, unless_given=True),
         section.learning_rate,
         generator=stream(section.seed, "weighting"),
         explosion_factor=1e6,
@@ -137,8 +136,3 @@ def _gradient_norms(gradients: list[dict[str, Tensor]], figures: dict[str, float
 
 def _flat(parameters: list[nn.Parameter]) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in parameters])
-
-
-def _without_decay(optimizer: Choice) -> Choice:
-    options = {"weight_decay": 0.0} if "weight_decay" in OPTIMIZERS.options_of(optimizer.name) else {}
-    return Choice(name=optimizer.name, options={**options, **optimizer.options})

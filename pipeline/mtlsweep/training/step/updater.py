@@ -14,7 +14,7 @@ import torch
 from torch.optim import Optimizer
 
 from mtlsweep.methods.combination import check_combination
-from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.optimizers import OPTIMIZERS, without_weight_decay
 from mtlsweep.methods.weighting import WEIGHTINGS, LossWeighting, TaskOptimizers, Weighting
 from mtlsweep.methods.weighting.absence import only
 from mtlsweep.params.choice import Choice
@@ -182,7 +182,7 @@ def build_updater(
     )
     own = list(method.parameters())
     own_rate = learning_rate if method.learning_rate is None else method.learning_rate
-    return Updater(route, method, OPTIMIZERS.create(_without_weight_decay(optimizer), own, own_rate) if own else None)
+    return Updater(route, method, OPTIMIZERS.create(without_weight_decay(optimizer), own, own_rate) if own else None)
 
 
 def _route_of(method: Weighting) -> Any:
@@ -192,11 +192,3 @@ def _route_of(method: Weighting) -> Any:
     if isinstance(method, LossWeighting):
         return RepresentationBackward if method.conventions.heads == "one" else OneBackward
     return RepresentationBackward if method.conventions.gradients == "representation" else TaskBackwards
-
-
-def _without_weight_decay(optimizer: Choice) -> Choice:
-    """Return `optimizer` with its weight decay, if it has one, at 0."""
-    options = dict(optimizer.options)
-    if "weight_decay" in OPTIMIZERS.options_of(optimizer.name):
-        options["weight_decay"] = 0.0
-    return Choice(name=optimizer.name, options=options)
