@@ -17,8 +17,10 @@ from mtlsweep.params.params import Params
 from mtlsweep.params.resources import Budget
 from mtlsweep.record.checkpoints import Checkpoints
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep import stage
 from mtlsweep.sweep.control.run_one import run_alone
 from mtlsweep.sweep.driver import Driver
+from mtlsweep.sweep.executors.executor import Executor
 from mtlsweep.sweep.executors.replay import ReplayExecutor
 from mtlsweep.sweep.plan.stage_inputs import open_stage
 from mtlsweep.sweep.progress import Progress
@@ -99,6 +101,9 @@ def test_a_device_that_is_not_there_is_no_result_of_any_trial(study: Write) -> N
         match=r"no host can run trials \(.*: params.yaml: `resources.device` is `cuda`, but torch finds no GPU",
     ):
         run_stage(study({"device": "cuda"}, **options), SUITE, "sweep")
+    (key, *_) = (trial.key for trial in open_stage(study(**options), SUITE, "sweep").plan.trials)
+    with pytest.raises(UserError, match=r"`resources.device` is `cuda`, but torch finds no GPU"):
+        run_alone(study({"device": "cuda"}, **options), key, lambda record: None)
     assert not any(one.trial.cell.role == "mtl" for one in Ledger(Path("results"), SUITE).read_all())
     run_stage(study(**options), SUITE, "sweep")
     assert pd.read_parquet("results/digits/sweep/outcomes.parquet")["outcome"].tolist() == ["done", "done"]
@@ -115,6 +120,34 @@ def test_data_that_cannot_be_read_is_no_result_of_any_trial(study: Write, monkey
         with pytest.raises(UserError, match=r"no host can run trials \(.* cannot be read: .*Permission denied"):
             run_stage(study(**options), SUITE, "sweep")
     assert not any(one.trial.cell.role == "mtl" for one in Ledger(Path("results"), SUITE).read_all())
+
+
+def test_a_method_edited_while_the_sweep_runs_is_trained_as_the_next_run_plans_it(
+    study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    mine = (
+        "from mtlsweep.methods.weighting.loss.ew import EqualWeighting\nclass Mine(EqualWeighting):\n    share = {}\n"
+    )
+    file = Path("edited_meanwhile.py")
+    file.write_text(mine.format(1))
+    params = study(strategy="grid", weightings=["edited_meanwhile:Mine", "ew"], learning_rates=[0.01], seeds=[0])
+    make_executor = stage.make_executor
+
+    def edit(*arguments: Any) -> Executor:
+        file.write_text(mine.format(2))
+        return make_executor(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "make_executor", edit)
+        with pytest.raises(UserError) as stopped:
+            run_stage(params, SUITE, "sweep")
+    assert "stopped with 1 of 2 trials" in str(stopped.value)
+    assert "was planned with other content than there is here: source code of weighting; run `dvc repro`" in str(
+        stopped.value
+    )
+    run_stage(params, SUITE, "sweep")
+    assert pd.read_parquet("results/digits/sweep/outcomes.parquet")["outcome"].tolist() == ["done", "done"]
 
 
 def test_first_trials_that_all_fail_for_one_reason_stop_the_sweep(

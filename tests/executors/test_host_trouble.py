@@ -11,6 +11,7 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.sweep.executors.attempts import Attempt, Attempts
 from mtlsweep.sweep.executors.host_trouble import Host, HostError, Trouble, trouble_of
 from mtlsweep.trials.assignment import Assignment
+from mtlsweep.trials.cell import ContentChangedError
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import Finished, Outcome, State
 from mtlsweep.trials.trial import Trial
@@ -27,6 +28,7 @@ class Recording:
         self._waiting = list(assignments)
         self.ends: list[tuple[Trial, State, str, int]] = []
         self.stopped: str | None = None
+        self.changes: list[tuple[Trial, str]] = []
 
     def next(self) -> Assignment | None:
         return self._waiting.pop(0) if self._waiting else None
@@ -42,6 +44,9 @@ class Recording:
         self.ends.append((assignment.trial, state, host, attempts))
 
     def unwritable(self, reason: str) -> None: ...
+
+    def changed(self, assignment: Assignment, reason: str) -> None:
+        self.changes.append((assignment.trial, reason))
 
     def no_host(self, reason: str) -> None:
         self.stopped = reason
@@ -127,6 +132,23 @@ def test_a_full_disk_is_never_a_result(work: Recording) -> None:
     assert work.stopped == "a: no disk"
 
 
+def test_another_content_on_one_host_is_not_there_on_the_other(work: Recording) -> None:
+    log = play(work, [A, B], lambda attempt, host: trouble("content") if host is A else DONE)
+    assert [state for _, state, _, _ in work.ends] == [DONE] * 6
+    assert sum(one.endswith("on a") for one in log) == 6, "a host with other content of one trial is a host for others"
+
+
+def test_a_trial_whose_content_changed_everywhere_has_no_result_and_the_others_go_on(work: Recording) -> None:
+    def run(attempt: Attempt, host: Host) -> State | Trouble:
+        return trouble("content") if attempt.assignment.trial.cell.weighting_label == "uw" else DONE
+
+    log = play(work, [A, B], run)
+    assert [trial.cell.weighting_label for trial, *_ in work.ends] == ["ew", "ew", "pcgrad", "pcgrad"]
+    assert [(trial.cell.weighting_label, reason) for trial, reason in work.changes] == [("uw", "no content")] * 2
+    assert len(log) == 4 + 2 * 2
+    assert work.stopped is None
+
+
 def test_a_trouble_that_passes_costs_an_attempt(work: Recording) -> None:
     troubles = [trouble("data")]
     play(work, [A], lambda attempt, host: troubles.pop() if troubles else DONE)
@@ -155,6 +177,7 @@ def test_which_errors_are_the_hosts() -> None:
     for error, cause in (
         (ModuleNotFoundError("No module named 'timm'"), "import"),
         (HostError("data", "gone"), "data"),
+        (ContentChangedError("trial `a` was planned with other content"), "content"),
         (type("AcceleratorError", (RuntimeError,), {})("CUDA error"), "device"),
     ):
         found = trouble_of(error, "")

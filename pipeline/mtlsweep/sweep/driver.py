@@ -68,6 +68,7 @@ class Driver:
         self._epoch_seconds: dict[str, dict[int, float]] = defaultdict(dict)
         self._failing = FailingTogether(cells)
         self._error: UserError | None = None
+        self._changed: list[str] = []
         self._cut(strategy.cut_now())
 
     def next(self) -> Assignment | None:
@@ -92,6 +93,13 @@ class Driver:
     def stopped_by(self) -> str | None:
         """Return the reason to start no more trials, or None."""
         return self.stopping() or self._failing.reason() or self._stop.reason_to_start_none()
+
+    def unfinished_because(self) -> str | None:
+        """Return the reason why trials of the plan have no result, or None."""
+        if self.stopped_by() is not None or not self._changed:
+            return self.stopped_by()
+        others = f" (and {len(self._changed) - 1} more)" if len(self._changed) > 1 else ""
+        return f"{self._changed[0]}{others}"
 
     def raise_error(self) -> None:
         """Raise the error that stopped the sweep, if there was one.
@@ -154,6 +162,11 @@ class Driver:
             f"results cannot be written to `{self._ledger.directory}` ({reason}); "
             "free disk space or make it writable, then run `dvc repro` again to continue."
         )
+
+    def changed(self, assignment: Assignment, reason: str) -> None:
+        """Leave a trial without a result; the next run plans it with the code and files that there are then."""
+        self._progress.stop(assignment.trial)
+        self._changed.append(reason)
 
     def no_host(self, reason: str) -> None:
         """Stop the sweep because no host can run trials."""

@@ -120,7 +120,7 @@ def _train(
                 context.plan.cells,
             )
             executor.run(driver)
-            stopped_by = driver.stopped_by()
+            stopped_by = driver.unfinished_because()
         driver.raise_error()
         if study is not None and not strategy.left():
             study.close()

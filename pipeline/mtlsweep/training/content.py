@@ -11,7 +11,7 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.suites.networks import NETWORKS
 from mtlsweep.suites.tasks import TASKS, Task
 from mtlsweep.suites.tasks.metric_definitions import measured_metrics
-from mtlsweep.trials.cell import Content
+from mtlsweep.trials.cell import Content, ContentChangedError
 from mtlsweep.trials.trial import Trial
 
 
@@ -40,15 +40,15 @@ def check_content(trial: Trial, tasks: Sequence[Task]) -> None:
         tasks: the trial's tasks.
 
     Raises:
-        UserError: something has changed since, or differs on this machine.
+        ContentChangedError: something has changed since, is gone, or differs on this machine.
     """
-    cell = trial.cell
-    found = used_content(cell.network, cell.weighting, cell.optimizer, tasks)
+    cell, named = trial.cell, f"trial `{trial.key}` ({trial.name})"
+    try:
+        found = used_content(cell.network, cell.weighting, cell.optimizer, tasks)
+    except UserError as error:
+        raise ContentChangedError(f"{named}: {str(error).rstrip('.')}") from error
     if changed := changed_content(cell.content, found):
-        raise UserError(
-            f"trial `{trial.key}` ({trial.name}) was planned with other content than there is here: "
-            f"{', '.join(changed)}; run `dvc repro` to plan it again."
-        )
+        raise ContentChangedError(f"{named} was planned with other content than there is here: {', '.join(changed)}")
 
 
 def changed_content(before: Content, after: Content) -> list[str]:

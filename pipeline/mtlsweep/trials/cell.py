@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
@@ -25,6 +26,18 @@ Content = Mapping[str, Mapping[str, str]]
 
 LABELS = ("weighting_label", "optimizer_label", "tuned", "compared")
 """What a plan calls a cell, no part of its key."""
+
+
+class ContentChangedError(UserError):
+    """A trial cannot be trained here with the content it was planned with.
+
+    Args:
+        what: why not, without a full stop.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; run `dvc repro` to plan it again.")
+        self.what = what
 
 
 @dataclass(frozen=True)

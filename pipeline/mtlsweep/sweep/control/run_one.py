@@ -84,5 +84,8 @@ class _OneTrial:
     def unwritable(self, reason: str) -> None:
         """Nothing is written."""
 
+    def changed(self, assignment: Assignment, reason: str) -> None:
+        """Never called: an exception of the trial is raised."""
+
     def no_host(self, reason: str) -> None:
         """Never called: an exception of the trial is raised."""

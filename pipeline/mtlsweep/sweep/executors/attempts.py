@@ -73,7 +73,7 @@ class Attempts:
             self._work.ended(attempt.assignment, state, host.name if host else "", self._earlier[trial.key])
 
     def had_trouble(self, attempt: Attempt, host: Host, trouble: Trouble, starts: int) -> None:
-        """Decide what follows when a host could not run a trial: another attempt, its failure, or the end of the sweep."""
+        """Decide what follows when a host could not run a trial: another attempt, its failure, another plan, or the end of the sweep."""
         trial = attempt.assignment.trial
         self._earlier[trial.key] += starts
         verdict = self._health.had_trouble(trial, host.id, trouble.cause)
@@ -84,6 +84,8 @@ class Attempts:
         elif verdict is Verdict.THE_TRIALS:
             failed = Finished(Outcome.FAILED, (), trouble.cause, trouble.detail)
             self._work.ended(attempt.assignment, failed, host.name, self._earlier[trial.key])
+        elif verdict is Verdict.PLAN_AGAIN:
+            self._work.changed(attempt.assignment, trouble.what)
         else:
             self._work.no_host(f"{host.name}: {trouble.what}")
 

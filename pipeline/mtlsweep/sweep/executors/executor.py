@@ -44,6 +44,9 @@ class Work(Protocol):
     def unwritable(self, reason: str) -> None:
         """Called when checkpoints cannot be written."""
 
+    def changed(self, assignment: Assignment, reason: str) -> None:
+        """Called when no host has the code and files that a trial was planned with; it has no result, others go on."""
+
     def no_host(self, reason: str) -> None:
         """Called when no host can run trials; the trials that could not run have no result."""
 

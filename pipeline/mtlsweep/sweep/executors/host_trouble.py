@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from mtlsweep.errors import first_line
+from mtlsweep.errors import UserError, first_line
+from mtlsweep.trials.cell import ContentChangedError
 from mtlsweep.trials.trial import Trial
 
 DISK_ERRORS = {
@@ -24,6 +25,9 @@ DISK_ERRORS = {
 
 PERHAPS_THE_TRIALS = {"device", "import"}
 """Causes that a trial's own code may have, too: an index out of range on a GPU, an import inside a function."""
+
+CONTENT = "content"
+"""The cause where a trial was planned with other code or files than a host has; the host can run other trials."""
 
 CELLS_THAT_EXCLUDE_A_HOST = 2
 TRIES_ON_ONE_HOST = 2
@@ -41,7 +45,7 @@ class Trouble:
     """Why a host could not run a trial.
 
     Attributes:
-        cause: `disk`, `device`, `import` or `data`.
+        cause: `disk`, `device`, `import`, `data` or `content`.
         what: description in one line.
         detail: the traceback.
     """
@@ -51,7 +55,7 @@ class Trouble:
     detail: str
 
 
-class HostError(Exception):
+class HostError(UserError):
     """The host of this process cannot run trials.
 
     Args:
@@ -68,6 +72,8 @@ def trouble_of(error: BaseException, detail: str) -> Trouble | None:
     """Return the trouble of the host that an exception in a trial shows, or None if it is the trial's own."""
     if isinstance(error, HostError):
         cause = error.cause
+    elif isinstance(error, ContentChangedError):
+        return Trouble(CONTENT, error.what, detail)
     elif isinstance(error, OSError) and error.errno in DISK_ERRORS:
         cause = "disk"
     elif isinstance(error, ImportError):
@@ -85,6 +91,7 @@ class Verdict(StrEnum):
     AGAIN = "try the trial again"
     THE_TRIALS = "the trial itself is the cause"
     NO_HOST = "no host can run trials"
+    PLAN_AGAIN = "no host can run the trial as it was planned"
 
 
 class HostHealth:
@@ -92,7 +99,8 @@ class HostHealth:
 
     A trial is tried on another host; where there is none, once more on the same one. It is the trial's own
     fault if its cause can be (`PERHAPS_THE_TRIALS`) and the host ran other methods. A host that could not
-    run trials of several cells, and none since, gets no more.
+    run trials of several cells, and none since, gets no more. A trial whose content is different says nothing about
+    its host; where every host has other content, it must be planned again.
 
     Args:
         hosts: returns the ids of the hosts that trials can run on now.
@@ -120,6 +128,9 @@ class HostHealth:
         """
         maybe_own = cause in PERHAPS_THE_TRIALS
         self._tried[trial.key].append(host)
+        if cause == CONTENT:
+            elsewhere = set(self._hosts()) - self._excluded - set(self._tried[trial.key])
+            return Verdict.AGAIN if elsewhere else Verdict.PLAN_AGAIN
         self._troubled[host].add(trial.cell.method if maybe_own else trial.cell.key)
         if len(self._troubled[host]) >= CELLS_THAT_EXCLUDE_A_HOST:
             self._excluded.add(host)
