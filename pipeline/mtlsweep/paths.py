@@ -9,6 +9,11 @@ PREPARED = Path("data/prepared")
 REPORT = Path("reports/index.html")
 
 
+def methods_used(study: str) -> Path:
+    """File with the content of the methods of a study without a suite: own code, and files."""
+    return RESULTS / "methods" / f"{study}.json"
+
+
 def prepared(suite: str) -> Path:
     """Directory of a suite's prepared data (Arrow splits, summary, contact sheet)."""
     return PREPARED / suite

@@ -60,4 +60,4 @@ def run(params: Params, suite: str) -> str:
     costs = {chosen.trial.key: dict(zip(("measuring", "total"), one.seconds, strict=True)) for chosen, one in measured}
     for name, content in ((ABOUT, about), (COSTS, costs)):
         write_atomically(directory / name, json.dumps(content, indent=1).encode() + b"\n")
-    return f"-> {directory}"
+    return f"-> {directory}" if section.enabled else "not enabled"

@@ -19,6 +19,7 @@ from mtlsweep.files import write_atomically
 from mtlsweep.methods.combination import check_combination
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
 from mtlsweep.params.studies import find_section
 from mtlsweep.record.tables.parquet import write_table
@@ -57,14 +58,19 @@ def run(params: Params, suite: str | None = None) -> str:
     return f"{int(tables.verdicts['invariant'].sum())} of {len(tables.verdicts)} parts invariant -> {directory}"
 
 
+def methods(section: LossScaling) -> list[tuple[Choice, Choice]]:
+    """Return the weightings and optimizers that the experiment trains with."""
+    return [(method.weighting, method.optimizer) for method in section.methods]
+
+
 def run_loss_scaling(section: LossScaling) -> LossScalingTables:
     """Train every method with scaled and unscaled losses, backbone free and frozen, and compare.
 
     Raises:
         UserError: an unknown name, a wrong option, or a pair that cannot be combined.
     """
-    for method in section.methods:
-        check_combination(method.weighting, method.optimizer, list(TARGETS))
+    for weighting, optimizer in methods(section):
+        check_combination(weighting, optimizer, list(TARGETS))
     curves, verdicts = [], []
     for method in section.methods:
         names = {"weighting": WEIGHTINGS.label(method.weighting), "optimizer": OPTIMIZERS.label(method.optimizer)}

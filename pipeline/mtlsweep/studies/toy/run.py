@@ -20,7 +20,7 @@ import torch
 from mtlsweep import paths
 from mtlsweep.environment import usable_cpus
 from mtlsweep.files import write_atomically
-from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.optimizers import without_weight_decay
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
 from mtlsweep.params.studies import find_section
@@ -64,6 +64,12 @@ def run(params: Params, suite: str | None = None) -> str:
     tables.write(directory)
     arrived = int(tables.iterations["iterations"].notna().sum())
     return f"{arrived} of {len(tables.iterations)} settings reach the minimum from every start -> {directory}"
+
+
+def methods(section: Toy) -> list[tuple[Choice, Choice]]:
+    """Return the weightings and optimizers that the experiment trains with."""
+    optimizers = map(_in_registry, section.optimizers)
+    return [(weighting, optimizer) for optimizer in optimizers for weighting in section.weightings]
 
 
 def run_toy(section: Toy, workers: int | None = None) -> ToyTables:
@@ -145,5 +151,4 @@ def _shares(method: Method, learning_rates: Sequence[float]) -> Iterator[Sequenc
 def _in_registry(optimizer: Choice) -> Choice:
     """Return `optimizer` as the trainer knows it, without weight decay, because the point is not a weight."""
     chosen = GRADIENT_DESCENT if optimizer == Choice(name="gd") else optimizer
-    options = {"weight_decay": 0.0} if "weight_decay" in OPTIMIZERS.options_of(chosen.name) else {}
-    return Choice(name=chosen.name, options={**options, **chosen.options})
+    return without_weight_decay(chosen, unless_given=True)
