@@ -120,6 +120,10 @@ def test_what_cannot_be_packed_is_said(project: Path, tmp_path: Path) -> None:
     ("address", "directory", "message"),
     [
         ("10.0.0.1:8265", None, "is not the address of a job server"),
+        ("http://[bad", None, "is not the address of a job server"),
+        ("http://head:99999", None, "is not the address of a job server"),
+        ("http://head:port", None, "is not the address of a job server"),
+        ("http://", None, "is not the address of a job server"),
         ("http://127.0.0.1:1", None, "no job server answers"),
         ("http://127.0.0.1:1", "results", "is not an absolute path"),
     ],

@@ -65,6 +65,29 @@ def test_an_unreachable_cluster_is_blamed_on_what_named_it(monkeypatch: pytest.M
         cluster.connect(Resources(address="head:2"))
 
 
+@pytest.mark.parametrize(
+    "address", ["http://[bad", "[bad", "head", "head:port", "head:99999", "ray://[bad", "ray://head:port"]
+)
+def test_a_malformed_address_is_refused_before_anything_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(ray, "init", fail(AssertionError("connected")))
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(
+        UserError, match=r"\(the environment variable RAY_ADDRESS\) is not the address of a Ray cluster; allowed"
+    ):
+        cluster.connect(Resources())
+
+
+@pytest.mark.parametrize("address", ["auto", "head:6379", "10.0.0.1:6379", "[::1]:6379", "ray://head:10001"])
+def test_addresses_of_clusters(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    taken: dict[str, Any] = {}
+    monkeypatch.setattr(ray, "init", lambda **options: taken.update(options))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cluster.connect(Resources(address=address))
+    assert taken["address"] == address
+
+
 def test_a_local_ray_has_the_cpus_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: dict[str, Any] = {}
     monkeypatch.setattr(ray, "init", lambda **options: taken.update(options))

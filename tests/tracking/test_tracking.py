@@ -272,6 +272,15 @@ def test_an_experiment_without_test_metrics_has_no_such_views() -> None:
     [
         ("./mlruns", r"allowed are sqlite:///FILE, postgresql"),
         ("file:///tmp/mlruns", r"allowed are sqlite:///FILE, postgresql"),
+        ("http://[bad", r"is 'http://\[bad'; allowed are .* http\(s\)://HOST:PORT"),
+        ("http://me:secret@[bad", r"is 'http://me:\*\*\*@\[bad'|contains a password"),
+        ("http://host:99999", r"allowed are .* http\(s\)://HOST:PORT"),
+        ("http://host:port", r"allowed are .* http\(s\)://HOST:PORT"),
+        ("http://", r"allowed are .* http\(s\)://HOST:PORT"),
+        ("postgresql://[host/db", r"allowed are sqlite:///FILE, postgresql"),
+        ("sqlite:///", r"allowed are sqlite:///FILE"),
+        ("sqlite://", r"allowed are sqlite:///FILE"),
+        ("sqlite:///:memory:", r"allowed are sqlite:///FILE"),
         (
             "postgresql://user:secret@host/db",
             r"contains a password; set the environment variable MLFLOW_TRACKING_URI",

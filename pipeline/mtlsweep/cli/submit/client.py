@@ -17,6 +17,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 import mtlsweep
+from mtlsweep.addresses import split_address
 from mtlsweep.cli.submit.follow import follow
 from mtlsweep.cli.submit.package import pack_project
 from mtlsweep.errors import UserError, first_line
@@ -64,7 +65,8 @@ def submit(address: str, stage: str | None = None, directory: str | None = None)
 
 
 def _connect(address: str) -> JobSubmissionClient:
-    if "://" not in address:
+    parts = split_address(address)
+    if "://" not in address or parts is None or not parts.hostname:
         raise UserError(f"`{address}` is not the address of a job server; use one such as `http://HEAD:8265`.")
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # they would override the command line
         os.environ.pop(name, None)

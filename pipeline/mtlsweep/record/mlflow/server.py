@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 
+from mtlsweep.addresses import split_address
 from mtlsweep.environment import origin
 from mtlsweep.errors import UserError
 
@@ -18,15 +19,15 @@ def resolve_uri(uri: str) -> str:
     """Return the tracking URI: the environment variable `MLFLOW_TRACKING_URI`, or else the value in params.yaml.
 
     Raises:
-        UserError: params.yaml contains a password, or the URI is a plain directory.
+        UserError: params.yaml contains a password, the URI is malformed, a plain directory, or a database in memory.
     """
     chosen = os.environ.get("MLFLOW_TRACKING_URI") or uri
-    if chosen == uri and urlsplit(uri).password:
+    if chosen == uri and _password(uri):
         raise UserError(
             f"params.yaml: `resources.tracking_uri` {shown_uri(uri)} contains a password; "
             "set the environment variable MLFLOW_TRACKING_URI instead."
         )
-    if urlsplit(chosen).scheme not in SCHEMES:
+    if not _is_usable(chosen):
         raise UserError(
             f"{tracking_origin()} is {shown_uri(chosen)!r}; "
             "allowed are sqlite:///FILE, postgresql://... and http(s)://HOST:PORT."
@@ -41,8 +42,25 @@ def tracking_origin() -> str:
 
 def shown_uri(uri: str) -> str:
     """Return `uri` without its password."""
-    password = urlsplit(uri).password
+    password = _password(uri)
     return uri.replace(f":{password}@", ":***@") if password else uri
+
+
+def _password(uri: str) -> str | None:
+    parts = split_address(uri)
+    if parts is not None:
+        return parts.password
+    found = re.search(r"://[^:/@]*:(.*)@", uri)  # of a malformed URI, which is shown in a message
+    return found[1] if found else None
+
+
+def _is_usable(uri: str) -> bool:
+    parts = split_address(uri)
+    if parts is None or parts.scheme not in SCHEMES:
+        return False
+    if parts.scheme == "sqlite":  # without a file it would be in memory, and lost
+        return not parts.netloc and parts.path.removeprefix("/") not in ("", ":memory:")
+    return bool(parts.hostname) or not parts.scheme.startswith("http")
 
 
 def create_database(uri: str) -> None:

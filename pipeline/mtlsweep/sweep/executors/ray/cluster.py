@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import AuthenticationError, RuntimeEnvSetupError
 
 import mtlsweep
+from mtlsweep.addresses import split_address
 from mtlsweep.environment import origin, usable_cpus
 from mtlsweep.errors import UserError, first_line
 from mtlsweep.params.resources import Resources
@@ -48,9 +49,14 @@ def connect(resources: Resources) -> None:
     """Connect to the cluster at `RAY_ADDRESS` or `resources.address`, or start one on loopback.
 
     Raises:
-        UserError: the cluster does not answer or refuses the token, or a local one cannot start where its files belong.
+        UserError: the address is malformed, the cluster does not answer or refuses the token, or a local one cannot start where its files belong.
     """
     address = os.environ.get("RAY_ADDRESS") or resources.address
+    if not _is_address(address):
+        raise UserError(
+            f"`{address}` ({_origin()}) is not the address of a Ray cluster; allowed are `local`, `auto`, HOST:PORT and "
+            "ray://HOST:PORT."
+        )
     variables = {name: str(resources.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     options: dict[str, Any]
     if address == "local":
@@ -81,6 +87,15 @@ def connect(resources: Resources) -> None:
         ) from error
     where = "a local Ray on this machine" if address == "local" else f"the Ray cluster at {address}"
     print(f"running on {where}", flush=True)
+
+
+def _is_address(address: str) -> bool:
+    if address in ("local", "auto"):
+        return True
+    parts = split_address(address)
+    if parts is None or not parts.hostname:
+        return False
+    return parts.scheme == "ray" or (parts.scheme == "" and parts.port is not None)
 
 
 def _origin() -> str:
