@@ -25,8 +25,8 @@ def run(stage: str, work: Callable[[], str | None]) -> int:
 def run_for_suite(stage: str, about: str | None, work: Callable[[str], str | None]) -> int:
     """Run a stage for the suite on the command line; return the exit code, see `run`."""
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=about)
-    parser.add_argument("suite", help="name of a suite of params.yaml")
-    suite = parser.parse_args().suite
+    parser.add_argument("suite", nargs="+", help="name of a suite of params.yaml")
+    suite = " ".join(parser.parse_args().suite)  # DVC gives a name with a space in parts, and the params refuse it
 
     def checked_work() -> str | None:
         check_outputs(suite)

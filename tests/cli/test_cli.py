@@ -23,6 +23,7 @@ from mtlsweep.record.mlflow.server import create_database
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.trials.state import FinishedTrial
+from stages.command import run_for_suite
 from tests.forks import run_module
 
 RAW: dict[str, Any] = {
@@ -146,6 +147,18 @@ def test_a_port_that_is_taken(in_directory: Path, monkeypatch: pytest.MonkeyPatc
 def run_stage(stage: str, raw: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     write(raw)
     return run_module(Path.cwd(), f"stages.{stage}", "digits")
+
+
+def test_a_stage_refuses_a_name_with_a_space_as_the_commands_do(
+    in_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DVC hands such a name over as two words."""
+    write({"active": ["my digits"], "suites": {"my digits": RAW["suites"]["digits"]}})
+    monkeypatch.setattr(sys, "argv", ["stages.dataset", "my", "digits"])
+    assert run_for_suite("dataset", None, lambda suite: load_params().suite(suite).network.name) == 2
+    assert (
+        "dataset my digits: params.yaml: a suite is called 'my digits': use 1 to 100 letters" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.slow

@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from mtlsweep.errors import UserError
+from mtlsweep.params.params import load_params
+from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.control.failures import retry
 from mtlsweep.sweep.lease import Lease, read_holder
+from mtlsweep.trials.state import FinishedTrial
 
 HOLDER = """
 import sys, time
@@ -39,6 +43,30 @@ def test_a_second_start_reports_the_holder(tmp_path: Path, holder: subprocess.Po
         Lease(tmp_path, "digits"),
     ):
         pytest.fail("two sweeps at once")
+
+
+def test_retry_looks_only_with_the_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a sweep could finish a trial between the look and its forgetting."""
+    (tmp_path / "params.yaml").write_text(
+        "{active: [digits], resources: {ledger_root: results}, suites: {digits: {data: {dataset: multidigits}, network: lenet, "
+        "training: {epochs: 1, batch_size: 16}, baselines: {learning_rates: [0.1], seeds: [0]}, "
+        "sweep: {weightings: [ew], optimizers: [adam], learning_rates: [0.1], seeds: [0]}}}}"
+    )
+    monkeypatch.chdir(tmp_path)
+    looked: list[Ledger] = []
+
+    def look(ledger: Ledger) -> Iterator[FinishedTrial]:
+        looked.append(ledger)
+        return iter(())
+
+    monkeypatch.setattr(Ledger, "read_all", look)
+    params = load_params()
+    with (
+        Lease(Ledger(params.resources.ledger_root, "digits").directory, "digits"),
+        pytest.raises(UserError, match="already running"),
+    ):
+        retry(params, "digits", [], None)
+    assert looked == []
 
 
 def test_status_sees_the_holder_without_disturbing_it(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.record.mlflow import Tracker
+from mtlsweep.record.mlflow import Tracker, find_moved_artifacts
 from mtlsweep.record.mlflow.summary import Summary, record_summary
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import FinishedTrial
@@ -148,6 +148,28 @@ def test_a_ledger_keeps_its_name_wherever_it_is(tmp_path: Path) -> None:
     shutil.move(tmp_path / "here", tmp_path / "there")
     assert Ledger(tmp_path / "there", "digits").id == name
     assert list(Ledger(tmp_path / "there", "digits").read_all()) == []
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_ui_finds_the_files_of_a_moved_project(
+    tmp_path: Path, empty_database: bytes, monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    figure = here / "report" / "figures" / "digits" / "front.svg"
+    figure.parent.mkdir(parents=True)
+    figure.write_text("a front")
+    (here / "mlflow.db").write_bytes(empty_database)
+    monkeypatch.chdir(here)
+    write_summary(f"sqlite:///{here}/mlflow.db", "ours", 1.0)
+    (shutil.copytree if keep else shutil.move)(here, there)
+    monkeypatch.chdir(there)
+    uri = f"sqlite:///{there}/mlflow.db"
+    find_moved_artifacts(uri, ["not recorded", "digits"])
+    (run,) = runs_of(uri)
+    place = here if keep else there
+    assert str(run.info.artifact_uri).startswith(str(place / "mlruns"))
+    client = MlflowClient(tracking_uri=uri)
+    assert Path(client.download_artifacts(run.info.run_id, "figures/front.svg")).read_text() == "a front"
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -19,7 +19,7 @@ from mtlsweep.params.params import load_params
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.", min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on loopback, and print links to the saved views."""
-    from mtlsweep.record.mlflow import resolve_uri, shown_uri, view_links
+    from mtlsweep.record.mlflow import find_moved_artifacts, resolve_uri, shown_uri, view_links
 
     with user_errors():
         params = load_params()
@@ -37,6 +37,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.", min=1, max=65
                 f"port {port} of 127.0.0.1 is taken (perhaps by another `mtlsweep ui`, on macOS by the AirPlay receiver); "
                 "choose another one, such as `mtlsweep ui --port 5001`."
             )
+        find_moved_artifacts(uri, params.active)
         address = f"http://127.0.0.1:{port}"
         print(f"MLflow UI: {address}  (Ctrl-C stops it)")
         _print_links(view_links(uri, address, params.active))

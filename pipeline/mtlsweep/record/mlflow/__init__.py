@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 
+from mtlsweep.record.mlflow.artifacts import find_moved_artifacts
 from mtlsweep.record.mlflow.outage import OutageError, RefusalError, TrackingError, refusals
 from mtlsweep.record.mlflow.server import resolve_uri, shown_uri
 from mtlsweep.record.mlflow.tracker import Tracker
@@ -42,6 +43,7 @@ __all__ = [
     "RefusalError",
     "Tracker",
     "TrackingError",
+    "find_moved_artifacts",
     "refusals",
     "resolve_uri",
     "shown_uri",
