@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py record --trials 2000      # as in a sweep: ledger, and MLflow by the recorder's thread
     python benchmarks/scale.py fill --trials 10000       # the same records, but inserted into MLflow's tables in bulk
-    python benchmarks/scale.py table                     # of what one of these left: the table of curves
+    python benchmarks/scale.py table                     # of what one of these left: its records, and the table of curves
+    python benchmarks/scale.py status                    # `mtlsweep status` of a study whose trials are all finished
     python benchmarks/scale.py front                     # the Pareto front of 100,000 runs
 
 Each step is a process of its own, so that its memory is its own. A trial brings `--epochs` epochs of 10
@@ -14,8 +15,11 @@ through MLflow's client 32 million rows would take two hours.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import shutil
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,14 +29,20 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import sqlalchemy as sa
+import yaml
 
+from mtlsweep import paths
 from mtlsweep.analysis.fronts.pareto_set import nondominated
 from mtlsweep.params.choice import Choice
+from mtlsweep.params.params import load_params
 from mtlsweep.params.suite import Training
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.tables.curves import write_curves
+from mtlsweep.suites.prepared import prepare
+from mtlsweep.sweep.plan.plan import open_plan
+from mtlsweep.sweep.plan.planned_keys import write_plans
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.metric_names import MetricName
@@ -51,7 +61,6 @@ METRICS = [
 def trials(count: int, tasks: int, epochs: int) -> Iterator[FinishedTrial]:
     """Yield trials whose curves are noise."""
     generator = np.random.default_rng(0)
-    names = [str(MetricName(split, f"task{task}", metric)) for task in range(tasks) for split, metric in METRICS]
     for number in range(count):
         cell = Cell(
             suite=SUITE,
@@ -66,14 +75,18 @@ def trials(count: int, tasks: int, epochs: int) -> Iterator[FinishedTrial]:
             weighting_label="ew",
             optimizer_label="adam",
         )
-        values = generator.random((epochs, len(names)))
-        curve = tuple(
-            EpochRecord(epoch + 1, dict(zip(names, row.tolist(), strict=True)), 1.7e9 + number + epoch / 100, 0.01)
-            for epoch, row in enumerate(values)
-        )
-        yield FinishedTrial(
-            Trial(cell, number % 3), Finished(Outcome.DONE, curve), Execution(1.7e9, 1.7e9 + 1, 0.3, "host", 1, {})
-        )
+        yield finished(Trial(cell, number % 3), number, generator)
+
+
+def finished(trial: Trial, number: int, generator: np.random.Generator) -> FinishedTrial:
+    """Return a trial with a curve of noise; `number` tells its times from those of others."""
+    names = [str(MetricName(split, task, metric)) for task in trial.cell.tasks for split, metric in METRICS]
+    values = generator.random((trial.cell.training.epochs, len(names)))
+    curve = tuple(
+        EpochRecord(epoch + 1, dict(zip(names, row.tolist(), strict=True)), 1.7e9 + number + epoch / 100, 0.01)
+        for epoch, row in enumerate(values)
+    )
+    return FinishedTrial(trial, Finished(Outcome.DONE, curve), Execution(1.7e9, 1.7e9 + 1, 0.3, "host", 1, {}))
 
 
 def record(arguments: argparse.Namespace) -> None:
@@ -82,10 +95,10 @@ def record(arguments: argparse.Namespace) -> None:
     recorder = Recorder(ledger, tracker, {"sweep_id": SUITE})
     began = time.perf_counter()
     print("trials   seconds  MB of the driver")
-    for number, finished in enumerate(trials(arguments.trials, arguments.tasks, arguments.epochs), start=1):
-        ledger.start(finished.trial)
-        ledger.finish(finished)
-        recorder.finish(finished)
+    for number, one in enumerate(trials(arguments.trials, arguments.tasks, arguments.epochs), start=1):
+        ledger.start(one.trial)
+        ledger.finish(one)
+        recorder.finish(one)
         if number % max(1, arguments.trials // 10) == 0:
             resident = psutil.Process().memory_info().rss / 1e6
             print(f"{number:6d}  {time.perf_counter() - began:8.1f}  {resident:8.0f}", flush=True)
@@ -120,22 +133,22 @@ def fill(arguments: argparse.Namespace) -> None:
             for name, table in tables.items()
             if name in ("runs", "tags", "params", "latest_metrics")
         }
-        for number, finished in enumerate(every, start=2):
-            ledger.finish(finished)
+        for number, one in enumerate(every, start=2):
+            ledger.finish(one)
             run_id = uuid.uuid4().hex
             for name in ("runs", "tags", "params", "latest_metrics"):
                 rows = [{**row, "run_uuid": run_id} for row in copied[name]]
                 for row in rows:
                     if name == "tags" and row["key"] == "trial_key":
-                        row["value"] = finished.trial.key
+                        row["value"] = one.trial.key
                 connection.execute(sa.insert(tables[name]), rows)
-            connection.execute(sa.insert(tables["metrics"]), list(_metric_rows(finished, run_id)))
+            connection.execute(sa.insert(tables["metrics"]), list(_metric_rows(one, run_id)))
             if number % max(1, arguments.trials // 20) == 0:
                 print(f"{number} trials", flush=True)
 
 
-def _metric_rows(finished: FinishedTrial, run_id: str) -> Iterator[dict[str, object]]:
-    for one in finished.state.curve:
+def _metric_rows(trial: FinishedTrial, run_id: str) -> Iterator[dict[str, object]]:
+    for one in trial.state.curve:
         place = {"run_uuid": run_id, "step": one.epoch, "timestamp": int(one.finished_at * 1000), "is_nan": False}
         for name, value in one.metrics.items():
             yield {**place, "key": name, "value": value}
@@ -144,14 +157,54 @@ def _metric_rows(finished: FinishedTrial, run_id: str) -> Iterator[dict[str, obj
 def table(arguments: argparse.Namespace) -> None:
     path = arguments.directory / "curves.parquet"
     ledger = Ledger(arguments.directory, SUITE)
+    before, read = peak_megabytes(), Stopwatch()
+    records = list(ledger.read_all())  # as a stage holds them
+    print(f"{len(records)} records read in {read}; they take {peak_megabytes() - before:.0f} MB", flush=True)
     opened = Stopwatch()
     tracker = Tracker(arguments.uri, SUITE, ledger.id)
-    print(f"{len(ledger.finished_keys())} trials; the runs in MLflow found in {opened}", flush=True)
+    print(f"the runs in MLflow found in {opened}", flush=True)
     built = Stopwatch()
-    write_curves(path, tracker, ledger, ledger.finished_keys())
+    write_curves(path, tracker, ledger, [one.trial.key for one in records])
     print(
         f"table of {pq.read_metadata(path).num_rows} rows built and checked in {built}; peak memory {peak_megabytes():.0f} MB"
     )
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Make a study whose grid is finished, in `--directory`, and time the command from its start to its end."""
+    directory = arguments.directory / "study"
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chdir(directory)
+    sweep = {
+        "strategy": "grid",
+        "weightings": ["ew"],
+        "optimizers": ["adam"],
+        "learning_rates": [(1 + rate) * 1e-4 for rate in range(100)],
+        "seeds": list(range(-(-arguments.trials // 100))),
+    }
+    suite = {
+        "data": {"dataset": {"multidigits": {"train": 64, "val": 32, "test": 32}}},
+        "network": "lenet",
+        "training": {"epochs": arguments.epochs, "batch_size": 16},
+        "baselines": {"learning_rates": [0.01], "seeds": [0]},
+        "sweep": sweep,
+    }
+    Path("params.yaml").write_text(yaml.safe_dump({"active": [SUITE], "suites": {SUITE: suite}}))
+    params = load_params()
+    if not paths.prepared(SUITE).exists():
+        prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
+    write_plans(params, SUITE)
+    plan, generator = open_plan(params, SUITE, "sweep"), np.random.default_rng(0)
+    known = plan.ledger.finished_keys()
+    for number, trial in enumerate(plan.trials):
+        if trial.key not in known:
+            plan.ledger.finish(finished(trial, number, generator))
+    for _ in range(3):
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run([sys.executable, "-m", "mtlsweep.cli.main", "status"], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"in {time.perf_counter() - began:.2f} s (CPU {cpu:.2f} s)")
 
 
 def front(arguments: argparse.Namespace) -> None:
@@ -178,6 +231,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "record": record,
     "fill": fill,
     "table": table,
+    "status": status,
     "front": front,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mtlsweep.params.params import Params
 from mtlsweep.params.resources import Budget
 from mtlsweep.record.checkpoints import Checkpoints
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.trial_file import read_record
 from mtlsweep.sweep import stage
 from mtlsweep.sweep.control.run_one import run_alone
 from mtlsweep.sweep.driver import Driver
@@ -26,9 +28,11 @@ from mtlsweep.sweep.plan.stage_inputs import open_stage
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.stage import run_stage
 from mtlsweep.sweep.stopping import StopRequest
+from mtlsweep.sweep.strategies.grid import Grid
 from mtlsweep.trials.assignment import Assignment
-from mtlsweep.trials.curve import EpochRecord
-from mtlsweep.trials.state import Finished, FinishedTrial, Outcome
+from mtlsweep.trials.curve import EpochRecord, UnreadCurve
+from mtlsweep.trials.state import Finished, FinishedTrial, Outcome, State, TrialRecord
+from mtlsweep.trials.trial import Trial
 
 SUITE = "digits"
 Write = Callable[..., Params]
@@ -65,6 +69,41 @@ def test_a_race_in_this_process_and_its_replay_from_the_grid_decide_alike(study:
         mtl = {key: outcome for key, outcome in raced.items() if whole[key].trial.cell.role == "mtl"}
         assert outcomes(ledger) == mtl
         assert executor.epochs == 2 * (1 + 3 + 3)
+
+
+def test_a_stage_with_nothing_to_train_reads_each_curve_once_for_its_table(
+    study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, reads = study(), []
+
+    def read(path: Path, to_state: Callable[..., Any], metrics: bool = True) -> object:
+        reads.append(metrics)
+        return read_record(path, to_state, metrics)
+
+    monkeypatch.setattr("mtlsweep.record.ledger.read_record", read)
+    run_stage(params, SUITE, "baselines")
+    trials = len(Ledger(Path("results"), SUITE).finished_keys())
+    assert reads == [False] * trials + [True] * trials
+
+
+def test_curves_of_a_running_sweep_stay_in_the_ledger(
+    study: Write, tmp_path: Path, make_finished: Callable[..., FinishedTrial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of 40 tasks and 800 trials would take two gigabytes of the driver's memory."""
+    params, update = study(strategy="grid"), Grid.update
+    seen: list[TrialRecord[State]] = []
+
+    def watched(self: Grid, record: TrialRecord[State]) -> Sequence[Trial]:
+        seen.append(record)
+        return update(self, record)
+
+    monkeypatch.setattr(Grid, "update", watched)
+    trials = open_stage(params, SUITE, "sweep").plan.trials
+    recorded = {trial.key: replace(make_finished(epochs=3), trial=trial) for trial in trials}
+    replay(params, recorded, tmp_path / "replay", 1)
+    assert {record.trial.key for record in seen} == recorded.keys()
+    assert all(isinstance(record.state.curve, UnreadCurve) for record in seen)
+    assert all(record.state.curve == recorded[record.trial.key].state.curve for record in seen)
 
 
 def test_a_replay_says_what_no_record_has(study: Write, tmp_path: Path) -> None:

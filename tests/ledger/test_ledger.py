@@ -16,7 +16,8 @@ import pytest
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.trials.state import Finished, FinishedTrial, Outcome
+from mtlsweep.trials.curve import Curve
+from mtlsweep.trials.state import Finished, FinishedTrial, Outcome, Paused, PausedTrial
 from mtlsweep.trials.trial import Trial
 
 
@@ -64,6 +65,53 @@ def test_ends_are_read_without_curves_and_agree_with_the_records(
     (ledger.directory / keys[0] / "result.json").write_text("[]")
     with pytest.raises(UserError, match=r"result\.json: damaged"):
         list(ledger.read_ends(keys))
+
+
+def test_all_is_read_without_metrics_until_somebody_looks_at_a_curve(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    """Metrics that JSON does not know are noticed by the reader of the curve, who is told the file."""
+    ledger, entry = Ledger(tmp_path, "digits"), make_finished(epochs=3)
+    detail = 'a detail with "metrics": {"a": 1} and }, "outcome": "done"'
+    entry = replace(entry, state=replace(entry.state, cause="code", detail=detail))
+    kept = ledger.finish(entry)
+    path = ledger.directory / entry.trial.key / "result.json"
+    content = path.read_bytes()
+    (found,) = ledger.read_all()
+    assert found == kept == entry
+    path.write_bytes(content.replace(b'"test/left/accuracy": [', b'"test/left/accuracy": [?'))
+    (found,) = ledger.read_all()
+    assert (found.trial, found.execution, len(found.state.curve)) == (entry.trial, entry.execution, 3)
+    assert (found.state.outcome, found.state.cause, found.state.detail) == (Outcome.DONE, "code", detail)
+    with pytest.raises(UserError, match=r"result\.json: damaged .* remove its directory"):
+        found.state.curve[0]
+    path.write_text(json.dumps(json.loads(content), indent=1))  # as somebody's editor may leave it
+    assert list(ledger.read_all()) == [entry]
+
+
+def test_the_curve_of_a_paused_trial_is_found_wherever_it_went(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    """A trial is cut, continued by a grid, paused later, and finishes; a kill may leave the file of its pause."""
+    ledger, whole = Ledger(tmp_path, "digits"), make_finished(epochs=6)
+    cut = replace(whole, state=Finished(Outcome.PRUNED, whole.state.curve[:2]))
+    paused = PausedTrial(whole.trial, Paused(whole.state.curve[:4]), whole.execution)
+    kept: list[tuple[Curve, int]] = [(ledger.finish(cut).state.curve, 2), (ledger.pause(paused).state.curve, 4)]
+    file_of_the_pause = ledger.directory / whole.trial.key / "paused.json"
+    content = file_of_the_pause.read_bytes()
+
+    def check() -> None:
+        for curve, epochs in kept:
+            assert curve == whole.state.curve[:epochs]
+
+    check()
+    kept.append((ledger.finish(whole).state.curve, 6))
+    check()
+    file_of_the_pause.write_bytes(content)
+    check()
+    ledger.forget(whole.trial.key)
+    with pytest.raises(UserError, match="is not in the ledger"):
+        check()
 
 
 def test_suites_do_not_mix(tmp_path: Path, make_finished: Callable[..., FinishedTrial]) -> None:

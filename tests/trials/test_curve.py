@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mtlsweep.trials.curve import EpochRecord, StoredCurve, by_column, curve_to_json
+from mtlsweep.trials.curve import EpochRecord, StoredCurve, UnreadCurve, by_column, curve_to_json, seconds_of
 
 RECORDS = (
     EpochRecord(1, {"val/left/loss": 0.5, "val/left/accuracy": -math.inf}, 10.0, 2.0),
@@ -50,3 +50,25 @@ def test_columns_of_different_lengths_are_damage():
     content["metrics"]["val/left/loss"].pop()
     with pytest.raises(ValueError, match="a curve of 3 epochs has columns of another length"):
         StoredCurve(content)
+
+
+def test_an_unread_curve_is_the_sequence_in_its_file_and_is_read_only_where_somebody_looks():
+    looks = []
+
+    def read() -> StoredCurve:
+        looks.append(1)
+        return stored(RECORDS)
+
+    curve = UnreadCurve([2.0, 2.5], read)  # a file may have later epochs
+    assert (len(curve), list(seconds_of(curve)), bool(curve), looks) == (2, [2.0, 2.5], True, [])
+    assert curve == RECORDS[:2] and RECORDS[:2] == curve and tuple(curve) == RECORDS[:2] and len(looks) == 3
+    assert curve[0] == RECORDS[0] and curve[-1] == RECORDS[1]
+    assert curve[1:] == RECORDS[1:2] and curve[:9] == RECORDS[:2] and curve[2:] == ()
+    with pytest.raises(IndexError):
+        curve[2]
+    assert curve_to_json(curve) == curve_to_json(RECORDS[:2])
+    assert by_column(curve) == RECORDS[:2]
+
+
+def test_every_kind_of_curve_knows_the_seconds_of_its_epochs():
+    assert seconds_of(RECORDS) == seconds_of(stored(RECORDS)) == [2.0, 2.5, 2.5]

@@ -19,21 +19,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import canonical_json, write_atomically
 from mtlsweep.record.checkpoints import RESUME, Checkpoints
-from mtlsweep.trials.curve import StoredCurve
+from mtlsweep.record.trial_file import read_curve, read_end, read_record, to_bytes
+from mtlsweep.trials.curve import StoredCurve, UnreadCurve, seconds_of
 from mtlsweep.trials.state import (
-    Execution,
     FinishedTrial,
     Outcome,
     Paused,
@@ -41,7 +41,6 @@ from mtlsweep.trials.state import (
     State,
     TrialRecord,
     finished_from_json,
-    state_to_json,
 )
 from mtlsweep.trials.trial import Trial
 
@@ -49,10 +48,6 @@ RESULT = "result.json"
 PAUSED = "paused.json"
 SPEC = "spec.json"
 LEDGER_ID = "ledger_id"
-
-CAUSE = re.compile(rb'"result": {"cause": (null|"[^"\\\\]*")')
-OUTCOME = re.compile(rb'}, "outcome": ("[a-z]+")')
-"""Where a record's JSON says how its trial ended; inside a JSON string these quotation marks would be escaped."""
 
 S = TypeVar("S", bound=State)
 
@@ -106,16 +101,21 @@ class Ledger:
         if not path.exists():
             write_atomically(path, canonical_json(trial.to_json()))
 
-    def pause(self, paused: PausedTrial) -> None:
-        """Record a paused trial, which may continue from its resume point."""
-        write_atomically(self._path(paused.trial.key, PAUSED), _to_bytes(paused))
+    def pause(self, paused: PausedTrial) -> PausedTrial:
+        """Record a paused trial, which may continue from its resume point; return it with its curve left in its file."""
+        write_atomically(self._path(paused.trial.key, PAUSED), to_bytes(paused))
+        return self._with_unread_curve(paused.trial.key, paused)
 
-    def finish(self, finished: FinishedTrial) -> None:
-        """Record a finished trial; only a pruned trial, which keeps its resume point, may finish again."""
-        write_atomically(self._path(finished.trial.key, RESULT), _to_bytes(finished))
+    def finish(self, finished: FinishedTrial) -> FinishedTrial:
+        """Record a finished trial; return it with its curve left in its file.
+
+        Only a pruned trial, which keeps its resume point, may finish again.
+        """
+        write_atomically(self._path(finished.trial.key, RESULT), to_bytes(finished))
         self._path(finished.trial.key, PAUSED).unlink(missing_ok=True)
         if finished.state.outcome is not Outcome.PRUNED:
             self.checkpoints.drop_resume(finished.trial.key)
+        return self._with_unread_curve(finished.trial.key, finished)
 
     def read(self, key: str) -> FinishedTrial:
         """Return the finished trial called `key`.
@@ -123,10 +123,7 @@ class Ledger:
         Raises:
             UserError: the trial is missing, or its file is damaged.
         """
-        path = self._path(key, RESULT)
-        if not path.exists():
-            raise UserError(f"trial `{key}` is not in the ledger {self.directory}; run `dvc repro` to train it.")
-        return _read(path, finished_from_json)
+        return read_record(self._result(key), finished_from_json)
 
     def read_ends(self, keys: Iterable[str]) -> Iterator[tuple[str, Outcome, str | None]]:
         """Yield key, outcome and cause of those of the named trials that are finished, without reading their curves.
@@ -135,26 +132,20 @@ class Ledger:
             UserError: a file was damaged from outside.
         """
         for key in keys:
-            path = self._path(key, RESULT)
-            try:
-                content = path.read_bytes()
-            except FileNotFoundError:
-                continue
-            with _damage_named(path):
-                outcome, cause = _end_in(content)
-            yield key, outcome, cause
+            with suppress(FileNotFoundError):
+                yield key, *read_end(self._path(key, RESULT))
 
     def read_paused(self) -> Iterator[PausedTrial]:
-        """Yield every paused trial, ordered by key."""
+        """Yield every paused trial, ordered by key; its curve is read when somebody looks at it."""
         finished = self.finished_keys()
         for path in sorted(self.directory.glob(f"*/{PAUSED}")):
             if path.parent.name not in finished:
-                yield _read(path, _paused_from_json)
+                yield self._with_unread_curve(path.parent.name, read_record(path, _paused_from_json, metrics=False))
 
     def read_all(self) -> Iterator[FinishedTrial]:
-        """Yield every finished trial, ordered by key."""
+        """Yield every finished trial, ordered by key; its curve is read when somebody looks at it."""
         for key in sorted(self.finished_keys()):
-            yield self.read(key)
+            yield self._with_unread_curve(key, read_record(self._result(key), finished_from_json, metrics=False))
 
     def disk_bytes(self) -> int:
         """Return how much disk the ledger takes."""
@@ -174,51 +165,36 @@ class Ledger:
                 "make it writable, or set `resources.ledger_root` in params.yaml to a writable directory."
             ) from error
 
+    def _with_unread_curve(self, key: str, record: TrialRecord[S]) -> TrialRecord[S]:
+        """Return the record of the trial called `key` with a curve that stays in its file, and takes no memory."""
+        seconds = seconds_of(record.state.curve)
+        curve = UnreadCurve(seconds, partial(self._read_curve, key, len(seconds)))
+        return replace(record, state=replace(record.state, curve=curve))
+
+    def _read_curve(self, key: str, epochs: int) -> StoredCurve:
+        """Return a trial's curve of at least so many epochs; a trial that was paused may have finished meanwhile."""
+        for name in (RESULT, PAUSED, RESULT):
+            with suppress(FileNotFoundError):
+                curve = read_curve(self._path(key, name))
+                if len(curve) >= epochs:
+                    return curve
+        raise self._missing(key)
+
+    def _result(self, key: str) -> Path:
+        path = self._path(key, RESULT)
+        if not path.exists():
+            raise self._missing(key)
+        return path
+
+    def _missing(self, key: str) -> UserError:
+        return UserError(f"trial `{key}` is not in the ledger {self.directory}; run `dvc repro` to train it.")
+
     def _path(self, key: str, name: str) -> Path:
         return self.directory / key / name
 
 
-def _to_bytes(record: TrialRecord[State]) -> bytes:
-    content = {
-        "trial": record.trial.to_json(),
-        "result": state_to_json(record.state),
-        "execution": asdict(record.execution),
-    }
-    return json.dumps(content, sort_keys=True, allow_nan=False).encode()
-
-
 def _paused_from_json(value: Mapping[str, Any]) -> Paused:
     return Paused(StoredCurve(value))
-
-
-def _read(path: Path, to_state: Callable[[Mapping[str, Any]], S]) -> TrialRecord[S]:
-    with _damage_named(path):
-        content = json.loads(path.read_bytes())
-        return TrialRecord(
-            Trial.from_json(content["trial"]),
-            to_state(content["result"]),
-            Execution(**content["execution"]),
-        )
-
-
-def _end_in(content: bytes) -> tuple[Outcome, str | None]:
-    """Return outcome and cause of a record; its curve, which is nearly all of it, is not decoded."""
-    cause, outcome = CAUSE.search(content), OUTCOME.search(content)
-    if cause is None or outcome is None:
-        result = json.loads(content)["result"]
-        return Outcome(result["outcome"]), result["cause"]
-    return Outcome(json.loads(outcome[1])), json.loads(cause[1])
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Say which file is damaged if the block cannot make sense of it."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again."
-        ) from error
 
 
 def _disk_bytes(directory: str) -> int:

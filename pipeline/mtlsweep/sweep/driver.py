@@ -17,9 +17,9 @@ from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import Assignment, Strategy
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.curve import Curve, EpochRecord
+from mtlsweep.trials.curve import EpochRecord, seconds_of
 from mtlsweep.trials.metric_names import live_delta_m
-from mtlsweep.trials.state import Execution, Finished, Outcome, Paused, PausedTrial, State, TrialRecord
+from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome, Paused, PausedTrial, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 
@@ -64,7 +64,7 @@ class Driver:
         self._started_at: dict[str, float] = {}
         self._lost_seconds = defaultdict[str, float](float)
         for key, one in self._paused.items():
-            self._lost_seconds[key] = one.execution.seconds - _seconds(one.state.curve)
+            self._lost_seconds[key] = one.execution.seconds - sum(seconds_of(one.state.curve))
         self._epoch_seconds: dict[str, dict[int, float]] = defaultdict(dict)
         self._failing = FailingTogether(cells)
         self._error: UserError | None = None
@@ -143,17 +143,16 @@ class Driver:
         execution = Execution(
             started_at=self._started_at[trial.key],
             finished_at=time.time(),
-            seconds=_seconds(state.curve) + self._lost_seconds[trial.key],
+            seconds=sum(seconds_of(state.curve)) + self._lost_seconds[trial.key],
             host=host,
             attempts=attempts,
             provenance=self._provenance,
         )
         self._progress.stop(trial)
         if isinstance(state, Paused):
-            self._pause(TrialRecord(trial, state, execution))
+            self._cut(self._strategy.update(self._pause(TrialRecord(trial, state, execution))))
         else:
-            self._finish(TrialRecord(trial, state, execution))
-        self._cut(self._strategy.update(TrialRecord(trial, state, execution)))
+            self._cut(self._strategy.update(self._finish(TrialRecord(trial, state, execution))))
         self._progress.planned, self._progress.epochs_left = self._strategy.total(), self._strategy.epochs_left()
 
     def unwritable(self, reason: str) -> None:
@@ -178,12 +177,14 @@ class Driver:
     def _suggest(self) -> Cell | None:
         return None if self._study is None else self._study.suggest()
 
-    def _pause(self, record: PausedTrial) -> None:
-        self._paused[record.trial.key] = record
+    def _pause(self, record: PausedTrial) -> PausedTrial:
+        """Write a paused trial to the ledger; return it as the ledger keeps it, with its curve left on disk."""
         try:
-            self._ledger.pause(record)
+            record = self._ledger.pause(record)
         except OSError as error:
             self.unwritable(error.strerror or str(error))
+        self._paused[record.trial.key] = record
+        return record
 
     def _cut(self, trials: Sequence[Trial]) -> None:
         """Record paused trials as pruned, with their curves; skip trials that are recorded already."""
@@ -192,20 +193,17 @@ class Driver:
                 paused = self._paused.pop(trial.key)
                 self._finish(TrialRecord(trial, Finished(Outcome.PRUNED, paused.state.curve), paused.execution))
 
-    def _finish(self, record: TrialRecord[Finished]) -> None:
-        """Write a finished trial to the ledger first, then to the views."""
+    def _finish(self, record: FinishedTrial) -> FinishedTrial:
+        """Write a finished trial to the ledger first, then to the views; return it with its curve left on disk."""
         try:
-            self._ledger.finish(record)
+            kept = self._ledger.finish(record)
         except OSError as error:
             self.unwritable(error.strerror or str(error))
-            return
+            return record
         for view in self._views:
             view.finish(record)
         self._progress.finish(record.trial, record.state.outcome)
-        self._failing.add(record)
+        self._failing.add(kept)
         if self._study is not None:
-            self._study.tell(record)
-
-
-def _seconds(curve: Curve) -> float:
-    return sum(record.seconds for record in curve)
+            self._study.tell(kept)
+        return kept

@@ -23,6 +23,7 @@ from mtlsweep.sweep.strategies import Known, Strategy
 from mtlsweep.training.device import torch_threads
 from mtlsweep.training.step.divergence import Diverged
 from mtlsweep.training.timing import time_steps
+from mtlsweep.trials.curve import seconds_of
 from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
@@ -85,7 +86,7 @@ def observed_costs(records: Iterable[TrialRecord[State]]) -> dict[str, float]:
     """Return the mean seconds per epoch of each method, from recorded epochs."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for one in records:
-        seconds[one.trial.cell.method].extend(record.seconds for record in one.state.curve)
+        seconds[one.trial.cell.method].extend(seconds_of(one.state.curve))
     return {method: sum(values) / len(values) for method, values in seconds.items() if values}
 
 
@@ -141,13 +142,11 @@ def read_past_forecasts(ledger: Ledger, stage: str) -> list[PastForecast]:
 
 def seconds_since(trials: Iterable[TrialRecord[State]], before: Known) -> float:
     """Return the seconds of epochs that are not in the records `before`."""
-    return sum(
-        sum(
-            record.seconds
-            for record in one.state.curve[len(before[one.trial.key].state.curve) if one.trial.key in before else 0 :]
-        )
-        for one in trials
-    )
+    total = 0.0
+    for one in trials:
+        seen = len(before[one.trial.key].state.curve) if one.trial.key in before else 0
+        total += sum(seconds_of(one.state.curve)[seen:])
+    return total
 
 
 def _path(ledger: Ledger, stage: str) -> Path:

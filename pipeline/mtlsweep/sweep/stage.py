@@ -71,15 +71,14 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), ended)
         stopped_by = None
         if strategy.left():
-            stopped_by = _train(
+            recorded, stopped_by = _train(
                 context, params.resources, strategy, recorded, progress, recorder, provenance, lease.fence
             )
-            recorded = context.plan.read()
         else:
             print(f"{progress.line()}; nothing to run")
         recorder.close()
         _check_complete(context, strategy, recorded.finished, params.resources.failed_share_limit, stopped_by)
-        _write_tables(context, tracker, recorded.finished, provenance)
+        _write_tables(context, tracker, recorded, provenance)
         write_plan(params, suite, stage, context.plan)  # what was trained, if somebody planned another meanwhile
 
 
@@ -92,8 +91,8 @@ def _train(
     recorder: Recorder,
     provenance: dict[str, Any],
     fence: Fence,
-) -> str | None:
-    """Train what the strategy wants; return the reason for an early stop, or None."""
+) -> tuple[RecordedTrials, str | None]:
+    """Train what the strategy wants; return all that is recorded then, and the reason for an early stop, or None."""
     ledger, reference = context.ledger, context.reference
     if problem := provenance.get("git_problem"):
         print(f"the commit of these results is unknown: {problem}", flush=True)
@@ -124,10 +123,11 @@ def _train(
         driver.raise_error()
         if study is not None and not strategy.left():
             study.close()
+        recorded_now = context.plan.read()
         if predicted and not strategy.left():
-            actual = seconds_since(context.plan.read().known.values(), recorded.known)
+            actual = seconds_since(recorded_now.known.values(), recorded.known)
             record_forecast(ledger, context.stage, predicted.device_seconds, actual)
-    return stopped_by
+    return recorded_now, stopped_by
 
 
 def make_executor(resources: Resources, context: StageContext, fence: Fence) -> Executor:
@@ -192,15 +192,16 @@ def _check_complete(
 
 
 def _write_tables(
-    context: StageContext, tracker: Tracker, finished: Sequence[FinishedTrial], provenance: dict[str, object]
+    context: StageContext, tracker: Tracker, recorded: RecordedTrials, provenance: dict[str, object]
 ) -> None:
+    finished = recorded.finished
     directory = paths.stage_tables(context.suite, context.stage)
     write_curves(directory / "curves.parquet", tracker, context.ledger, (one.trial.key for one in finished))
     write_outcomes(directory / "outcomes.parquet", build_outcomes(finished))
     definitions = metric_definitions.metric_definitions(context.data.tasks)
     write_atomically(directory / "metrics.json", json.dumps(definitions, indent=1).encode())
     # Not a DVC out: costs differ between two equal studies.
-    costs = build_costs(context.ledger.read_all())
+    costs = build_costs([*finished, *recorded.others])
     write_table(paths.results(context.suite) / "costs.parquet", costs, COSTS)
     content = {
         **provenance,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -74,6 +75,46 @@ class StoredCurve(Sequence[EpochRecord]):
         row_of_metrics = ((name, column[row]) for name, column in self.metrics.items())
         metrics = {name: float(value) for name, value in row_of_metrics if value is not None}
         return EpochRecord(self.epoch[row], metrics, self.finished_at[row], self.seconds[row])
+
+
+class UnreadCurve(Sequence[EpochRecord]):
+    """A curve that stays in its file, and is read anew each time somebody looks at its records.
+
+    The curves of a study may be larger than its driver's memory, and few are looked at more than once.
+
+    Args:
+        seconds: time that each epoch took.
+        read: returns what the file has now: these epochs, and perhaps later ones, since a curve only grows.
+    """
+
+    def __init__(self, seconds: Sequence[float], read: Callable[[], StoredCurve]) -> None:
+        self.seconds: Sequence[float] = array("d", seconds)
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    @overload
+    def __getitem__(self, place: int) -> EpochRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[EpochRecord, ...]: ...
+    def __getitem__(self, place: int | slice) -> EpochRecord | tuple[EpochRecord, ...]:
+        rows = range(len(self))[place]
+        stored = self._read()
+        return stored[rows] if isinstance(rows, int) else tuple(stored[row] for row in rows)
+
+    def __iter__(self) -> Iterator[EpochRecord]:
+        return iter(self[:])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as its records, which hold dictionaries
+
+
+def seconds_of(curve: Curve) -> Sequence[float]:
+    """Return the time that each epoch took, in seconds; no curve is read for it."""
+    return curve.seconds if isinstance(curve, StoredCurve | UnreadCurve) else [record.seconds for record in curve]
 
 
 def curve_to_json(curve: Curve) -> dict[str, Any]:

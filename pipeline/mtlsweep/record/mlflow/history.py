@@ -134,7 +134,7 @@ def _from_json(row: Mapping[str, Any], name: str) -> Row:
 
 
 def _to_table(rows: Sequence[Row]) -> pa.Table:
-    run_ids, names, steps, timestamps, values = ([row[column] for row in rows] for column in range(5))
+    run_ids, names, steps, timestamps, values = zip(*rows, strict=True) if rows else ((),) * 5
     columns = [
         pa.array(run_ids, pa.string()).dictionary_encode(),
         pa.array(names, pa.string()).dictionary_encode(),

@@ -115,12 +115,17 @@ def _rows_of_ledger(finished: Sequence[FinishedTrial], names: Sequence[str]) -> 
     pieces = [(_NO_PLACE, _NO_PLACE, _NO_PLACE, np.array([], np.float64))]
     for trial, one in enumerate(finished):
         curve = by_column(one.state.curve)
-        for metric in curve.metrics:
-            values = curve.values(metric)
-            has_value = np.array([value is not None for value in values], bool)
-            epoch = np.array(curve.epoch, np.int64)[has_value]
-            place = (np.full_like(epoch, trial), epoch, np.full_like(epoch, position[metric]))
-            pieces.append((*place, np.array(values, np.float64)[has_value]))
+        if not curve.metrics:
+            continue
+        stored = list(curve.metrics.values())
+        values = np.array(stored, np.float64)  # of None, of NaN and of its text it makes NaN
+        has_value = ~np.isnan(values)
+        if not has_value.all():
+            has_value = np.array([[value is not None for value in column] for column in stored])
+        metric, row = np.nonzero(has_value)
+        places = np.array([position[name] for name in curve.metrics], np.int64)
+        epoch = np.array(curve.epoch, np.int64)
+        pieces.append((np.full_like(row, trial), epoch[row], places[metric], values[metric, row]))
     trials, epochs, metrics, all_values = (np.concatenate(column) for column in zip(*pieces, strict=True))
     order = np.lexsort((metrics, epochs, trials))
     return _Rows(trials[order], epochs[order], metrics[order], all_values[order])

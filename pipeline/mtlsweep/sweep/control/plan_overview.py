@@ -57,7 +57,9 @@ def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
         "strategy": plan.strategy.name,
         "planned": planned,
         "finished": len(finished),
-        "outdated": count_outdated(plan.trials if listed else [], (one.trial for one in finished), recorded.others),
+        "outdated": count_outdated(
+            plan.trials if listed else [], (one.trial for one in finished), (one.trial for one in recorded.others)
+        ),
         "forecast": None,
         "past_errors": [past.error for past in read_past_forecasts(plan.ledger, stage)],
         **_settings(plan),

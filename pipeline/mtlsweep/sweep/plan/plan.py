@@ -30,7 +30,7 @@ S = TypeVar("S", bound=State)
 
 @dataclass(frozen=True)
 class RecordedTrials:
-    """Records in the ledger that belong to a plan, ordered by key.
+    """Records in the ledger that belong to a plan, ordered by key; a curve is read when somebody looks at it.
 
     Attributes:
         finished: finished trials, including pruned ones.
@@ -40,7 +40,7 @@ class RecordedTrials:
 
     finished: list[FinishedTrial]
     paused: list[PausedTrial]
-    others: list[Trial]
+    others: list[FinishedTrial]
 
     @property
     def known(self) -> dict[str, TrialRecord[State]]:
@@ -89,7 +89,7 @@ class Plan:
         recorded = list(self.ledger.read_all())
         finished = self._select(recorded)
         own = {one.trial.key for one in finished}
-        others = [one.trial for one in recorded if one.trial.key not in own]
+        others = [one for one in recorded if one.trial.key not in own]
         return RecordedTrials(finished, self._select(self.ledger.read_paused()), others)
 
     def count_half_finished(self) -> int:

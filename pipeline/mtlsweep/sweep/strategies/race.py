@@ -138,11 +138,11 @@ class Race(MethodByMethod):
         """Return the lowest validation Delta_m up to the rung; infinite for a trial that diverged or failed."""
         if has_diverged_or_failed(runner, known):
             return math.inf
-        curve = known[runner.key].state.curve[:rung]
-        if (runner.key, len(curve)) not in self._lowest:  # new epochs never change earlier ones
-            scores = (self._reference.score(record.metrics) for record in curve)
-            self._lowest[runner.key, len(curve)] = min(filter(math.isfinite, scores), default=math.inf)
-        return self._lowest[runner.key, len(curve)]
+        epochs = min(rung, epochs_seen(runner, known))
+        if (runner.key, epochs) not in self._lowest:  # new epochs never change earlier ones
+            scores = (self._reference.score(record.metrics) for record in known[runner.key].state.curve[:epochs])
+            self._lowest[runner.key, epochs] = min(filter(math.isfinite, scores), default=math.inf)
+        return self._lowest[runner.key, epochs]
 
     def _cuts(self, out: Sequence[Trial], known: Known) -> tuple[Trial, ...]:
         return tuple(runner for runner in out if not has_ended(runner, known))
