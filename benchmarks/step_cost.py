@@ -62,7 +62,7 @@ def digits(tasks: int, rows: int, downsampling: str = "pool") -> Problem:
     made = [_task("classification", f"task{index}", classes=10) for index in range(tasks)]
     network = NETWORKS.create(Choice(name="lenet", options={"downsampling": downsampling}), made, (1, 36, 36))
     targets = {task.name: torch.randint(0, 10, (rows,)) for task in made}
-    return Problem(network, made, Batch(torch.randn(rows, 1, 36, 36), targets))
+    return Problem(network, made, Batch({"image": torch.randn(rows, 1, 36, 36)}, targets))
 
 
 def rooms(network: str, rows: int) -> Problem:
@@ -73,7 +73,9 @@ def rooms(network: str, rows: int) -> Problem:
         "normals": torch.nn.functional.normalize(torch.randn(rows, 3, 64, 96), dim=1),
     }
     return Problem(
-        NETWORKS.create(Choice(name=network), made, (3, 64, 96)), made, Batch(torch.rand(rows, 3, 64, 96), targets)
+        NETWORKS.create(Choice(name=network), made, (3, 64, 96)),
+        made,
+        Batch({"image": torch.rand(rows, 3, 64, 96)}, targets),
     )
 
 
@@ -81,7 +83,9 @@ def faces(rows: int) -> Problem:
     made = [_task("attribute", f"task{index}") for index in range(40)]
     targets = {task.name: torch.randint(0, 2, (rows,)) for task in made}
     return Problem(
-        NETWORKS.create(Choice(name="resnet18"), made, (3, 64, 64)), made, Batch(torch.rand(rows, 3, 64, 64), targets)
+        NETWORKS.create(Choice(name="resnet18"), made, (3, 64, 64)),
+        made,
+        Batch({"image": torch.rand(rows, 3, 64, 64)}, targets),
     )
 
 

@@ -11,6 +11,7 @@ from mtlsweep.params.params import Params, load_params
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow.summary import Summary, record_summary
 from mtlsweep.report.answer import answer
+from mtlsweep.report.data import data_section
 from mtlsweep.report.report import write_report
 from mtlsweep.report.suite import SuiteReport, read_suite
 from mtlsweep.studies.study import study_results
@@ -34,8 +35,8 @@ def report() -> str:
 
 
 def _read(name: str) -> SuiteReport:
-    directory = paths.results(name)
-    return read_suite(name, directory, study_results(directory, per_suite=True))
+    directory, data = paths.results(name), data_section(paths.prepared(name))
+    return read_suite(name, directory, ((data,) if data else ()) + study_results(directory, per_suite=True))
 
 
 def _summary(params: Params, suite: SuiteReport) -> Summary:

@@ -41,15 +41,15 @@ def batch_of(*, normal: tuple[float, float, float] = (0.6, 0.0, 0.8)) -> Batch:
     depth[:, :4] = 0
     normals = torch.tensor(normal).view(1, 3, 1, 1).expand(COUNT, -1, *SIZE).clone()
     normals[:, :, 15:18, 3:9] = 0
-    return Batch(image, {"label": label, "depth": depth, "disparity": 1 / (1 + depth), "normal": normals})
+    return Batch({"image": image}, {"label": label, "depth": depth, "disparity": 1 / (1 + depth), "normal": normals})
 
 
 def test_scale_1_without_flip_changes_nothing_and_a_flip_mirrors() -> None:
     batch, geometry = batch_of(), draw_geometry(COUNT, SIZE, generator(), CPU)
     augmented = augment(batch, TASKS, "paper", generator())
     for row in torch.nonzero(geometry.scale == 1).flatten().tolist():
-        expected = batch.inputs[row].flip(-1) if geometry.flipped[row] else batch.inputs[row]
-        assert torch.equal(augmented.inputs[row], expected)
+        expected = batch.inputs["image"][row].flip(-1) if geometry.flipped[row] else batch.inputs["image"][row]
+        assert torch.equal(augmented.inputs["image"][row], expected)
         for task in ("label", "depth", "disparity"):
             target = batch.targets[task][row]
             assert torch.equal(augmented.targets[task][row], target.flip(-1) if geometry.flipped[row] else target)
@@ -76,7 +76,7 @@ def test_images_are_sampled_at_the_source_coordinates() -> None:
     """Bilinear interpolation of a plane is exact, so an image of coordinates shows them."""
     batch, geometry = batch_of(), draw_geometry(COUNT, SIZE, generator(), CPU)
     rows, columns = geometry.rows.clamp(0, SIZE[0] - 1).float(), geometry.columns.clamp(0, SIZE[1] - 1).float()
-    found = augment(batch, TASKS, "paper", generator()).inputs
+    found = augment(batch, TASKS, "paper", generator()).inputs["image"]
     torch.testing.assert_close(found[:, 0], rows[:, :, None].expand(-1, -1, SIZE[1]), atol=1e-4, rtol=0)
     torch.testing.assert_close(found[:, 1], columns[:, None, :].expand(-1, SIZE[0], -1), atol=1e-4, rtol=0)
 
@@ -130,7 +130,7 @@ def test_images_are_augmented_independently_of_each_other() -> None:
 
 
 def test_same_seed_same_augmentation() -> None:
-    one, same, other = (augment(batch_of(), TASKS, "paper", generator(seed)).inputs for seed in (0, 0, 1))
+    one, same, other = (augment(batch_of(), TASKS, "paper", generator(seed)).inputs["image"] for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -147,6 +147,6 @@ def test_only_the_targets_of_the_tasks_are_kept() -> None:
 
 
 def test_a_task_for_whole_images_is_refused() -> None:
-    batch = Batch(torch.zeros(2, 1, 8, 8), {"left": torch.zeros(2, dtype=torch.long)})
+    batch = Batch({"image": torch.zeros(2, 1, 8, 8)}, {"left": torch.zeros(2, dtype=torch.long)})
     with pytest.raises(UserError, match=r"task `left` \(classification\).*`training.augmentation: none`"):
         augment(batch, [Classification("left", classes=10)], "paper", generator())

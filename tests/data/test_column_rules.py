@@ -13,7 +13,8 @@ import pytest
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Columns, Dataset
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.suites.tasks import TASKS, Task

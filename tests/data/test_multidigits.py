@@ -10,8 +10,9 @@ from PIL import Image
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS
 from mtlsweep.suites.datasets.multidigits import MultiDigits, _enlarged_digits
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
 

@@ -10,7 +10,7 @@ import torch
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import PARAMS_FILE, load_params
-from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.networks import create_network
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.training.augmentation import augment
@@ -45,7 +45,7 @@ def test_a_step_moves_every_parameter(suite: str, tmp_path: Path, request: pytes
     prepare(Choice(name=name, options=options), tmp_path / "store")
     data = open_prepared(tmp_path / "store")
     torch.manual_seed(0)
-    network = NETWORKS.create(section.network, data.tasks, data.input_shape)
+    network = create_network(section.network, data.tasks, data.inputs)
     for weighting in ("ew", "cagrad"):
         before = [parameter.detach().clone() for parameter in network.parameters()]
         generator = torch.Generator().manual_seed(0)
@@ -53,7 +53,7 @@ def test_a_step_moves_every_parameter(suite: str, tmp_path: Path, request: pytes
             network, data.tasks, Choice(name=weighting), Choice(name="adam"), 1e-4, generator=generator
         )
         batch = next(data.splits["train"].batches(None, shape[0], CPU))
-        assert batch.inputs.shape == shape
+        assert batch.inputs["image"].shape == shape
         if training.augmentation != "none":
             batch = augment(batch, data.tasks, training.augmentation, generator)
         updater.step(batch)

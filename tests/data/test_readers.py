@@ -24,6 +24,7 @@ from mtlsweep.suites.datasets.readers.images import resize_nearest
 from mtlsweep.suites.datasets.readers.normals_from_depth import normals_from_depth
 from mtlsweep.suites.prepared import shards
 from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.suites.prepared.rows import read_rows
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.suites.tasks.target import VOID
 
@@ -33,7 +34,7 @@ Write = Callable[..., Path]
 
 
 def all_rows(dataset: Dataset, split: str) -> dict[str, np.ndarray]:
-    return dataset.rows(split, 0, dataset.sizes()[split])
+    return read_rows(dataset, split, 0, dataset.sizes()[split])
 
 
 def test_cityscapes_is_read_exactly(write_cityscapes: Write) -> None:

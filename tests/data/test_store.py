@@ -15,7 +15,8 @@ import torch
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
-from mtlsweep.suites.datasets.dataset import IMAGE, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import Columns, Dataset
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.prepared import arrow_files, shards
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
@@ -103,8 +104,10 @@ def test_batches_hold_the_rows_asked_for(
     batches = list(split.batches(order, 64, CPU))
     rows = np.arange(700) if order is None else order.numpy()
     expected = {name: column[rows] for name, column in content("train").items()}
-    assert [len(batch.inputs) for batch in batches[:-1]] == [64] * (len(batches) - 1)
-    torch.testing.assert_close(torch.cat([b.inputs for b in batches]), torch.from_numpy(expected[IMAGE]).float() / 255)
+    assert [len(batch) for batch in batches[:-1]] == [64] * (len(batches) - 1)
+    torch.testing.assert_close(
+        torch.cat([b.inputs[IMAGE] for b in batches]), torch.from_numpy(expected[IMAGE]).float() / 255
+    )
     found = {name: torch.cat([batch.targets[name] for batch in batches]) for name in batches[0].targets}
     assert {name: target.dtype for name, target in found.items()} == {
         "kind": torch.int64, "far": torch.float32, "normal": torch.float32, "size": torch.float32,
@@ -119,11 +122,11 @@ def test_a_batch_may_be_changed_without_changing_the_data(prepared: PreparedData
     for resident_bytes in (0, 2**30):
         split = open_prepared(prepared.directory, resident_bytes).splits["val"]
         first = next(split.batches(None, 5, CPU))
-        kept = first.inputs.clone()
-        first.inputs.zero_()
+        kept = first.inputs[IMAGE].clone()
+        first.inputs[IMAGE].zero_()
         first.targets["size"].zero_()
         again = next(split.batches(None, 5, CPU))
-        assert torch.equal(again.inputs, kept)
+        assert torch.equal(again.inputs[IMAGE], kept)
         assert not torch.equal(again.targets["size"], first.targets["size"])
 
 
@@ -145,7 +148,7 @@ def test_the_fingerprint_knows_content_only(
     order = torch.randperm(700)
     two_stores = (data.splits["train"].batches(order, 50, CPU) for data in (elsewhere, prepared))
     for one, other in zip(*two_stores, strict=True):
-        assert torch.equal(one.inputs, other.inputs)
+        assert torch.equal(one.inputs[IMAGE], other.inputs[IMAGE])
     prepare(CHOICE.model_copy(update={"options": {"value": 1}}), tmp_path / "changed")
     assert open_prepared(tmp_path / "changed").fingerprint != prepared.fingerprint
 
@@ -199,11 +202,14 @@ def test_a_file_of_another_preparation_is_named(prepared: PreparedData, tmp_path
 
 def test_memory_is_used_again_when_nothing_refers_to_its_batch(prepared: PreparedData) -> None:
     split = open_prepared(prepared.directory, resident_bytes=0).splits["train"]
-    places = {batch.inputs.data_ptr() for batch in split.batches(None, 50, CPU)}
+    places = {batch.inputs[IMAGE].data_ptr() for batch in split.batches(None, 50, CPU)}
     assert len(places) == 2
     part = None
     for number, batch in enumerate(split.batches(None, 50, CPU)):
         if number == 0:
-            part, expected = batch.inputs[3, 0], batch.inputs[3, 0].clone()  # a view, nothing else of its batch
+            part, expected = (
+                batch.inputs[IMAGE][3, 0],
+                batch.inputs[IMAGE][3, 0].clone(),
+            )  # a view, nothing else of its batch
     assert part is not None
     assert torch.equal(part, expected)

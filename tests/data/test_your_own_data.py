@@ -11,7 +11,7 @@ import yaml
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import parse_params
-from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.networks import create_network
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.training.evaluation import evaluate
@@ -40,7 +40,7 @@ def test_the_example_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     prepare(suite.data.dataset, tmp_path / "prepared")
     data = open_prepared(tmp_path / "prepared")
     torch.manual_seed(0)
-    network = NETWORKS.create(suite.network, data.tasks, data.input_shape)
+    network = create_network(suite.network, data.tasks, data.inputs)
     generator = torch.Generator().manual_seed(0)
     rate = suite.baselines.learning_rates[0]
     updater = build_updater(network, data.tasks, Choice(name="ew"), Choice(name="adam"), rate, generator=generator)

@@ -63,7 +63,7 @@ def test_segnet_for_nyuv2_has_the_parameters_of_mtan() -> None:
 def test_dense_networks_answer_at_every_pixel(name: str, size: tuple[int, int]) -> None:
     network = create(name, CITYSCAPES, (3, *size)).eval()
     with torch.no_grad():
-        outputs = network(torch.rand(1, 3, *size))
+        outputs = network({"image": torch.rand(1, 3, *size)})
     assert {task: tuple(output.shape) for task, output in outputs.items()} == {
         "label": (1, 7, *size),
         "depth": (1, 1, *size),
@@ -73,7 +73,7 @@ def test_dense_networks_answer_at_every_pixel(name: str, size: tuple[int, int]) 
 def test_resnet18_answers_once_per_image() -> None:
     network = create("resnet18", CELEBA, (3, 64, 64)).eval()
     with torch.no_grad():
-        assert {tuple(output.shape) for output in network(torch.rand(2, 3, 64, 64)).values()} == {(2, 1)}
+        assert {tuple(output.shape) for output in network({"image": torch.rand(2, 3, 64, 64)}).values()} == {(2, 1)}
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])

@@ -24,7 +24,7 @@ def lenet(**options: object) -> MultiTaskNetwork:
     "options", [{}, {"head_width": 50}, {"downsampling": "stride"}, {"channels": (4, 8), "shared_width": 16}]
 )
 def test_lenet_gives_each_task_its_outputs(options: dict[str, object]) -> None:
-    outputs = lenet(**options)(torch.rand(3, *SHAPE))
+    outputs = lenet(**options)({"image": torch.rand(3, *SHAPE)})
     assert {name: tuple(output.shape) for name, output in outputs.items()} == {
         "left": (3, 10),
         "right": (3, 10),
@@ -40,7 +40,7 @@ def test_every_parameter_is_shared_or_of_one_head() -> None:
 
 
 def test_heads_read_the_representation() -> None:
-    network, inputs = lenet(), torch.rand(2, *SHAPE)
+    network, inputs = lenet(), {"image": torch.rand(2, *SHAPE)}
     shared = network.representation(inputs)
     assert all(torch.equal(network.heads[name](shared), output) for name, output in network(inputs).items())
 

@@ -111,17 +111,18 @@ def test_rows_without_other_images_are_those_of_the_split(digits):
     rows = evenly_spaced(len(digits.splits["test"]), 10)
     chosen = ChosenRows(digits.splits["test"], rows)
     batches = list(chosen.batches(None, 4, CPU))
-    assert [len(batch.inputs) for batch in batches] == [4, 4, 2] and len(chosen) == 10
+    assert [len(batch) for batch in batches] == [4, 4, 2] and len(chosen) == 10
     (whole,) = digits.splits["test"].batches(None, 64, CPU)
-    assert torch.equal(torch.cat([batch.inputs for batch in batches]), whole.inputs[rows])
+    assert torch.equal(torch.cat([batch.inputs["image"] for batch in batches]), whole.inputs["image"][rows])
     assert torch.equal(torch.cat([batch.targets["left"] for batch in batches]), whole.targets["left"][rows])
 
 
 def test_bytes_of_an_image_are_the_stored_ones_and_other_values_are_an_error(digits):
     (batch,) = digits.splits["test"].batches(None, 64, CPU)
-    assert torch.equal(torch.from_numpy(as_bytes(batch.inputs)).float().mul_(1 / 255), batch.inputs)
+    images = batch.inputs["image"]
+    assert torch.equal(torch.from_numpy(as_bytes(images)).float().mul_(1 / 255), images)
     with pytest.raises(UserError, match="from 0 to 1"):
-        as_bytes(batch.inputs - 0.5)
+        as_bytes(images - 0.5)
 
 
 def test_a_set_is_made_once_and_kept_with_its_targets(digits, tmp_path):
@@ -132,10 +133,10 @@ def test_a_set_is_made_once_and_kept_with_its_targets(digits, tmp_path):
     made = file.stat().st_mtime_ns
     order = torch.arange(11, -1, -1)
     (again,) = sets.get(spec).batches(order, 12, CPU)
-    assert torch.equal(again.inputs, first.inputs[order]) and torch.equal(
+    assert torch.equal(again.inputs["image"], first.inputs["image"][order]) and torch.equal(
         again.targets["left"], first.targets["left"][order]
     )
-    assert file.stat().st_mtime_ns == made and float(first.inputs.max()) <= 1
+    assert file.stat().st_mtime_ns == made and float(first.inputs["image"].max()) <= 1
     sets.drop(spec)
     assert not file.exists()
 
@@ -173,7 +174,7 @@ def test_training_images_meet_every_corruption_and_other_ones_in_another_epoch()
 
 def test_images_that_the_library_does_not_take_are_an_error(digits):
     class Small:
-        input_shape, directory = (1, 16, 64), "data/prepared/small"
+        inputs, directory = {"image": (1, 16, 64)}, "data/prepared/small"
 
     with pytest.raises(UserError, match="at least 32 pixels"):
         CorruptedSets(Small(), 0, None)  # type: ignore[arg-type]  # a stand-in

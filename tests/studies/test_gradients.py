@@ -22,8 +22,10 @@ def linear_problem(inputs=4, rows=5):
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 1, bias=False))
     network = MultiTaskNetwork(backbone, {task.name: nn.Identity() for task in TASKS})
     x = torch.randn(rows, 1, 1, inputs, generator=generator)
-    batch = Batch(x, {task.name: torch.randn(rows, generator=generator) for task in TASKS})
-    residuals = torch.stack([network(x)[task.name].squeeze(1) - batch.targets[task.name] for task in TASKS], dim=1)
+    batch = Batch({"image": x}, {task.name: torch.randn(rows, generator=generator) for task in TASKS})
+    residuals = torch.stack(
+        [network({"image": x})[task.name].squeeze(1) - batch.targets[task.name] for task in TASKS], dim=1
+    )
     gradients = (2 * residuals[:, :, None] * x.flatten(1)[:, None, :]).detach().double()  # [N, T, P]
     return network, batch, gradients
 
@@ -74,11 +76,11 @@ def test_gradients_of_samples_sum_to_the_gradient_of_the_batch():
     parameters = problem.network.shared_parameters()
 
     def gradient(rows):
-        outputs = problem.network(batch.inputs[rows])
+        outputs = problem.network({"image": batch.inputs["image"][rows]})
         loss = problem.tasks[1].loss(outputs["task1"], batch.targets["task1"][rows])
         return torch.cat([each.flatten() for each in torch.autograd.grad(loss, parameters)])
 
-    mean = torch.stack([gradient(slice(row, row + 1)) for row in range(len(batch.inputs))]).mean(0)
+    mean = torch.stack([gradient(slice(row, row + 1)) for row in range(len(batch))]).mean(0)
     torch.testing.assert_close(mean, gradient(slice(None)), rtol=1e-4, atol=1e-6)
 
 
@@ -134,7 +136,7 @@ def test_only_parameters_that_every_task_reaches_are_measured():
             return (parts[0] + parts[1] if self.own else parts[0]).sum(1, keepdim=True)
 
     network = MultiTaskNetwork(Branch(), {"one": Head(False), "two": Head(True)})
-    batch = Batch(torch.randn(4, 1, 2, 3), {"one": torch.randn(4), "two": torch.randn(4)})
+    batch = Batch({"image": torch.randn(4, 1, 2, 3)}, {"one": torch.randn(4), "two": torch.randn(4)})
     assert set(reached_by_all(network, TASKS, batch)) == {"backbone.common.weight", "backbone.common.bias"}
 
 
@@ -143,7 +145,7 @@ def test_measuring_leaves_batch_statistics_modes_and_gradients_alone():
     network = MultiTaskNetwork(backbone, {task.name: nn.Linear(3, 1) for task in TASKS})
     network.train()
     backbone[1].eval()
-    batch = Batch(torch.randn(4, 1, 2, 3), {task.name: torch.randn(4) for task in TASKS})
+    batch = Batch({"image": torch.randn(4, 1, 2, 3)}, {task.name: torch.randn(4) for task in TASKS})
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random_state = torch.get_rng_state()
     measure((network, batch), torch.tensor([0, 1]))

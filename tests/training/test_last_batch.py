@@ -98,9 +98,9 @@ def test_a_split_and_chosen_rows_of_it_merge_alike(lone: PreparedData, resident_
     (whole,) = split.batches(order, LONE, CPU)
     for source in (split, ChosenRows(split, torch.arange(LONE))):
         batches = list(source.batches(order, 8, CPU, merge_lone_row=True))
-        assert [len(batch.inputs) for batch in batches] == [8, 9]
-        assert torch.equal(torch.cat([batch.inputs.clone() for batch in batches]), whole.inputs)
-        assert [len(batch.inputs) for batch in source.batches(order, 8, CPU)] == [8, 8, 1]
+        assert [len(batch) for batch in batches] == [8, 9]
+        assert torch.equal(torch.cat([batch.inputs["image"].clone() for batch in batches]), whole.inputs["image"])
+        assert [len(batch) for batch in source.batches(order, 8, CPU)] == [8, 8, 1]
 
 
 def test_batchnorm_on_one_value_per_channel_trains(make_lone: Callable[..., Trial], lone: PreparedData) -> None:
@@ -144,7 +144,7 @@ def test_a_forecast_times_the_last_batch(
     step = Updater.step
 
     def watched(updater: Updater, batch: Any) -> None:
-        sizes.append(len(batch.inputs))
+        sizes.append(len(batch))
         step(updater, batch)
 
     monkeypatch.setattr(Updater, "step", watched)
@@ -161,6 +161,6 @@ def test_an_epochs_time_adds_up_from_full_batches_and_the_last(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    monkeypatch.setattr(Updater, "step", lambda updater, batch: clock.__setitem__(0, clock[0] + len(batch.inputs)))
+    monkeypatch.setattr(Updater, "step", lambda updater, batch: clock.__setitem__(0, clock[0] + len(batch)))
     trial = make_lone(data_fingerprint=digits.fingerprint, training=Training(epochs=1, batch_size=10))
     assert time_steps(trial, digits, CPU, warm_up=2, steps=6) == 256

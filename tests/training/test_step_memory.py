@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 tasks = [task_from_definition({"kind": "regression", "name": f"task{i}", "options": {}}) for i in range(4)]
 backbone = nn.Sequential(nn.Flatten(), nn.Linear(3000, 3000), nn.ReLU(), nn.Linear(3000, 100))  # 37 MB
 network = MultiTaskNetwork(backbone, {task.name: nn.Linear(100, 1) for task in tasks})
-batch = Batch(torch.randn(8, 3, 10, 100), {task.name: torch.randn(8) for task in tasks})
+batch = Batch({"image": torch.randn(8, 3, 10, 100)}, {task.name: torch.randn(8) for task in tasks})
 """
 OURS = """
 from mtlsweep.training.step.updater import build_updater

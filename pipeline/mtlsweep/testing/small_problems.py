@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.networks import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Task, task_from_definition
@@ -28,7 +29,7 @@ class SmallProblem:
         targets: dict[str, Tensor] = {
             task.name: (size + 1) * torch.randn(16, generator=generator) for size, task in enumerate(self.tasks)
         }
-        return Batch(inputs, targets, dict.fromkeys(absent, torch.empty(0, dtype=torch.long)))
+        return Batch({IMAGE: inputs}, targets, dict.fromkeys(absent, torch.empty(0, dtype=torch.long)))
 
     def without(self, absent: Collection[str]) -> SmallProblem:
         """Return a copy of the problem without some of its tasks."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlsweep.errors import UserError
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Task
 from mtlsweep.suites.tasks.depth import Depth
@@ -60,10 +61,11 @@ def augment(
     Raises:
         UserError: a task is not dense, so augmentation may change what its target means.
     """
-    size = batch.inputs.shape[-2:]
-    geometry = draw_geometry(len(batch.inputs), (size[0], size[1]), generator, batch.inputs.device)
+    images = batch.inputs[IMAGE]
+    height, width = images.shape[-2:]
+    geometry = draw_geometry(len(images), (height, width), generator, images.device)
     targets = {task.name: _augment_target(batch.targets[task.name], task, geometry, mode) for task in tasks}
-    return replace(batch, inputs=sample_bilinear(batch.inputs, geometry), targets=targets)
+    return replace(batch, inputs={**batch.inputs, IMAGE: sample_bilinear(images, geometry)}, targets=targets)
 
 
 def draw_geometry(count: int, size: tuple[int, int], generator: torch.Generator, device: torch.device) -> Geometry:

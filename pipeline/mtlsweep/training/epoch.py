@@ -8,8 +8,7 @@ from collections.abc import Callable
 import torch
 
 from mtlsweep.params.suite import Schedule
-from mtlsweep.suites.networks import NETWORKS
-from mtlsweep.suites.networks.multitask import MultiTaskNetwork
+from mtlsweep.suites.networks import MultiTaskNetwork, create_network
 from mtlsweep.suites.prepared.splits import Batch, PreparedData
 from mtlsweep.training.augmentation import augment
 from mtlsweep.training.content import check_content
@@ -47,7 +46,7 @@ def build_network(trial: Trial, data: PreparedData, device: torch.device) -> Mul
     """Return the trial's network with the initial weights its seed decides."""
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(trial.seed, "init"))
-        network = NETWORKS.create(trial.cell.network, data.tasks_of(trial.cell.tasks), data.input_shape)
+        network = create_network(trial.cell.network, data.tasks_of(trial.cell.tasks), data.inputs)
     return network.to(device)
 
 

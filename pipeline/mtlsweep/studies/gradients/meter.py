@@ -171,5 +171,7 @@ def _losses(network: MultiTaskNetwork, tasks: Sequence[Task], batch: Batch) -> I
 
 
 def _row(batch: Batch, row: int) -> Batch:
-    targets = {name: target[row : row + 1] for name, target in batch.targets.items()}
-    return Batch(batch.inputs[row : row + 1], targets)
+    inputs, targets = (
+        {name: column[row : row + 1] for name, column in columns.items()} for columns in (batch.inputs, batch.targets)
+    )
+    return Batch(inputs, targets)

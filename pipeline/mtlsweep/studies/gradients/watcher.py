@@ -108,7 +108,7 @@ class _Watcher:
         began = time.perf_counter()
         meter = self._meter or self._start(network, batch)
         generator = stream(self._seed, "gradients", iteration)
-        samples = draw(self._section.samples, len(batch.inputs), generator)
+        samples = draw(self._section.samples, len(batch), generator)
         tasks = [self._tasks[number] for number in draw(self._section.tasks, len(self._tasks), generator).tolist()]
         self._current += meter.measure(network, tasks, batch, samples)
         self._seconds += time.perf_counter() - began
@@ -124,7 +124,7 @@ class _Watcher:
             "shared_parameters": sum(parameter.numel() for parameter in network.shared_parameters()),
             "batch_norm": any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()),
             "every": self._section.every,
-            "samples": min(self._section.samples, len(batch.inputs)),
+            "samples": min(self._section.samples, len(batch)),
             "tasks": min(self._section.tasks, len(self._tasks)),
         }
         self._meter = ConflictMeter(parameters, self._section.by_layer, self._section.memory_mb * 1e6)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mtlsweep.methods.optimizers import without_weight_decay
 from mtlsweep.params.suite import Method
 from mtlsweep.studies.loss_scaling.params import LossScaling
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.networks import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Metric, Task
@@ -67,7 +68,7 @@ def train_course(section: LossScaling, method: Method, scales: tuple[float, floa
     """Train a method on two losses multiplied by `scales`; return what was measured at every step."""
     network = _network(section.seed)
     inputs = torch.rand(section.samples, 1, 1, 1, generator=stream(section.seed, "inputs"))
-    batch = Batch(inputs, {name: factor * inputs.flatten() for name, factor in TARGETS.items()})
+    batch = Batch({IMAGE: inputs}, {name: factor * inputs.flatten() for name, factor in TARGETS.items()})
     tasks = [ScaledDistance(name, scale) for name, scale in zip(TARGETS, scales, strict=True)]
     updater = build_updater(
         network,

@@ -18,6 +18,7 @@ from mtlsweep.environment import usable_cpus
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
 from mtlsweep.studies.robustness.corruptions import SMALLEST, corrupt, library_version
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.prepared.batches import cut
 from mtlsweep.suites.prepared.splits import Batch, PreparedData, Split
 from mtlsweep.training.seeds import stream, stream_seed
@@ -57,7 +58,7 @@ class ChosenRows:
                 yield batch
                 continue
             images = torch.from_numpy(self._images[place.numpy()]).to(device)
-            yield replace(batch, inputs=images.float().mul_(1 / 255))
+            yield replace(batch, inputs={**batch.inputs, IMAGE: images.float().mul_(1 / 255)})
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ class CorruptedSets:
     """
 
     def __init__(self, data: PreparedData, seed: int, executor: Executor | None, root: Path = CORRUPTED) -> None:
-        channels, height, width = data.input_shape
+        channels, height, width = data.inputs[IMAGE]
         if channels not in (1, 3) or min(height, width) < SMALLEST:
             raise UserError(
-                f"images of {data.directory} have shape {data.input_shape}; corruptions take 1 or 3 channels and sides "
+                f"images of {data.directory} have shape {tuple(data.inputs[IMAGE])}; corruptions take 1 or 3 channels and sides "
                 f"of at least {SMALLEST} pixels: set `studies.robustness.enabled: false` for this suite."
             )
         self._data, self._seed, self._executor = data, seed, executor
@@ -118,7 +119,7 @@ class CorruptedSets:
         """Write the set under another name and rename it, so that a stop in the middle leaves no incomplete file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        shape = (len(spec.rows), *self._data.input_shape)
+        shape = (len(spec.rows), *self._data.inputs[IMAGE])
         try:
             images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             per_part = max(1, _PART_BYTES // int(np.prod(shape[1:])))
@@ -140,7 +141,7 @@ class CorruptedSets:
             stream_seed(self._seed, "corruption", spec.split, spec.salt, row, name, severity)
             for row, name, severity in zip(rows.tolist(), names, severities, strict=True)
         ]
-        return as_bytes(clean.inputs), names, severities, seeds
+        return as_bytes(clean.inputs[IMAGE]), names, severities, seeds
 
 
 def as_bytes(inputs: Tensor) -> np.ndarray:

@@ -29,6 +29,7 @@ from mtlsweep.studies.robustness.delta_t import SCORE_COLUMNS, delta_t, delta_t_
 from mtlsweep.studies.robustness.measuring import RobustnessMeter
 from mtlsweep.studies.robustness.models import Model, choose_models
 from mtlsweep.studies.robustness.params import Robustness
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.training.device import choose_device
 from mtlsweep.trials.state import FinishedTrial
@@ -51,6 +52,9 @@ def run(params: Params, suite: str, workers: int | None = None) -> str:
         _write(directory, pd.DataFrame(columns=SCORE_COLUMNS), {})
         return "not enabled"
     data = open_prepared(paths.prepared(suite))
+    if IMAGE not in data.inputs:
+        _write(directory, pd.DataFrame(columns=SCORE_COLUMNS), {})
+        return f"not measured: corruptions are of images, and the data of `{suite}` has none"
     ledger = Ledger(params.resources.ledger_root / suite, "robustness")
     ledger.prepare()
     models = choose_models(params, suite, section, data)

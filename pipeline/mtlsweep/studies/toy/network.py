@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mtlsweep.methods.combination import check_combination
 from mtlsweep.params.choice import Choice
 from mtlsweep.studies.toy.problem import ARRIVED, STARTS, losses
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.networks import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Metric, Task
@@ -22,7 +23,7 @@ from mtlsweep.training.step.updater import build_updater
 
 NAMES = ("L1", "L2")
 
-_NOTHING = Batch(torch.zeros(1, 1, 1, 1), {name: torch.zeros(1) for name in NAMES})
+_NOTHING = Batch({IMAGE: torch.zeros(1)}, {name: torch.zeros(1) for name in NAMES})
 """The problem has no data, but a step needs a batch."""
 
 

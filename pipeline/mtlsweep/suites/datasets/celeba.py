@@ -10,10 +10,11 @@ import numpy as np
 
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.files import visible
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Columns, Dataset
 from mtlsweep.suites.datasets.readers.downloads import Download, absent
 from mtlsweep.suites.datasets.readers.holdout import compare_with_official
 from mtlsweep.suites.datasets.readers.images import channels_first, read_rgb, require_shape, resize_rgb
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.tasks.attribute import Attribute
 
 OFFICIAL = {"train": 162_770, "val": 19_867, "test": 19_962}

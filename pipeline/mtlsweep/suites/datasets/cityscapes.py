@@ -11,7 +11,7 @@ import numpy as np
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import visible
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import DATASETS, Columns, Dataset
 from mtlsweep.suites.datasets.readers.downloads import Download, require_downloads
 from mtlsweep.suites.datasets.readers.holdout import Seed, Share, compare_with_official, hold_out
 from mtlsweep.suites.datasets.readers.images import (
@@ -23,6 +23,7 @@ from mtlsweep.suites.datasets.readers.images import (
     resize_nearest,
     resize_rgb,
 )
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.tasks import Task
 from mtlsweep.suites.tasks.depth import Depth
 from mtlsweep.suites.tasks.segmentation import Segmentation

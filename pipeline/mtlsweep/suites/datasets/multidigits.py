@@ -10,7 +10,8 @@ from PIL import Image
 from pydantic import Field
 from sklearn.datasets import load_digits
 
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Columns, Dataset
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.tasks import Task
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.regression import Regression

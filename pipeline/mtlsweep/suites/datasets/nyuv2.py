@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mtlsweep.errors import UserError
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import DATASETS, Columns, Dataset
 from mtlsweep.suites.datasets.mtan import ROUNDING, nyuv2_tasks
 from mtlsweep.suites.datasets.readers.downloads import Download, require_downloads
 from mtlsweep.suites.datasets.readers.holdout import Seed, Share, compare_with_official, hold_out
@@ -24,6 +24,7 @@ from mtlsweep.suites.datasets.readers.images import (
 )
 from mtlsweep.suites.datasets.readers.matlab import LabeledMat, read_variable
 from mtlsweep.suites.datasets.readers.normals_from_depth import normals_from_depth
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.tasks.target import VOID
 
 LABELED = "nyu_depth_v2_labeled.mat"

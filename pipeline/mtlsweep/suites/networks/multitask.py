@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
+from mtlsweep.suites.inputs import IMAGE, InputShape, check_taken
 from mtlsweep.suites.tasks import Task
 
 NETWORKS: Registry[MultiTaskNetwork] = Registry("network", "mtlsweep.suites.networks")
@@ -21,24 +23,32 @@ class MultiTaskNetwork(nn.Module):
     """A shared backbone and a head for each task.
 
     Args:
-        backbone: inputs [N, C, H, W] -> representation, a tensor or a tuple of tensors.
+        backbone: the columns that `inputs` names, such as images [N, C, H, W] -> representation, a tensor or a tuple
+            of tensors.
         heads: by task name; representation -> output ([N, outputs], or [N, outputs, H, W] if dense).
     """
 
+    inputs: ClassVar[tuple[str, ...]] = (IMAGE,)
+    """The input columns that the network takes, in the order of the backbone's arguments.
+
+    A registered network is built with the tasks and, for each of them, the shape of a row (an `InputShape`).
+    """
+
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
-    """Memory format of the input images; small networks run 1.3 to 1.6 times faster on a CPU with channels last."""
+    """Memory format of the inputs (for channels last: images); small networks run 1.3 to 1.6 times faster on a CPU with channels last."""
 
     def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
 
-    def representation(self, inputs: Tensor) -> Representation:
-        """Return what all heads see."""
-        shared: Representation = self.backbone(inputs.contiguous(memory_format=self.memory_format))
+    def representation(self, inputs: Mapping[str, Tensor]) -> Representation:
+        """Return what all heads see; `inputs` are those of a batch, by column."""
+        taken = (inputs[name].contiguous(memory_format=self.memory_format) for name in self.inputs)
+        shared: Representation = self.backbone(*taken)
         return shared
 
-    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         shared = self.representation(inputs)
         return {task: head(shared) for task, head in self.heads.items()}
 
@@ -49,6 +59,22 @@ class MultiTaskNetwork(nn.Module):
     def head_parameters(self, task: str) -> list[Parameter]:
         """Return the parameters that only `task` trains."""
         return list(self.heads[task].parameters())
+
+
+def taken_inputs(network: str) -> tuple[str, ...]:
+    """Return the names of the inputs that a network of this name takes."""
+    return tuple(getattr(NETWORKS.get(network), "inputs", MultiTaskNetwork.inputs))
+
+
+def create_network(network: Choice, tasks: Sequence[Task], inputs: Mapping[str, InputShape]) -> MultiTaskNetwork:
+    """Return the network that `network` names, for these tasks and the inputs of prepared data.
+
+    Raises:
+        UserError: the network takes an input that is not there, or cannot serve a task.
+    """
+    taken = taken_inputs(network.name)
+    check_taken(network.name, taken, inputs)
+    return NETWORKS.create(network, tasks, *(inputs[name] for name in taken))
 
 
 def require_kind(network: str, tasks: Sequence[Task], *, dense: bool) -> None:

@@ -16,36 +16,56 @@ import pyarrow as pa
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import canonical_json
-from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import SPLITS, Columns, Dataset, stored_inputs
+from mtlsweep.suites.inputs import IMAGE
+from mtlsweep.suites.prepared.column_summary import summarise_columns
 from mtlsweep.suites.prepared.contact_sheet import contact_sheet
 from mtlsweep.suites.prepared.labels import LabelCounts
-from mtlsweep.suites.prepared.layout import CONTACT_SHEET, FINGERPRINT_KEY, SCALES_KEY, SUMMARY, split_file
+from mtlsweep.suites.prepared.layout import COLUMNS, CONTACT_SHEET, FINGERPRINT_KEY, SCALES_KEY, SUMMARY, split_file
 from mtlsweep.suites.prepared.shards import BATCH_BYTES, BATCH_ROWS, load_examples, regroup, row_bytes
 
 EXAMPLES = 24
 
 
 def write_store(dataset: Dataset, name: str, files: Mapping[str, list[Path]], directory: Path) -> None:
-    """Write the Arrow file of every split, and the summary that names their fingerprint."""
+    """Write the Arrow file of every split, the summary that names their fingerprint, and a view of some content."""
     definitions = [task.definition() for task in dataset.tasks]
+    first = load_examples(files["train"][0])
+    inputs = _describe_inputs(dataset, first)
     labels = LabelCounts(dataset.tasks)
-    fingerprint, statistics = _fingerprint(files, definitions, dataset.scales, labels)
+    fingerprint, statistics = _fingerprint(files, definitions, dataset.scales, inputs, labels)
     incomplete = labels.incomplete()
     for split in SPLITS:
         marks = partial(labels.columns, tasks=incomplete.get(split, {}))
         _write_arrow(files[split], split_file(directory, split), fingerprint, dataset.scales, marks)
-    first = load_examples(files["train"][0])
     summary = {
         "dataset": name,
         "fingerprint": fingerprint,
-        "input_shape": list(first[IMAGE].shape[1:]),
+        **inputs,
         "splits": {split: dataset.sizes()[split] for split in SPLITS},
         "tasks": definitions,
         **({"labelled_rows": incomplete} if incomplete else {}),
         "notes": {**dataset.notes(), "statistics": statistics},
     }
     (directory / SUMMARY).write_text(_as_json(summary) + "\n")
-    contact_sheet({name: column[:EXAMPLES] for name, column in first.items()}).save(directory / CONTACT_SHEET)
+    if IMAGE in dataset.inputs:
+        others = set(stored_inputs(dataset)) - {IMAGE}
+        shown = {name: column[:EXAMPLES] for name, column in first.items() if name not in others}
+        contact_sheet(shown).save(directory / CONTACT_SHEET)
+    else:
+        entries = summarise_columns(dataset, map(load_examples, files["train"]))
+        (directory / COLUMNS).write_text(json.dumps(entries, indent=1, allow_nan=False) + "\n")
+
+
+def _describe_inputs(dataset: Dataset, first: Columns) -> dict[str, Any]:
+    """Return the inputs as the summary names them; images alone by their shape, as ever."""
+    if tuple(dataset.inputs) == (IMAGE,) and not dataset.padded:
+        return {"input_shape": list(first[IMAGE].shape[1:])}
+    inputs = {}
+    for name in stored_inputs(dataset):
+        features = [[feature.name, feature.categories] for feature in dataset.features.get(name, ())]
+        inputs[name] = {"shape": list(first[name].shape[1:])} | ({"features": features} if features else {})
+    return {"inputs": inputs}
 
 
 def _as_json(summary: dict[str, Any]) -> str:
@@ -73,12 +93,14 @@ def _fingerprint(
     files: Mapping[str, list[Path]],
     definitions: list[dict[str, Any]],
     scales: Mapping[str, float],
+    inputs: dict[str, Any],
     labels: LabelCounts,
 ) -> tuple[str, dict[str, Any]]:
-    """Hash the bytes of every column with dtypes, shapes, scales and tasks; count labels and gather statistics on the way."""
+    """Hash the bytes of every column with dtypes, shapes, scales, inputs and tasks; count labels and gather statistics."""
     hashes: dict[str, Any] = {}
     layout: dict[str, Any] = {}
     statistics: dict[str, _Statistics] = {}
+    targets = {definition["name"] for definition in definitions}
     for split in SPLITS:
         for columns in map(load_examples, files[split]):
             labels.add(split, columns)
@@ -86,12 +108,13 @@ def _fingerprint(
                 key = f"{split}/{name}"
                 hashes.setdefault(key, hashlib.sha256()).update(np.ascontiguousarray(column))
                 layout[key] = [column.dtype.str, list(column.shape[1:])]
-                if name != IMAGE:
+                if name in targets:
                     statistics.setdefault(key, _Statistics()).update(column)
     content = {
         "columns": {key: [*layout[key], value.hexdigest()] for key, value in hashes.items()},
         "scales": {name: float(scale) for name, scale in scales.items()},
         "tasks": definitions,
+        **({"inputs": inputs["inputs"]} if "inputs" in inputs else {}),
     }
     fingerprint = hashlib.sha256(canonical_json(content)).hexdigest()
     return fingerprint, {key: value.summary() for key, value in statistics.items()}

@@ -14,6 +14,9 @@ from torch import Tensor
 SMALL_ROW_BYTES = 64
 """A column with rows no larger than this is read into memory when a split is opened."""
 
+GATHERED_ROW_BYTES = 1 << 14
+"""Rows no larger than this are gathered in one call; for larger ones a call for each costs nothing."""
+
 ALIGNMENT = 64
 
 
@@ -30,17 +33,31 @@ class Column:
         self.shape, self.stored = parts[0].shape[1:], parts[0].dtype
         self._scale = scale
         self._decoded = torch.int64 if self.stored.kind in "iu" and scale is None else torch.float32
-        small = parts[0].nbytes // len(parts[0]) <= SMALL_ROW_BYTES
-        self._parts = [_as_tensor(part) for part in ([np.concatenate(parts)] if small else parts)]
-        self._part_rows = len(self._parts[0])
+        row_bytes = parts[0].nbytes // len(parts[0])
+        if row_bytes <= SMALL_ROW_BYTES:
+            parts = [np.concatenate(parts)]
+        self._parts = [_as_tensor(part) for part in parts]
+        self._part_rows = len(parts[0])
+        self._at_once = row_bytes <= GATHERED_ROW_BYTES
+        if self._at_once:
+            self._rows, self._first_element = _in_one_view(parts)
 
     def gather(self, chosen: Tensor, out: Tensor) -> None:
         """Copy the rows `chosen` into `out`, converting them to its type on the way."""
-        if not self.shape and len(self._parts) == 1:
-            out.copy_(self._parts[0][chosen])
+        if self._at_once:
+            self._gather_at_once(chosen, out)
             return
         for position, row in enumerate(chosen.tolist()):
             out[position].copy_(self._parts[row // self._part_rows][row % self._part_rows])
+
+    def _gather_at_once(self, chosen: Tensor, out: Tensor) -> None:
+        """Copy small rows in one call, whatever their record batches."""
+        first_elements = chosen if self._first_element is None else self._first_element[chosen]
+        flat = out.view(len(chosen), -1)
+        if out.dtype == self._rows.dtype:
+            torch.index_select(self._rows, 0, first_elements, out=flat)
+        else:
+            flat.copy_(self._rows.index_select(0, first_elements))
 
     def empty(self, rows: int) -> Tensor:
         """Return an empty buffer for rows as they are stored."""
@@ -130,6 +147,25 @@ def _aligned(size: int) -> np.ndarray:
     memory: np.ndarray = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size]
+
+
+def _in_one_view(parts: list[np.ndarray]) -> tuple[Tensor, Tensor | None]:
+    """Return a view of all record batches, flat, and where in it each row is; None where row by row.
+
+    Record batches lie in the mapped file at some distance from each other. Row e of the view starts at element e of
+    the file, counted from the first batch: its rows overlap, and one call gathers rows of any batches. What lies
+    between batches is never asked for.
+    """
+    if len(parts) == 1:
+        return _as_tensor(parts[0].reshape(len(parts[0]), -1)), None
+    places = [part.ctypes.data - parts[0].ctypes.data for part in parts]
+    size, length = parts[0].itemsize, math.prod(parts[0].shape[1:])
+    if sorted(places) != places or any(place % size for place in places):
+        raise ValueError("record batches of a file lie in order, each at a multiple of 64 bytes")
+    shape = (places[-1] // size + parts[-1].size - length + 1, length)
+    view = np.lib.stride_tricks.as_strided(parts[0], shape, (size, size), writeable=False)
+    firsts = [place // size + length * np.arange(len(part)) for place, part in zip(places, parts, strict=True)]
+    return _as_tensor(view), torch.from_numpy(np.concatenate(firsts))
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mtlsweep.suites.datasets.dataset import IMAGE, Columns
+from mtlsweep.suites.datasets.dataset import Columns
+from mtlsweep.suites.inputs import IMAGE
 
 SHORTEST_SIDE = 96
 LINE_HEIGHT = 12

@@ -6,6 +6,7 @@ from pathlib import Path
 
 SUMMARY = "summary.json"
 CONTACT_SHEET = "contact_sheet.png"
+COLUMNS = "columns.json"
 FINGERPRINT_KEY = b"fingerprint"
 SCALES_KEY = b"scales"
 LABELLED = "labelled/"

@@ -15,18 +15,20 @@ from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.source import is_own, module_identity, source_hash
-from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks, stored_inputs
 from mtlsweep.suites.prepared.arrow_files import write_store
 from mtlsweep.suites.prepared.column_rules import check_same_shapes
 from mtlsweep.suites.prepared.shards import write_shards
 
 DATASET_CODE = "mtlsweep.suites.datasets"
 PREPARING_CODE = {
+    "mtlsweep.suites.inputs",
     "mtlsweep.suites.prepared.arrow_files",
     "mtlsweep.suites.prepared.column_rules",
     "mtlsweep.suites.prepared.labels",
     "mtlsweep.suites.prepared.layout",
     "mtlsweep.suites.prepared.preparation",
+    "mtlsweep.suites.prepared.rows",
     "mtlsweep.suites.prepared.shards",
 }
 """What of this package decides what `prepare` writes, besides the modules of datasets that a dataset imports."""
@@ -54,7 +56,7 @@ def _prepares(module: str, file: Path) -> bool:
 def prepare(choice: Choice, directory: Path) -> None:
     """Write the dataset that `choice` names into `directory`, replacing what is there.
 
-    Writes train.arrow, val.arrow, test.arrow, summary.json and contact_sheet.png.
+    Writes train.arrow, val.arrow, test.arrow, summary.json, and contact_sheet.png of images or columns.json of other data.
 
     Raises:
         UserError: an unknown dataset or option; names of tasks or metrics that are not allowed; raw data that is
@@ -62,7 +64,7 @@ def prepare(choice: Choice, directory: Path) -> None:
     """
     resolved = DATASETS.resolve(choice)
     dataset = DATASETS.create(resolved)
-    check_tasks(dataset.tasks)
+    check_tasks(dataset.tasks, stored_inputs(dataset))
     partial = directory.parent / f".{directory.name}.partial-{content_hash(preparation_identity(choice))}"
     raw, shards, finished = (partial / name for name in ("raw", "shards", "finished"))
     shutil.rmtree(finished, ignore_errors=True)

@@ -10,9 +10,10 @@ import numpy as np
 
 from mtlsweep.environment import usable_cpus
 from mtlsweep.errors import UserError
-from mtlsweep.suites.datasets.dataset import IMAGE, Columns, Dataset
+from mtlsweep.suites.datasets.dataset import Columns, Dataset
 from mtlsweep.suites.datasets.progress_bar import progress
 from mtlsweep.suites.prepared.column_rules import check_layout, check_values
+from mtlsweep.suites.prepared.rows import read_rows
 
 SHARD_BYTES = 16 * 2**20
 BATCH_BYTES = 64 * 2**20
@@ -26,7 +27,7 @@ def write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
         UserError: a column is not what its task needs; the message names column, row and value.
     """
     size = dataset.sizes()[split]
-    first = dataset.rows(split, 0, 1)
+    first = read_rows(dataset, split, 0, 1)
     layout = {name: (column.dtype, column.shape[1:]) for name, column in first.items()}
     rows = int(np.clip(SHARD_BYTES // row_bytes(first), 1, BATCH_ROWS[1]))
 
@@ -34,7 +35,7 @@ def write_shards(dataset: Dataset, split: str, folder: Path) -> list[Path]:
         stop = min(start + rows, size)
         path = folder / f"{split}-{start:08d}-{stop:08d}.npz"
         if not path.exists():
-            columns = dataset.rows(split, start, stop)
+            columns = read_rows(dataset, split, start, stop)
             check_layout(dataset, split, columns)
             found = {name: (column.dtype, column.shape) for name, column in columns.items()}
             wanted = {name: (dtype, (stop - start, *shape)) for name, (dtype, shape) in layout.items()}
@@ -62,7 +63,7 @@ def regroup(parts: Iterator[Columns], rows: int) -> Iterator[Columns]:
     waiting: list[Columns] = []
     count = 0
     for part in parts:
-        start, length = 0, len(part[IMAGE])
+        start, length = 0, count_rows(part)
         while count + length - start >= rows:
             stop = start + rows - count
             yield _join([*waiting, {name: column[start:stop] for name, column in part.items()}])
@@ -86,4 +87,9 @@ def load_examples(path: Path) -> Columns:
 
 def row_bytes(columns: Columns) -> int:
     """Return the bytes of one example."""
-    return sum(column.nbytes for column in columns.values()) // len(columns[IMAGE])
+    return sum(column.nbytes for column in columns.values()) // count_rows(columns)
+
+
+def count_rows(columns: Columns) -> int:
+    """Return how many rows the columns have."""
+    return len(next(iter(columns.values())))

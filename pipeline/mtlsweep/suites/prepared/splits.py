@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor
 
 from mtlsweep.errors import UserError
-from mtlsweep.suites.datasets.dataset import IMAGE, SPLITS
+from mtlsweep.suites.datasets.dataset import SPLITS
+from mtlsweep.suites.inputs import IMAGE, Feature, InputShape
 from mtlsweep.suites.prepared.batches import cut
 from mtlsweep.suites.prepared.columns import Column, PinnedBuffers, RecycledMemory, decode_together
 from mtlsweep.suites.prepared.labels import LabelledRows
@@ -30,14 +32,14 @@ RESIDENT_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs [N, C, H, W], float32, and for each task its target (first dimension N).
+    """The inputs by column, such as `image` [N, C, H, W], and for each task its target; the first dimension is N.
 
     Attributes:
         labelled: for each task of which a row has no label, the numbers of the rows that have one [M] (int64, on
             the device of the batch). Without such a row the task is absent from the batch.
     """
 
-    inputs: Tensor
+    inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     labelled: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -51,14 +53,20 @@ class Batch:
         partial = [self.labelled[task] for task in tasks if task in self.labelled]
         if not partial:
             return self
-        count = torch.bincount(torch.cat(partial), minlength=len(self.inputs))
+        count = torch.bincount(torch.cat(partial), minlength=len(self))
         there = count == len(partial)
-        return Batch(self.inputs[there], {name: target[there] for name, target in self.targets.items()})
+        inputs, targets = (
+            {name: column[there] for name, column in columns.items()} for columns in (self.inputs, self.targets)
+        )
+        return Batch(inputs, targets)
 
     def with_label(self, task: str, output: Tensor) -> tuple[Tensor, Tensor]:
         """Return `output` [N, ...] of `task` and its target, both of the rows that have a label."""
         rows = self.labelled.get(task)
         return (output, self.targets[task]) if rows is None else (output[rows], self.targets[task][rows])
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
 
 
 class Split:
@@ -66,13 +74,15 @@ class Split:
 
     Args:
         path: file written by `prepare`.
+        inputs: names of the input columns; all others are targets.
         resident_bytes: the largest split, in stored bytes, that is kept on the device.
 
     Raises:
         UserError: the file is missing or damaged.
     """
 
-    def __init__(self, path: Path, resident_bytes: int = RESIDENT_BYTES) -> None:
+    def __init__(self, path: Path, inputs: Collection[str], resident_bytes: int = RESIDENT_BYTES) -> None:
+        self._inputs = tuple(inputs)
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
             parts = [self._reader.get_batch(index) for index in range(self._reader.num_record_batches)]
@@ -122,7 +132,8 @@ class Split:
                 decoded = self._through_pinned_memory(chosen, batch_size + merge_lone_row, device)
             else:
                 decoded = decode_together(self._columns, chosen, memory)
-            yield Batch(decoded.pop(IMAGE), decoded, self.labelled.of(on_host, device))
+            inputs = {name: decoded.pop(name) for name in self._inputs}
+            yield Batch(inputs, decoded, self.labelled.of(on_host, device))
 
     def _from_device(self, chosen: Tensor, device: torch.device) -> dict[str, Tensor]:
         if device not in self._resident:
@@ -156,8 +167,10 @@ class PreparedData:
             raise UserError(f"{directory / SUMMARY} is damaged ({error}): delete it and run `dvc repro`.") from error
         self.fingerprint: str = summary["fingerprint"]
         self.tasks: tuple[Task, ...] = tuple(task_from_definition(definition) for definition in summary["tasks"])
-        self.input_shape: tuple[int, int, int] = tuple(summary["input_shape"])
-        self.splits: Mapping[str, Split] = {name: Split(split_file(directory, name), resident_bytes) for name in SPLITS}
+        self.inputs: Mapping[str, InputShape] = _inputs_of(summary)
+        self.splits: Mapping[str, Split] = {
+            name: Split(split_file(directory, name), self.inputs, resident_bytes) for name in SPLITS
+        }
         for name, split in self.splits.items():
             if split.fingerprint != self.fingerprint or len(split) != summary["splits"][name]:
                 raise UserError(
@@ -179,6 +192,15 @@ def open_prepared(directory: Path, resident_bytes: int = RESIDENT_BYTES) -> Prep
         UserError: the directory is missing, incomplete or damaged.
     """
     return PreparedData(directory, resident_bytes)
+
+
+def _inputs_of(summary: Mapping[str, Any]) -> dict[str, InputShape]:
+    if "input_shape" in summary:  # images alone
+        return {IMAGE: InputShape(summary["input_shape"])}
+    return {
+        name: InputShape(entry["shape"], [Feature(*feature) for feature in entry.get("features", ())])
+        for name, entry in summary["inputs"].items()
+    }
 
 
 def _as_numpy(column: pa.Array) -> np.ndarray:

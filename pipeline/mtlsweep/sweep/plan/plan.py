@@ -12,7 +12,9 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage, Suite
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.suites.datasets.dataset import DATASETS, check_tasks
+from mtlsweep.suites.datasets.dataset import DATASETS, check_tasks, stored_inputs
+from mtlsweep.suites.inputs import IMAGE, check_taken
+from mtlsweep.suites.networks.multitask import taken_inputs
 from mtlsweep.suites.prepared.batches import has_lone_row
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.suites.tasks import Task
@@ -151,11 +153,27 @@ def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str, int
         data = open_prepared(paths.prepared(suite))
         tasks, fingerprint, rows = data.tasks, data.fingerprint, len(data.splits["train"])
         incomplete = data.incomplete
+        inputs: Sequence[str] = tuple(data.inputs)
     else:
         dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
         tasks, fingerprint, rows = tuple(dataset.tasks), "not prepared", 0
+        inputs = stored_inputs(dataset)
     try:
-        check_tasks(tasks)
+        check_tasks(tasks, inputs)
     except UserError as error:
         raise UserError(f"params.yaml: `suites.{suite}.data.dataset`: {error}") from error
+    _check_inputs(suite, section, inputs)
     return tasks, fingerprint, rows, incomplete
+
+
+def _check_inputs(suite: str, section: Suite, inputs: Sequence[str]) -> None:
+    """Check that network and augmentation find their inputs in the data."""
+    try:
+        check_taken(section.network.name, taken_inputs(section.network.name), inputs)
+    except UserError as error:
+        raise UserError(f"params.yaml: `suites.{suite}.network`: {error}") from error
+    if section.training.augmentation != "none" and IMAGE not in inputs:
+        raise UserError(
+            f"params.yaml: `suites.{suite}.training.augmentation` is `{section.training.augmentation}`, but the data has "
+            f"no input `{IMAGE}`, and augmentation is of images: set it to `none`."
+        )
