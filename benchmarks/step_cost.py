@@ -36,7 +36,8 @@ from torch import Tensor
 
 from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, LossWeighting
 from mtlsweep.params.choice import Choice
-from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork
+from mtlsweep.suites.inputs import Feature, InputShape
+from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork, create_network
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Task, task_from_definition
 from mtlsweep.testing import matrices
@@ -89,6 +90,20 @@ def faces(rows: int) -> Problem:
     )
 
 
+def table(rows: int) -> Problem:
+    made = [_task("regression", "visits"), _task("attribute", "spent"), _task("classification", "health", classes=4)]
+    features = [Feature(f"number{index}") for index in range(14)]
+    features += [Feature(f"category{index}", categories=10) for index in range(3)]
+    row = torch.cat([torch.randn(rows, 14), torch.randint(0, 10, (rows, 3)).float()], dim=1)
+    targets = {
+        "visits": torch.randn(rows),
+        "spent": torch.randint(0, 2, (rows,)),
+        "health": torch.randint(0, 4, (rows,)),
+    }
+    network = create_network(NETWORKS.resolve(Choice(name="mlp")), made, {"row": InputShape((17,), features)})
+    return Problem(network, made, Batch({"row": row}, targets))
+
+
 def _task(kind: str, name: str, **options: Any) -> Task:
     return task_from_definition({"kind": kind, "name": name, "options": options})
 
@@ -96,6 +111,7 @@ def _task(kind: str, name: str, **options: Any) -> Task:
 PROBLEMS: dict[str, tuple[Callable[[], Problem], int]] = {
     "lenet3": (lambda: digits(3, 32), 20),
     "lenet9": (lambda: digits(9, 32), 15),
+    "mlp": (lambda: table(256), 20),
     "segnet_small": (lambda: rooms("segnet_small", 8), 4),
     "segnet": (lambda: rooms("segnet", 8), 1),
     "resnet18": (lambda: faces(32), 1),

@@ -20,7 +20,8 @@ def dataset(suite: str) -> None:
     if read_followed(path, values) is None:
         from mtlsweep.suites.prepared.preparation import preparation_identity  # imports torch, which takes seconds
 
-        write_followed(path, preparation_identity(choice), values)
+        identity = preparation_identity(choice)
+        write_followed(path, identity, values, identity.get("files", {}))
 
 
 if __name__ == "__main__":

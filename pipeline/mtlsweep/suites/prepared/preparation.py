@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlsweep.errors import UserError
-from mtlsweep.files import content_hash
+from mtlsweep.files import content_hash, file_hash
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.source import is_own, module_identity, source_hash
 from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks, stored_inputs
@@ -35,15 +35,18 @@ PREPARING_CODE = {
 
 
 def preparation_identity(choice: Choice) -> dict[str, Any]:
-    """Return what prepared data follows from: the dataset with its options, and the code that reads and writes it.
+    """Return what prepared data follows from: the dataset with its options and the files that these name, and the code.
 
     Raises:
         UserError: an unknown dataset or option, or the source of own code is not found.
     """
     resolved = DATASETS.resolve(choice)
     module = DATASETS.module(choice.name)
+    named = [value for value in resolved.options.values() if isinstance(value, str) and Path(value).is_file()]
+    files = {path: file_hash(Path(path)) for path in named}
     return {
         "dataset": resolved.model_dump(mode="json"),
+        **({"files": files} if files else {}),
         "module": module_identity(module),
         "code": source_hash([module, __name__], _prepares),
     }
