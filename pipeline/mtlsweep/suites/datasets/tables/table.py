@@ -81,9 +81,9 @@ def _check_roles(inputs: Mapping[str, Kind], targets: Mapping[str, Choice], spli
             )
         if name in split.columns:
             raise UserError(f"column `{name}` is both a target and what the rows are split by: choose another split.")
-    for name in (split.column, split.group):
-        if name in inputs:
+    for splitting in (split.column, split.group):
+        if splitting is not None and splitting in inputs:
             raise UserError(
-                f"column `{name}` is both an input and what the rows are split by, so that training never sees its other values: "
+                f"column `{splitting}` is both an input and what the rows are split by, so that training never sees its other values: "
                 "leave it out of `inputs`."
             )
