@@ -53,7 +53,7 @@ def write_store(dataset: Dataset, name: str, files: Mapping[str, list[Path]], di
         shown = {name: column[:EXAMPLES] for name, column in first.items() if name not in others}
         contact_sheet(shown).save(directory / CONTACT_SHEET)
     else:
-        entries = summarise_columns(dataset, map(load_examples, files["train"]))
+        entries = summarise_columns(dataset, lambda: map(load_examples, files["train"]))
         (directory / COLUMNS).write_text(json.dumps(entries, indent=1, allow_nan=False) + "\n")
 
 

@@ -9,7 +9,8 @@ column, over the training split:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,31 @@ from mtlsweep.suites.inputs import length_of
 BINS = 30
 
 
-def summarise_columns(dataset: Dataset, shards: Iterable[Columns]) -> list[dict[str, Any]]:
-    """Return the entry of every column; `shards` are the rows of the training split, read once."""
-    found: dict[tuple[str, str], _Summary] = {}
-    for columns in shards:
+def summarise_columns(dataset: Dataset, read: Callable[[], Iterable[Columns]]) -> list[dict[str, Any]]:
+    """Return the entry of every column; `read` gives the rows of the training split, and is called twice."""
+    ranges: dict[tuple[str, str], _Range] = {}
+    for columns in read():
         for column, feature, values in _parts(dataset, columns):
-            found.setdefault((column, feature), _Summary()).update(values)
-    return [{"column": column, "feature": feature, **summary.entry()} for (column, feature), summary in found.items()]
+            ranges.setdefault((column, feature), _Range(values.dtype.name)).add(values)
+    edges = {key: found.edges() for key, found in ranges.items()}
+    counts = {key: np.zeros(max(len(each) - 1, 0), np.int64) for key, each in edges.items()}
+    for columns in read():
+        for column, feature, values in _parts(dataset, columns):
+            counts[column, feature] += np.histogram(values, edges[column, feature])[0] if values.size else 0
+    return [
+        {
+            "column": column,
+            "feature": feature,
+            **found.entry(),
+            "histogram": [
+                [float(low), float(high), int(count)]
+                for low, high, count in zip(
+                    edges[column, feature][:-1], edges[column, feature][1:], counts[column, feature], strict=True
+                )
+            ],
+        }
+        for (column, feature), found in ranges.items()
+    ]
 
 
 def _parts(dataset: Dataset, columns: Columns) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -41,57 +60,48 @@ def _parts(dataset: Dataset, columns: Columns) -> Iterator[tuple[str, str, np.nd
         yield name, "", column[np.isfinite(column)]
 
 
-class _Summary:
-    """Range, moments and histogram of numbers that come in parts.
+@dataclass
+class _Range:
+    """Range and moments of numbers that come in parts."""
 
-    The first part decides the bins: whole numbers of a small range have one for each value. Numbers beyond the range
-    of the first part count in the outermost bins, which are then as wide as all numbers need.
-    """
+    type: str
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    minimum: float = np.inf
+    maximum: float = -np.inf
+    whole: bool = True
 
-    def __init__(self) -> None:
-        self._count, self._sum, self._squares = 0, 0.0, 0.0
-        self._minimum, self._maximum = np.inf, -np.inf
-        self._type = ""
-        self._edges = np.zeros(0)
-        self._counts = np.zeros(0, np.int64)
-
-    def update(self, values: np.ndarray) -> None:
-        self._type = values.dtype.name
+    def add(self, values: np.ndarray) -> None:
         if not values.size:
             return
-        exact = values.astype(np.float64).ravel()
-        if not self._count:
-            self._edges = _edges(exact)
-            self._counts = np.zeros(len(self._edges) - 1, np.int64)
-        self._count += exact.size
-        self._sum += float(exact.sum())
-        self._squares += float(np.square(exact).sum())
-        self._minimum, self._maximum = min(self._minimum, exact.min()), max(self._maximum, exact.max())
-        bins = np.clip(np.searchsorted(self._edges, exact, side="right") - 1, 0, len(self._counts) - 1)
-        self._counts += np.bincount(bins, minlength=len(self._counts))
+        exact = values.astype(np.float64)
+        self.count += exact.size
+        self.total += float(exact.sum())
+        self.squares += float(np.square(exact).sum())
+        self.minimum, self.maximum = min(self.minimum, float(exact.min())), max(self.maximum, float(exact.max()))
+        self.whole = self.whole and np.array_equal(exact, exact.round())
+
+    def edges(self) -> np.ndarray:
+        """Return the edges of bins: one for each of few whole numbers, else `BINS` of equal width."""
+        if not self.count:
+            return np.zeros(0)
+        if self.whole and self.maximum - self.minimum < BINS:
+            return np.arange(self.minimum - 0.5, self.maximum + 1.0)
+        if self.minimum == self.maximum:
+            return np.array([self.minimum - 0.5, self.minimum + 0.5])
+        return np.linspace(self.minimum, self.maximum, BINS + 1)
 
     def entry(self) -> dict[str, Any]:
-        if not self._count:
-            return {"type": self._type, "values": 0, "histogram": []}
-        mean = self._sum / self._count
-        edges = self._edges.copy()
-        edges[0], edges[-1] = min(edges[0], self._minimum), max(edges[-1], self._maximum)
+        if not self.count:
+            return {"type": self.type, "values": 0}
+        mean = self.total / self.count
+        deviation = float(np.sqrt(max(self.squares / self.count - mean**2, 0.0)))
         return {
-            "type": self._type,
-            "values": self._count,
-            "minimum": float(self._minimum),
-            "maximum": float(self._maximum),
+            "type": self.type,
+            "values": self.count,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
             "mean": mean,
-            "deviation": float(np.sqrt(max(self._squares / self._count - mean**2, 0.0))),
-            "histogram": [
-                [float(low), float(high), int(count)]
-                for low, high, count in zip(edges[:-1], edges[1:], self._counts, strict=True)
-            ],
+            "deviation": deviation,
         }
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    low, high = float(values.min()), float(values.max())
-    if np.array_equal(values, values.round()) and high - low < BINS:
-        return np.arange(low - 0.5, high + 1.0)
-    return np.linspace(low, high, BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
