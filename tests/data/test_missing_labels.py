@@ -19,8 +19,9 @@ from mtlsweep import paths
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import load_params
-from mtlsweep.suites.datasets.dataset import DATASETS, IMAGE, SPLITS, Columns, Dataset
-from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Columns, Dataset
+from mtlsweep.suites.inputs import IMAGE
+from mtlsweep.suites.networks import MultiTaskNetwork, create_network
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import Batch, PreparedData, open_prepared
 from mtlsweep.suites.tasks import Task
@@ -202,8 +203,8 @@ def test_several_datasets_one_per_task_are_one_dataset_with_missing_labels(prepa
 def test_rows_with_every_label() -> None:
     inputs = torch.arange(4.0)[:, None, None, None]
     rows: dict[str, Tensor] = {"a": torch.tensor([0, 1, 3]), "b": torch.tensor([1, 2, 3])}
-    batch = Batch(inputs, {name: torch.arange(4) for name in ("a", "b", "c")}, rows)
-    assert batch.complete(["a", "b", "c"]).inputs.flatten().tolist() == [1, 3]
+    batch = Batch({IMAGE: inputs}, {name: torch.arange(4) for name in ("a", "b", "c")}, rows)
+    assert batch.complete(["a", "b", "c"]).inputs[IMAGE].flatten().tolist() == [1, 3]
     assert batch.complete(["b"]).targets["c"].tolist() == [1, 2, 3]
     assert batch.complete(["c"]) is batch
 
@@ -256,7 +257,7 @@ def test_labels_of_multidigits_are_removed_by_share_task_and_seed(tmp_path: Path
 
 def test_networks_take_them(digits: PreparedData) -> None:
     """LeNet on MultiDigits with one label in five left: a step of each kind of route."""
-    network = NETWORKS.create(Choice(name="lenet"), digits.tasks, digits.input_shape)
+    network = create_network(Choice(name="lenet"), digits.tasks, digits.inputs)
     (whole,) = digits.splits["val"].batches(None, 64, CPU)
     batch = replace(whole, labelled={"left": torch.tensor([1, 2]), "mass": torch.tensor([], dtype=torch.long)})
     for name in ("ew", "imtl", "graddrop", "adatask"):

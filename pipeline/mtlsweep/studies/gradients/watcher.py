@@ -103,7 +103,7 @@ class _Watcher:
         if iteration % self._section.every:
             return
         batch = batch.complete([task.name for task in self._tasks])
-        if not len(batch.inputs):
+        if not len(batch):
             return
         began = time.perf_counter()
         meter = self._meter or self._start(network, batch)
