@@ -187,12 +187,12 @@ def test_several_datasets_one_per_task_are_one_dataset_with_missing_labels(prepa
     mixed, parts = next(iter(data.splits["train"].batches(torch.tensor([0, 9, 3, 12]), 4, CPU))), {}
     for task in (art, clipart):
         rows = mixed.labelled[task.name]
-        parts[task.name] = (mixed.inputs[rows], mixed.targets[task.name][rows])
+        parts[task.name] = (mixed.inputs[IMAGE][rows], mixed.targets[task.name][rows])
     assert [len(inputs) for inputs, _ in parts.values()] == [2, 2]
     twin = flat_network([art, clipart])
     plain = Choice(name="sgd", options={"momentum": 0.0, "weight_decay": 0.0})
     build_updater(network, [art, clipart], Choice(name="ew"), plain, 0.1, generator=torch.Generator()).step(mixed)
-    losses = [task.loss(twin(parts[task.name][0])[task.name], parts[task.name][1]) for task in (art, clipart)]
+    losses = [task.loss(twin({IMAGE: parts[task.name][0]})[task.name], parts[task.name][1]) for task in (art, clipart)]
     torch.stack(losses).sum().backward()
     optimizer = torch.optim.SGD(twin.parameters(), 0.1)
     optimizer.step()
