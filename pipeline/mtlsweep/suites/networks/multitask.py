@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -62,8 +63,15 @@ class MultiTaskNetwork(nn.Module):
 
 
 def taken_inputs(network: str) -> tuple[str, ...]:
-    """Return the names of the inputs that a network of this name takes."""
-    return tuple(getattr(NETWORKS.get(network), "inputs", MultiTaskNetwork.inputs))
+    """Return the names of the inputs that a network of this name takes.
+
+    A class names them in `inputs`, a function by its parameters after the first, which is the tasks.
+    """
+    entry = NETWORKS.get(network)
+    if inspect.isclass(entry):
+        return tuple(getattr(entry, "inputs", MultiTaskNetwork.inputs))
+    parameters = inspect.signature(entry).parameters.values()
+    return tuple(one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD)[1:]
 
 
 def create_network(network: Choice, tasks: Sequence[Task], inputs: Mapping[str, InputShape]) -> MultiTaskNetwork:

@@ -73,7 +73,14 @@ def _cell(row: Columns) -> Image.Image:
 
 
 def _image(image: np.ndarray) -> np.ndarray:
-    return np.repeat(image, 3, axis=0) if len(image) == 1 else image[:3]
+    """Return three channels of bytes; of two channels the first is shown, other types are stretched from black to white."""
+    channels = np.repeat(image[:1], 3, axis=0) if len(image) < 3 else image[:3]
+    if channels.dtype == np.uint8:
+        return channels
+    values = channels.astype(np.float64)
+    low, high = values.min(), values.max()
+    stretched: np.ndarray = ((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+    return stretched
 
 
 def _dense(target: np.ndarray) -> np.ndarray:

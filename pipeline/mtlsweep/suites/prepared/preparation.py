@@ -20,6 +20,9 @@ from mtlsweep.suites.prepared.arrow_files import write_store
 from mtlsweep.suites.prepared.column_rules import check_same_shapes
 from mtlsweep.suites.prepared.shards import write_shards
 
+IDENTITY = "identity"
+"""File with the hash of what the prepared data beside it follows from."""
+
 DATASET_CODE = "mtlsweep.suites.datasets"
 PREPARING_CODE = {
     "mtlsweep.suites.inputs",
@@ -56,10 +59,23 @@ def _prepares(module: str, file: Path) -> bool:
     return module.startswith(DATASET_CODE) or module in PREPARING_CODE or is_own(module, file)
 
 
+def is_prepared(choice: Choice, directory: Path) -> bool:
+    """Whether `directory` holds the data of the dataset that `choice` names, prepared with its present options and code.
+
+    Raises:
+        UserError: see `preparation_identity`.
+    """
+    try:
+        return (directory / IDENTITY).read_text() == content_hash(preparation_identity(choice))
+    except FileNotFoundError:
+        return False
+
+
 def prepare(choice: Choice, directory: Path) -> None:
     """Write the dataset that `choice` names into `directory`, replacing what is there.
 
-    Writes train.arrow, val.arrow, test.arrow, summary.json, and contact_sheet.png of images or columns.json of other data.
+    Writes train.arrow, val.arrow, test.arrow, summary.json, identity, and contact_sheet.png of images or columns.json of other
+    data.
 
     Raises:
         UserError: an unknown dataset or option; names of tasks or metrics that are not allowed; raw data that is
@@ -68,7 +84,8 @@ def prepare(choice: Choice, directory: Path) -> None:
     resolved = DATASETS.resolve(choice)
     dataset = DATASETS.create(resolved)
     check_tasks(dataset.tasks, stored_inputs(dataset))
-    partial = directory.parent / f".{directory.name}.partial-{content_hash(preparation_identity(choice))}"
+    identity = content_hash(preparation_identity(choice))
+    partial = directory.parent / f".{directory.name}.partial-{identity}"
     raw, shards, finished = (partial / name for name in ("raw", "shards", "finished"))
     shutil.rmtree(finished, ignore_errors=True)
     for folder in (raw, shards, finished):
@@ -78,6 +95,7 @@ def prepare(choice: Choice, directory: Path) -> None:
     check_same_shapes(dataset)
     files = {split: write_shards(dataset, split, shards) for split in SPLITS}
     write_store(dataset, choice.name, files, finished)
+    (finished / IDENTITY).write_text(identity)
     shutil.rmtree(directory, ignore_errors=True)
     finished.replace(directory)
     for attempt in directory.parent.glob(f".{directory.name}.partial-*"):  # of other options or code, too
