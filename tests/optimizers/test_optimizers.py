@@ -15,6 +15,8 @@ REFERENCES = {
     "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-5),
     "rmsprop": lambda p: torch.optim.RMSprop(p, 0.1, weight_decay=1e-5),
     "adagrad": lambda p: torch.optim.Adagrad(p, 0.1, weight_decay=1e-5),
+    "nadam": lambda p: torch.optim.NAdam(p, 0.1, weight_decay=1e-5),
+    "adafactor": lambda p: torch.optim.Adafactor(p, 0.1, weight_decay=1e-5),
 }
 
 

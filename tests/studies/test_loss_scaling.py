@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.params.params import load_params
 from mtlsweep.params.studies import find_section
 from mtlsweep.studies.loss_scaling.params import LossScaling
@@ -74,6 +75,36 @@ def test_differences_are_relative_and_no_movement_is_no_difference():
     assert relative_differences(one, other).tolist() == [pytest.approx(0.1), 0.0, float("inf")]
 
 
+def test_every_optimizer_of_the_registry_gets_a_verdict_on_backbone_and_heads():
+    section = find_section(load_params().studies, LossScaling)
+    named = [*section.optimizers, *(method.optimizer for method in section.methods)]
+    assert {choice.name for choice in named} == set(OPTIMIZERS.names())
+    short = section.model_copy(update={"epochs": 1, "optimizer_epochs": 6})
+    table = run_loss_scaling(short).verdicts.query("weighting == 'ew'")
+    heads = table[table["part"] != "backbone"].set_index(["optimizer", "backbone"])["invariant"].groupby(level=[0, 1])
+    frozen = heads.all().xs("frozen", level="backbone")
+    base = frozen.index.str.partition("(").get_level_values(0)
+    assert set(base[~frozen]) == {"sgd", "sam", "soap"}
+    free = table[(table["part"] == "backbone")].set_index("optimizer")["first"]
+    assert (free > 0.5).all(), "the ratio of tasks on the backbone is hidden by no optimizer"
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [ADAM, "signsgd", "lion", {"muon": {"epsilon": 1e-16}}, {"adafactor": {"epsilon": 1e-16}}, {"sam": {"base": ADAM}}],
+)
+def test_one_factor_for_all_losses_changes_nothing_but_under_sgd(optimizer):
+    assert verdicts("ew", optimizer, scales=(8.0, 8.0), epochs=8)["invariant"].all()
+    assert not verdicts("ew", SGD, scales=(8.0, 8.0), epochs=2)["first_invariant"].any()
+
+
+def test_optimizers_of_their_own_list_have_verdicts_and_no_curves():
+    section = LossScaling(methods=({"weighting": "ew", "optimizer": SGD},), optimizers=("lion",), epochs=2)  # type: ignore[arg-type]
+    tables = run_loss_scaling(section)
+    assert set(tables.curves["optimizer"]) == {"sgd(momentum=0)"}
+    assert set(tables.verdicts["optimizer"]) == {"sgd(momentum=0)", "lion"}
+
+
 @pytest.mark.slow
 def test_the_eight_settings_that_come_with_the_project_get_the_verdicts_of_theory():
     section = find_section(load_params().studies, LossScaling)
@@ -83,4 +114,4 @@ def test_the_eight_settings_that_come_with_the_project_get_the_verdicts_of_theor
     assert verdict.loc["uw_o"]["all"].all() and verdict.loc["adatask"]["all"].all()
     assert free_adam.loc["frozen", "all"] and not free_adam.loc["free", "any"]
     assert not verdict.loc[("ew", "sgd(momentum=0)")]["any"].any()
-    assert len(verdict) == 8
+    assert len(verdict) == 8 + 2 * len(section.optimizers)

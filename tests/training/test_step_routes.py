@@ -297,7 +297,7 @@ def test_db_mtl_stretches_moving_averages_of_log_gradients_to_one_length():
 # --- an optimizer for each task ---
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "adagrad", "nadam", "adafactor", "soap"])
 @pytest.mark.parametrize("weighting", ["adatask", "mtl_io"])
 def test_with_a_single_task_task_optimizers_are_the_base(weighting, optimizer):
     base = Choice(name=optimizer, options={"weight_decay": 0.01})
@@ -355,10 +355,16 @@ def test_mtl_io_lets_tasks_step_one_after_another_with_momentum_of_their_own():
     torch.testing.assert_close(problem.flat_parameters(), twin.flat_parameters())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "signsgd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "signsgd", "lion", "muon", "sam", "schedule_free", "torch.optim:SGD"])
 def test_adatask_on_an_optimizer_without_adaptive_moments_is_refused(optimizer):
     with pytest.raises(UserError, match=f"`adatask` with optimizer `{optimizer}`.*choose adam"):
         check_combination(choice("adatask"), Choice(name=optimizer), 3)
+
+
+@pytest.mark.parametrize("optimizer", ["schedule_free", "schedulefree:SGDScheduleFree"])
+def test_optimizers_that_take_turns_may_not_each_average_the_parameters(optimizer):
+    with pytest.raises(UserError, match=r"`mtl_io`.*averages .* would overwrite each other; choose adam"):
+        check_combination(choice("mtl_io"), Choice(name=optimizer), 3)
 
 
 def test_scalar_weights_for_other_tasks_are_refused():

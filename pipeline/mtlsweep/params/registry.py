@@ -112,7 +112,9 @@ class Registry(Generic[Made]):
         """Return the display name of `choice`: its name, and in brackets the options that differ from the default."""
         resolved = self.resolve(choice)
         defaults = self.resolve_defaults(choice.name)
-        changed = [f"{key}={_short(value)}" for key, value in resolved.options.items() if defaults.get(key) != value]
+        changed = [
+            f"{key}={self._shown(value)}" for key, value in resolved.options.items() if defaults.get(key) != value
+        ]
         name = choice.name.rpartition(":")[2]
         return f"{name}({','.join(changed)})" if changed else name
 
@@ -149,6 +151,10 @@ class Registry(Generic[Made]):
     def create(self, choice: Choice, *context: Any) -> Made:
         """Build what `choice` names from `context` (positional) and its options (keywords)."""
         return self.get(choice.name)(*context, **self._options_model(choice.name)(**choice.options).model_dump())
+
+    def _shown(self, value: Any) -> str:
+        """Return the value of an option as a label shows it."""
+        return f"{value:g}" if isinstance(value, float) else str(value)
 
     def _options_model(self, name: str) -> type[BaseModel]:
         hints = typing.get_type_hints(_signature_owner(self.get(name)), include_extras=True)
@@ -193,10 +199,6 @@ def _signature_owner(entry: Any) -> Any:
     if not inspect.isclass(entry) or "__dataclass_fields__" in vars(entry):
         return entry
     return entry.__init__
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 OLD_ROOMS = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 import torch
+from torch import nn
 
 from mtlsweep.params.suite import Schedule
 from mtlsweep.suites.networks import MultiTaskNetwork, create_network
@@ -77,7 +79,22 @@ def train_epoch(
         if watcher is not None:
             watcher(network, batch, epoch)
         updater.step(batch)
-    return dict(updater.end_epoch())
+    figures = dict(updater.end_epoch())
+    if updater.averages:
+        _measure_batches(network, split.batches(order, training.batch_size, device, trial.cell.merges_last_batch))
+    return figures
+
+
+def _measure_batches(network: MultiTaskNetwork, batches: Iterable[Batch]) -> None:
+    """Give the batch statistics of a network, if it has any, the values of its present parameters.
+
+    They were measured at the parameters that train, and an average of parameters is evaluated (as the authors of
+    `schedulefree` advise, from the first 50 batches).
+    """
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+        with torch.no_grad():
+            for batch in islice(batches, 50):
+                network(batch.inputs)
 
 
 def learning_rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
+from mtlsweep.methods.optimizers.parameters import Parameters
 from mtlsweep.methods.optimizers.registry import OPTIMIZERS, BelowOne, NotNegative
 
 
@@ -22,7 +22,7 @@ class SignSGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Sequence[Tensor],
+        parameters: Parameters,
         learning_rate: float,
         *,
         weight_decay: NotNegative = 1e-5,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, optim
+from torch import optim
 
 from mtlsweep.errors import UserError
-from mtlsweep.methods.optimizers.registry import OPTIMIZERS, BelowOne, NotNegative, Positive, has_fused_kernel
+from mtlsweep.methods.optimizers.parameters import Parameters
+from mtlsweep.methods.optimizers.registry import (
+    OPTIMIZERS,
+    AtLeastOne,
+    BelowOne,
+    NotNegative,
+    NotPositive,
+    Positive,
+    has_fused_kernel,
+)
 
 
 @OPTIMIZERS.register("adam")
 def adam(
-    parameters: Sequence[Tensor],
+    parameters: Parameters,
     learning_rate: float,
     *,
     weight_decay: NotNegative = 1e-5,
@@ -29,7 +37,7 @@ def adam(
 
 @OPTIMIZERS.register("adamw")
 def adamw(
-    parameters: Sequence[Tensor],
+    parameters: Parameters,
     learning_rate: float,
     *,
     weight_decay: NotNegative = 1e-5,
@@ -44,7 +52,7 @@ def adamw(
 
 @OPTIMIZERS.register("sgd")
 def sgd(
-    parameters: Sequence[Tensor],
+    parameters: Parameters,
     learning_rate: float,
     *,
     weight_decay: NotNegative = 1e-5,
@@ -76,7 +84,7 @@ def _begin_momentum(optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
 
 @OPTIMIZERS.register("rmsprop")
 def rmsprop(
-    parameters: Sequence[Tensor],
+    parameters: Parameters,
     learning_rate: float,
     *,
     weight_decay: NotNegative = 1e-5,
@@ -90,7 +98,7 @@ def rmsprop(
 
 @OPTIMIZERS.register("adagrad")
 def adagrad(
-    parameters: Sequence[Tensor],
+    parameters: Parameters,
     learning_rate: float,
     *,
     weight_decay: NotNegative = 1e-5,
@@ -99,3 +107,41 @@ def adagrad(
     """AdaGrad (Duchi, Hazan, Singer 2011)."""
     fused = has_fused_kernel(parameters)
     return optim.Adagrad(parameters, learning_rate, weight_decay=weight_decay, eps=epsilon, fused=fused)
+
+
+@OPTIMIZERS.register("nadam")
+def nadam(
+    parameters: Parameters,
+    learning_rate: float,
+    *,
+    weight_decay: NotNegative = 1e-5,
+    beta1: BelowOne = 0.9,
+    beta2: BelowOne = 0.999,
+    epsilon: Positive = 1e-8,
+    momentum_decay: NotNegative = 4e-3,
+) -> optim.Optimizer:
+    """NAdam (Dozat 2016): Adam with Nesterov's momentum; weight decay is added to the gradient."""
+    return optim.NAdam(parameters, learning_rate, (beta1, beta2), epsilon, weight_decay, momentum_decay, foreach=True)
+
+
+@OPTIMIZERS.register("adafactor")
+def adafactor(
+    parameters: Parameters,
+    learning_rate: float,
+    *,
+    weight_decay: NotNegative = 1e-5,
+    beta2_decay: NotPositive = -0.8,
+    epsilon: Positive | None = None,
+    smallest_step: Positive = 1e-3,
+    clipping: AtLeastOne = 1.0,
+) -> optim.Optimizer:
+    """Adafactor (Shazeer and Stern 2018, arXiv 1804.04235) in torch's form, without first moments.
+
+    The second moments of a tensor's last two dimensions are a product of two vectors. A step is
+    min(learning_rate, 1 / sqrt(t)) times the root mean square of the parameter, or `smallest_step` if that
+    is more; weight decay shrinks the parameters directly. `epsilon` is the least mean of squared gradients; the paper
+    has 1e-30, None is torch's 1.2e-7 in float32, below which a gradient's scale matters.
+    """
+    return optim.Adafactor(
+        parameters, learning_rate, beta2_decay, (epsilon, smallest_step), clipping, weight_decay, foreach=True
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -64,8 +65,10 @@ def _network(seed: int) -> MultiTaskNetwork:
         return MultiTaskNetwork(backbone, {name: nn.Sequential(*layers(WIDTH, 1)) for name in TARGETS})
 
 
-def train_course(section: LossScaling, method: Method, scales: tuple[float, float], frozen: bool) -> Course:
-    """Train a method on two losses multiplied by `scales`; return what was measured at every step."""
+def train_course(
+    section: LossScaling, method: Method, scales: tuple[float, float], frozen: bool, epochs: int
+) -> Course:
+    """Train a method for `epochs` on two losses multiplied by `scales`; return what was measured at every step."""
     network = _network(section.seed)
     inputs = torch.rand(section.samples, 1, 1, 1, generator=stream(section.seed, "inputs"))
     batch = Batch({IMAGE: inputs}, {name: factor * inputs.flatten() for name, factor in TARGETS.items()})
@@ -79,19 +82,21 @@ def train_course(section: LossScaling, method: Method, scales: tuple[float, floa
         generator=stream(section.seed, "weighting"),
         explosion_factor=1e6,
     )
+    if frozen:  # for the optimizer, not for the weighting, so that every method can run
+        for optimizer in updater.optimizers:
+            optimizer.register_step_pre_hook(partial(_without_gradients, network.shared_parameters()))
     parts = dict(zip(PARTS, [network.shared_parameters(), *map(network.head_parameters, TARGETS)], strict=True))
     rows: list[tuple[int, str, str, float]] = []
     updates: dict[str, list[Tensor]] = {part: [] for part in PARTS}
-    for epoch in range(1, section.epochs + 1):
+    for epoch in range(1, epochs + 1):
         gradients = _task_gradients(network, tasks, batch)
         before = {part: _flat(parameters) for part, parameters in parts.items()}
         try:
             updater.step(batch)
         except Diverged:
             break
-        if frozen:  # restored after the step, not left out of the graph, so that every method can run
-            with torch.no_grad():
-                nn.utils.vector_to_parameters(before["backbone"], parts["backbone"])
+        if frozen:  # weight decay may have moved it
+            _write(before["backbone"], parts["backbone"])
         figures = updater.end_epoch()
         for part, parameters in parts.items():
             updates[part].append(_flat(parameters) - before[part])
@@ -133,6 +138,17 @@ def _gradient_norms(gradients: list[dict[str, Tensor]], figures: dict[str, float
         for name, weight, each in zip(TARGETS, of_heads, gradients, strict=True)
     }
     return {"backbone": float(total.norm()), **heads}
+
+
+def _without_gradients(parameters: list[nn.Parameter], *_: object) -> None:
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+
+
+@torch.no_grad()
+def _write(values: Tensor, parameters: list[nn.Parameter]) -> None:
+    for value, parameter in zip(values.split([each.numel() for each in parameters]), parameters, strict=True):
+        parameter.copy_(value.view(parameter.shape))
 
 
 def _flat(parameters: list[nn.Parameter]) -> Tensor:

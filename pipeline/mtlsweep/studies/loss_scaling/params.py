@@ -17,6 +17,8 @@ class LossScaling(StudySection):
 
     Attributes:
         methods: weightings with their optimizers; no weight decay unless `weight_decay` is given.
+        optimizers: more of them, each with equal weights and for its verdicts alone, without curves.
+        optimizer_epochs: of these.
         scales: of the two losses, compared with (1, 1).
         epochs: of one step each, on all samples.
         tolerance: largest relative difference of updates that still counts as equal; one sample whose L1 loss changes
@@ -31,6 +33,8 @@ class LossScaling(StudySection):
         Method(weighting=Choice(name="uw_o"), optimizer=Choice(name="sgd", options={"momentum": 0.0})),
         Method(weighting=Choice(name="adatask"), optimizer=Choice(name="adam", options={"epsilon": 1e-16})),
     )
+    optimizers: Annotated[tuple[Choice, ...], AfterValidator(without_repeats)] = ()
+    optimizer_epochs: int = Field(default=25, ge=1)
     scales: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (10.0, 0.1)
     learning_rate: LearningRate = 1e-3
     epochs: int = Field(default=100, ge=1)

@@ -7,6 +7,7 @@ coincide; the verdict is the largest relative difference between them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
 from mtlsweep.params.studies import find_section
+from mtlsweep.params.suite import Method
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.studies.loss_scaling.course import PARTS, TARGETS, Course, train_course
 from mtlsweep.studies.loss_scaling.params import LossScaling
@@ -60,7 +62,12 @@ def run(params: Params, suite: str | None = None) -> str:
 
 def methods(section: LossScaling) -> list[tuple[Choice, Choice]]:
     """Return the weightings and optimizers that the experiment trains with."""
-    return [(method.weighting, method.optimizer) for method in section.methods]
+    return [(method.weighting, method.optimizer) for method in (*section.methods, *_equal(section))]
+
+
+def _equal(section: LossScaling) -> list[Method]:
+    """Return equal weights with each of the optimizers that get verdicts alone."""
+    return [Method(weighting=Choice(name="ew"), optimizer=optimizer) for optimizer in section.optimizers]
 
 
 def run_loss_scaling(section: LossScaling) -> LossScalingTables:
@@ -73,18 +80,14 @@ def run_loss_scaling(section: LossScaling) -> LossScalingTables:
         check_combination(weighting, optimizer, list(TARGETS))
     curves, verdicts = [], []
     for method in section.methods:
-        names = {"weighting": WEIGHTINGS.label(method.weighting), "optimizer": OPTIMIZERS.label(method.optimizer)}
-        for state in ("free", "frozen"):
-            unscaled, scaled = (
-                train_course(section, method, scales, state == "frozen") for scales in ((1.0, 1.0), section.scales)
-            )
-            for losses, course in (("unscaled", unscaled), ("scaled", scaled)):
+        for state, courses in _courses(section, method, section.epochs):
+            verdicts += _verdicts(method, state, courses, section.tolerance)
+            for losses, course in zip(("unscaled", "scaled"), courses, strict=True):
                 frame = pd.DataFrame(course.rows, columns=["epoch", "quantity", "part", "value"])
-                curves.append(frame.assign(**names, backbone=state, losses=losses))
-            moving = PARTS if state == "free" else PARTS[1:]
-            verdicts += [
-                {**names, "backbone": state, **_verdict(part, unscaled, scaled, section.tolerance)} for part in moving
-            ]
+                curves.append(frame.assign(**_names(method), backbone=state, losses=losses))
+    for method in _equal(section):
+        for state, courses in _courses(section, method, section.optimizer_epochs):
+            verdicts += _verdicts(method, state, courses, section.tolerance)
     order = ["weighting", "optimizer", "backbone", "losses", "epoch", "quantity", "part", "value"]
     return LossScalingTables(pd.concat(curves, ignore_index=True)[order], pd.DataFrame(verdicts))
 
@@ -97,17 +100,40 @@ def relative_differences(one: Tensor, other: Tensor) -> np.ndarray:
     return np.where(difference == 0, 0.0, ratio)
 
 
+def _courses(section: LossScaling, method: Method, epochs: int) -> Iterator[tuple[str, tuple[Course, Course]]]:
+    """Yield for a free and a frozen backbone the courses without and with scales."""
+    for state in ("free", "frozen"):
+        unscaled, scaled = (
+            train_course(section, method, scales, state == "frozen", epochs) for scales in ((1.0, 1.0), section.scales)
+        )
+        yield state, (unscaled, scaled)
+
+
+def _names(method: Method) -> dict[str, str]:
+    return {"weighting": WEIGHTINGS.label(method.weighting), "optimizer": OPTIMIZERS.label(method.optimizer)}
+
+
+def _verdicts(
+    method: Method, state: str, courses: tuple[Course, Course], tolerance: float
+) -> Iterator[dict[str, object]]:
+    """Yield the verdict on each part that moves."""
+    for part in PARTS if state == "free" else PARTS[1:]:
+        yield {**_names(method), "backbone": state, **_verdict(part, *courses, tolerance)}
+
+
 def _verdict(part: str, unscaled: Course, scaled: Course, tolerance: float) -> dict[str, object]:
     one, other = unscaled.updates[part], scaled.updates[part]
     steps = min(len(one), len(other))  # a run that diverged is shorter
     differences = relative_differences(one[:steps], other[:steps])
+    moving = (one[:steps].norm(dim=1) > 0).nonzero()
+    first = int(moving[0]) if len(moving) else 0  # SOAP's first step moves nothing
     whole = len(one) == len(other)
     return {
         "part": part,
-        "first": differences[0],
+        "first": differences[first],
         "median": float(np.median(differences)),
         "largest": differences.max() if whole else np.inf,
-        "first_norm_ratio": float(other[0].norm() / one[0].norm()),
-        "first_invariant": bool(differences[0] < tolerance),
+        "first_norm_ratio": float(other[first].norm() / one[first].norm()),
+        "first_invariant": bool(differences[first] < tolerance),
         "invariant": whole and bool(differences.max() < tolerance),
     }

@@ -48,3 +48,4 @@ def fine_tune(
         network.backbone.eval()
         for batch in rows.batches(order, tuning.batch_size, device, merge_lone_row=True):
             updater.step(batch)
+    updater.show_average()

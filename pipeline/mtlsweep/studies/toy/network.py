@@ -109,6 +109,7 @@ def train(
             break
         try:
             updater.step(_NOTHING)
+            updater.show_average()
         except Diverged:
             break
     iterations, x1, x2 = zip(*track, strict=True)

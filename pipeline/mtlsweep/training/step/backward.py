@@ -8,7 +8,9 @@ own optimizer. Each route sends the values that the host needs in one transfer p
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,16 +26,26 @@ from mtlsweep.training.step.jacobian import Jacobian
 from mtlsweep.training.step.route import Measured, Route
 
 
-class OneBackward(Route):
-    """For weightings that use losses only, with the same weights for shared parameters and heads."""
-
-    def __init__(
-        self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: LossWeighting
-    ) -> None:
-        super().__init__(forward, check, optimizers)
-        self.weighting = weighting
+class CombinedGradient(Route):
+    """A route of one optimizer, which follows the gradient that a weighting combines."""
 
     def step(self, batch: Batch) -> Measured:
+        """Update the parameters once; see `Route`."""
+        return self._descend(self.optimizers[0], partial(self.gradients, batch))
+
+    @abstractmethod
+    def gradients(self, batch: Batch) -> Measured:
+        """Write the combined gradient into every parameter's `.grad`.
+
+        Raises:
+            Diverged: raised by `check`.
+        """
+
+
+class OneBackward(CombinedGradient):
+    """For weightings that use losses only, with the same weights for shared parameters and heads."""
+
+    def gradients(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
         (on_host,) = to_host(losses)
         self.check.losses(on_host)
@@ -41,21 +53,19 @@ class OneBackward(Route):
         self.check.weights(weights)
         self._clear_gradients()
         torch.autograd.backward(losses, list(weights.shared.to(losses[0]).unbind()))
-        self.optimizers[0].step()
         return Measured(on_host, weights, None)
 
 
-class TaskBackwards(Route):
+class TaskBackwards(CombinedGradient):
     """One backward per task; gradients are those on the shared parameters."""
 
     def __init__(
         self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: GradientWeighting
     ) -> None:
-        super().__init__(forward, check, optimizers)
-        self.weighting = weighting
+        super().__init__(forward, check, optimizers, weighting)
         self.jacobian = Jacobian(len(forward.tasks), self.shared)
 
-    def step(self, batch: Batch) -> Measured:
+    def gradients(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
         jacobian = self.jacobian.first(len(losses))
         self._clear_gradients()
@@ -63,27 +73,16 @@ class TaskBackwards(Route):
         on_host, gramian, weights = combine(self.weighting, losses, jacobian, None, self.check)
         self._set_shared_gradients(jacobian.shaped_update)
         self._weigh_heads(batch, weights.heads)
-        self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
 
 
-class RepresentationBackward(Route):
+class RepresentationBackward(CombinedGradient):
     """One backward per head down to the representation, and one through the backbone.
 
     Also for loss weightings whose heads do not follow the shared weights.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        check: DivergenceCheck,
-        optimizers: Sequence[Optimizer],
-        weighting: GradientWeighting | LossWeighting,
-    ) -> None:
-        super().__init__(forward, check, optimizers)
-        self.weighting = weighting
-
-    def step(self, batch: Batch) -> Measured:
+    def gradients(self, batch: Batch) -> Measured:
         representation = self.forward.representation(batch)
         parts = representation if isinstance(representation, tuple) else (representation,)
         leaves = tuple(part.detach().float().requires_grad_() for part in parts)  # whatever the parts' precision
@@ -104,7 +103,6 @@ class RepresentationBackward(Route):
         update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=True)]
         torch.autograd.backward(parts, update)
         self._weigh_heads(batch, weights.heads)
-        self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
 
 

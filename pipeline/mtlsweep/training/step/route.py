@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from mtlsweep.methods.weighting import Weights
+from mtlsweep.methods.optimizers.sam import SAM
+from mtlsweep.methods.weighting import Weighting, Weights
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.training.step.divergence import DivergenceCheck
 from mtlsweep.training.step.forward import Forward
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,14 @@ class Route(ABC):
         forward: the network and its tasks.
         check: ends the trial if what a step sees is not finite.
         optimizers: one of all parameters, or one per task.
+        weighting: gives each task its weight, or its own optimizer.
     """
 
-    def __init__(self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer]) -> None:
+    def __init__(
+        self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: Weighting
+    ) -> None:
         self.forward, self.check, self.optimizers = forward, check, tuple(optimizers)
+        self.weighting: Any = weighting
         network = forward.network
         self.shared: list[Parameter] = network.shared_parameters()
         self.heads: dict[str, list[Parameter]] = {
@@ -56,6 +66,42 @@ class Route(ABC):
         Raises:
             Diverged: raised by `check`.
         """
+
+    def _descend(self, optimizer: Optimizer, gradients: Callable[[], T]) -> T:
+        """Take one step of `optimizer` along what `gradients` writes; return what it measured at the parameters.
+
+        With SAM the gradients are taken twice, and a gradient method combines them at both points.
+        """
+        if not isinstance(optimizer, SAM):
+            measured = gradients()
+            optimizer.step()
+            return measured
+        second = copy.deepcopy(self.weighting, {id(self.weighting.generator): self.weighting.generator})
+        random_state = self.weighting.generator.get_state()
+        measured = gradients()
+        with optimizer.at_second_point(), self._without_trace(second, random_state):
+            gradients()
+        optimizer.step()
+        return measured
+
+    @contextmanager
+    def _without_trace(self, weighting: Weighting, random_state: Tensor) -> Iterator[None]:
+        """Use another copy of the weighting, from where the step began; afterwards no buffer or stream has moved on.
+
+        Both points are combined from the same state and draws, and the state learns once a step, at the parameters.
+        """
+        real, generator = self.weighting, self.weighting.generator
+        after = generator.get_state()
+        buffers = [(buffer, buffer.clone()) for buffer in self.forward.network.buffers()]
+        self.weighting = weighting
+        generator.set_state(random_state)
+        try:
+            yield
+        finally:
+            self.weighting = real
+            generator.set_state(after)
+            for buffer, before in buffers:
+                buffer.copy_(before)
 
     def _clear_gradients(self) -> None:
         for parameter in self.forward.network.parameters():

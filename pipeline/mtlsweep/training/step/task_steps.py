@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
+from mtlsweep.methods.optimizers.decay import shrinks_directly
 from mtlsweep.methods.weighting import TaskOptimizers
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Task
@@ -32,31 +35,35 @@ class TaskSteps(Route):
     def __init__(
         self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: TaskOptimizers
     ) -> None:
-        super().__init__(forward, check, optimizers)
+        super().__init__(forward, check, optimizers, weighting)
         self._sequential = weighting.sequential
         if not self._sequential:
             self.jacobian = Jacobian(len(forward.tasks), self.shared)
             self._decay: float = self.optimizers[0].param_groups[0].get("weight_decay", 0.0)
-            self._shrinks = isinstance(self.optimizers[0], torch.optim.AdamW)
+            self._shrinks = shrinks_directly(self.optimizers[0])
 
     def _present(self, batch: Batch) -> list[tuple[Task, Optimizer]]:
         tasks = zip(self.forward.tasks, self.optimizers, strict=True)
         return [(task, optimizer) for task, optimizer in tasks if not batch.lacks(task.name)]
 
     def step(self, batch: Batch) -> Measured:
+        """Update every task's parameters; see the class."""
         return self._step_sequentially(batch) if self._sequential else self._step_at_one_point(batch)
 
     def _step_sequentially(self, batch: Batch) -> Measured:
-        losses = []
-        for task, optimizer in self._present(batch):
-            self._clear_gradients()
-            loss = self.forward.loss(task, batch)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss)
+        losses = [
+            self._descend(optimizer, partial(self._gradients_of, task, batch))
+            for task, optimizer in self._present(batch)
+        ]
         (on_host,) = to_host(losses)
         self.check.losses(on_host)
         return Measured(on_host, None, None)
+
+    def _gradients_of(self, task: Task, batch: Batch) -> Tensor:
+        self._clear_gradients()
+        loss = self.forward.loss(task, batch)
+        loss.backward()
+        return loss.detach()
 
     def _step_at_one_point(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)

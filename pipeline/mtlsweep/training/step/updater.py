@@ -14,7 +14,8 @@ import torch
 from torch.optim import Optimizer
 
 from mtlsweep.methods.combination import check_combination
-from mtlsweep.methods.optimizers import OPTIMIZERS, without_weight_decay
+from mtlsweep.methods.optimizers import OPTIMIZERS, Parameters, without_weight_decay
+from mtlsweep.methods.optimizers.joint import averaging, parts_of, restore
 from mtlsweep.methods.weighting import WEIGHTINGS, LossWeighting, TaskOptimizers, Weighting
 from mtlsweep.methods.weighting.absence import only
 from mtlsweep.params.choice import Choice
@@ -43,6 +44,7 @@ class Updater:
     def __init__(self, route: Route, weighting: Weighting, own_optimizer: Optimizer | None) -> None:
         self._route, self._weighting, self._own_optimizer = route, weighting, own_optimizer
         self._optimizers = [*route.optimizers, *([own_optimizer] if own_optimizer else [])]
+        self._averaging = averaging(self._optimizers)
         self._initial_rates = [group["lr"] for group in self._groups()]
         self._meter = Meter(weighting.tasks)
 
@@ -62,6 +64,8 @@ class Updater:
         if present == ():
             self._meter.skip()
             return
+        for optimizer in self._averaging:
+            optimizer.train()
         with self._only(present):
             measured = self._take(batch)
         self._meter.add(measured.losses, measured.weights, measured.gramian, present)
@@ -90,17 +94,37 @@ class Updater:
         if present is None:
             yield
             return
-        own = (self._own_optimizer,) if self._own_optimizer is not None else ()
+        own = parts_of(self._own_optimizer) if self._own_optimizer is not None else ()
         with self._route.check.only(present), only(self._weighting, present, own):
             yield
 
     def set_learning_rate(self, factor: float) -> None:
-        """Set every learning rate, that of a weighting's own parameters included, to `factor` times its first value."""
+        """Set every learning rate, that of a weighting's own parameters included, to `factor` times its first value.
+
+        An optimizer that averages parameters keeps its rate: the average takes the place of a schedule.
+        """
+        constant = [group for optimizer in self._averaging for group in optimizer.param_groups]
         for group, rate in zip(self._groups(), self._initial_rates, strict=True):
-            group["lr"] = factor * rate
+            if not any(group is each for each in constant):
+                group["lr"] = factor * rate
+
+    @property
+    def optimizers(self) -> tuple[Optimizer, ...]:
+        """The network's optimizers: one, or one per task."""
+        return self._route.optimizers
+
+    @property
+    def averages(self) -> bool:
+        """Whether parameters are evaluated at an average of those that are trained."""
+        return bool(self._averaging)
+
+    def show_average(self) -> None:
+        """Give the network the parameters that are to be evaluated; the next step goes on from those it trains at."""
+        for optimizer in self._averaging:
+            optimizer.eval()
 
     def end_epoch(self) -> dict[str, float]:
-        """Tell the weighting that an epoch has ended, and return the epoch's means.
+        """Tell the weighting that an epoch has ended, show the average, and return the epoch's means.
 
         Returns:
             `train/<task>/loss`; `.../weight` and `.../head_weight` (effective multipliers of the task's
@@ -110,6 +134,7 @@ class Updater:
         Raises:
             Diverged: a task's mean loss is not what the weighting needs.
         """
+        self.show_average()
         means = self._meter.mean_losses()
         there = means.isfinite()
         present = self._present(there.tolist())
@@ -132,7 +157,7 @@ class Updater:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from where `state_dict` was taken, bit for bit; `state` may come from another device."""
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            restore(optimizer, saved)
         self._weighting.restore(state["weighting"], self._route.shared[0].device)
         self._weighting.generator.set_state(state["generator"])
         self._route.check.first_losses = state["first_losses"]
@@ -169,20 +194,33 @@ def build_updater(
     check_combination(weighting, optimizer, names)
     method = WEIGHTINGS.create(weighting, names, generator)
     if isinstance(method, TaskOptimizers):
-        optimizers = [OPTIMIZERS.create(optimizer, network.shared_parameters(), learning_rate) for _ in tasks]
+        shared = Parameters.in_network(network, network.shared_parameters())
+        optimizers = [OPTIMIZERS.create(optimizer, shared, learning_rate) for _ in tasks]
         for task, each in zip(tasks, optimizers, strict=True):
             each.add_param_group({"params": network.head_parameters(task.name)})
     else:
-        optimizers = [OPTIMIZERS.create(optimizer, list(network.parameters()), learning_rate)]
+        heads = [each for task in tasks for each in network.head_parameters(task.name)]
+        parameters = Parameters.in_network(network, network.parameters(), heads)
+        optimizers = [OPTIMIZERS.create(optimizer, parameters, learning_rate)]
     route = _route_of(method)(
         Forward(network, tasks, precision),
         DivergenceCheck(names, explosion_factor, weighting.name, method.needs_positive_losses),
         optimizers,
         method,
     )
+    return Updater(route, method, _own_optimizer(method, optimizer, learning_rate))
+
+
+def _own_optimizer(method: Weighting, optimizer: Choice, learning_rate: float) -> Optimizer | None:
+    """Return what trains the weighting's own parameters, if it has any: the network's kind, without weight decay."""
     own = list(method.parameters())
-    own_rate = learning_rate if method.learning_rate is None else method.learning_rate
-    return Updater(route, method, OPTIMIZERS.create(without_weight_decay(optimizer), own, own_rate) if own else None)
+    if not own:
+        return None
+    made = OPTIMIZERS.create(without_weight_decay(optimizer), own, learning_rate)
+    if method.learning_rate is not None:
+        for group in made.param_groups:
+            group["lr"] = method.learning_rate
+    return made
 
 
 def _route_of(method: Weighting) -> Any:

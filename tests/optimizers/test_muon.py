@@ -1,0 +1,93 @@
+"""Muon is torch's Muon on shared matrices and torch's AdamW on everything else."""
+
+import io
+
+import pytest
+import torch
+from torch import nn
+
+from mtlsweep.methods.optimizers import OPTIMIZERS, Parameters
+from mtlsweep.params.choice import Choice
+from mtlsweep.testing import small_problem
+from mtlsweep.training.step.updater import build_updater
+
+torch.set_num_threads(1)
+RATE = 0.02
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.ModuleDict(
+        {"backbone": nn.Sequential(nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.Linear(4, 5)), "head": nn.Linear(5, 3)}
+    )
+
+
+def muon_of(net, **options):
+    parameters = Parameters.in_network(net, net.parameters(), net["head"].parameters())
+    return OPTIMIZERS.create(Choice(name="muon", options=options), parameters, RATE)
+
+
+def set_gradients(parameters, step):
+    generator = torch.Generator().manual_seed(step)
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("adjust", ["match_rms_adamw", "original"])
+def test_hidden_matrices_move_as_torchs_muon_moves_them_and_the_rest_as_adamw_does(memory_format, adjust):
+    ours, theirs = network().to(memory_format=memory_format), network()
+    muon = muon_of(ours, adjust=adjust, adamw_learning_rate=3e-3, weight_decay=0.1)
+    kernel, matrix = theirs["backbone"][0].weight, theirs["backbone"][2].weight
+    flat = nn.Parameter(kernel.detach().clone().flatten(1))
+    others = [each for each in theirs.parameters() if each is not kernel and each is not matrix]
+    reference = torch.optim.Muon([flat, matrix], RATE, weight_decay=0.1, adjust_lr_fn=adjust)
+    adamw = torch.optim.AdamW(others, 3e-3, weight_decay=0.1)
+    for step in range(5):
+        set_gradients(ours.parameters(), step)
+        set_gradients(theirs.parameters(), step)
+        flat.grad = kernel.grad.flatten(1)
+        for optimizer in (muon, reference, adamw):
+            optimizer.step()
+        kernel.data.copy_(flat.data.view(kernel.shape))
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_both_parts_share_the_rate_unless_adamw_has_its_own():
+    assert [group["lr"] for group in muon_of(network()).param_groups] == [RATE, RATE]
+    assert [group["lr"] for group in muon_of(network(), adamw_learning_rate=0.5).param_groups] == [RATE, 0.5]
+
+
+def test_a_state_that_was_saved_and_loaded_goes_on_to_the_bit_in_each_group():
+    whole, other = network(), network()
+    first, second = muon_of(whole), muon_of(other)
+    for step in range(3):
+        set_gradients(whole.parameters(), step)
+        first.step()
+    saved = io.BytesIO()
+    torch.save(first.state_dict(), saved)
+    saved.seek(0)
+    second.load_state_dict(torch.load(saved, weights_only=True))
+    other.load_state_dict(whole.state_dict())
+    for group in first.param_groups + second.param_groups:
+        group["lr"] = 0.5 * RATE
+    for step in range(3, 6):
+        for net, muon in ((whole, first), (other, second)):
+            set_gradients(net.parameters(), step)
+            muon.step()
+    assert all(torch.equal(one, two) for one, two in zip(whole.parameters(), other.parameters(), strict=True))
+
+
+def test_the_schedule_applies_to_both_parts_and_a_weighting_trains_its_own_parameters_with_adamw():
+    problem = small_problem()
+    optimizer = Choice(name="muon", options={"adamw_learning_rate": 0.01})
+    updater = build_updater(
+        problem.network, problem.tasks, Choice(name="uw"), optimizer, 0.1, generator=torch.Generator().manual_seed(0)
+    )
+    updater.set_learning_rate(0.5)
+    updater.step(problem.batch(0))
+    rates = [group["lr"] for part in updater.state_dict()["optimizers"][0]["parts"] for group in part["param_groups"]]
+    assert rates == [0.05, 0.005]
+    moved = updater.state_dict()["weighting"]["log_variance"] + 0.5
+    torch.testing.assert_close(moved.abs(), torch.full_like(moved, 0.005), rtol=1e-4, atol=0)
