@@ -15,7 +15,7 @@ from mtlsweep.params.choice import Choice
 
 
 def check_combination(weighting: Choice, optimizer: Choice, tasks: int | Sequence[str]) -> None:
-    """Check, without building anything, that the two can train a network on `tasks` (names, or how many).
+    """Check, without building a network, that the two can train a network on `tasks` (names, or how many).
 
     Raises:
         UserError: unknown names or options, or an invalid combination.
