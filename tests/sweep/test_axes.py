@@ -62,6 +62,11 @@ def test_a_tuned_axis_multiplies_the_settings_of_each_method() -> None:
     assert tried == {(rate, width) for rate in (0.1, 0.01, 0.001) for width in (0, 8)}
 
 
+def test_the_rate_of_a_parameter_group_is_tuned_as_the_learning_rate_is() -> None:
+    cells = planned(optimizers=["muon"], axes={"optimizer.adamw_learning_rate": [0.003, 0.001]})
+    assert methods_of(cells) == {"ew muon": 3 * 2, "cagrad muon": 3 * 2}
+
+
 def test_a_compared_axis_is_part_of_the_methods_name() -> None:
     cells = planned(axes={"training.batch_size": {"compared": [32, 64]}, "optimizer.weight_decay": {"compared": [0.0]}})
     assert "cagrad sgd [batch_size=64, weight_decay=0]" in methods_of(cells)
