@@ -49,12 +49,12 @@ def test_sam_steps_with_the_gradient_of_the_second_point(adaptive):
         start = copy.deepcopy(twin.network.state_dict())
         with torch.no_grad():
             for parameter, factor, gradient in zip(parameters, factors, found, strict=True):
-                parameter += RHO / (norm + 1e-12) * factor**2 * gradient
+                parameter.add_(RHO / (norm + 1e-12) * factor**2 * gradient)
         second = torch.autograd.grad(summed_loss(twin, twin.batch(index)), parameters)
         twin.network.load_state_dict(start)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, second, strict=True):
-                parameter -= 0.05 * gradient
+                parameter.sub_(0.05 * gradient)
         torch.testing.assert_close(problem.flat_parameters(), twin.flat_parameters(), rtol=1e-5, atol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -83,7 +84,7 @@ class _MuonWithAdamW(Joint):
         super().__init__([of_matrices, of_others])
 
     @torch.no_grad()
-    def step(self, closure: object = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for matrix, seen in self._pairs:
             seen.data = _flat(matrix)
             seen.grad = None if matrix.grad is None else _flat(matrix.grad)

@@ -88,8 +88,8 @@ class SAM(Joint):
                 torch._foreach_copy_(moved, before)
 
     def _ways(self, parameters: list[Tensor]) -> list[Tensor]:
-        gradients = [parameter.grad for parameter in parameters]
-        scaled = list(torch._foreach_mul(parameters, gradients)) if self._adaptive else gradients
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        scaled: list[Tensor] = list(torch._foreach_mul(parameters, gradients)) if self._adaptive else gradients
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(scaled)))
         if self._adaptive:
             scaled = list(torch._foreach_mul(parameters, scaled))

@@ -78,7 +78,8 @@ def run_loss_scaling(section: LossScaling) -> LossScalingTables:
     """
     for weighting, optimizer in methods(section):
         check_combination(weighting, optimizer, list(TARGETS))
-    curves, verdicts = [], []
+    curves: list[pd.DataFrame] = []
+    verdicts: list[dict[str, object]] = []
     for method in section.methods:
         for state, courses in _courses(section, method, section.epochs):
             verdicts += _verdicts(method, state, courses, section.tolerance)
