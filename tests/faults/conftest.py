@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-PROJECT = Path(__file__).parents[2]
+from tests.forks import Fork, run_module
+
 SUITE = "digits"
 
 TINY: dict[str, Any] = {
@@ -44,18 +43,6 @@ TRIALS = 3 * 2 * (2 + 1)
 """Of each method both rates with the first seed, one of them cut after an epoch, and the other with the second seed."""
 
 
-def environment() -> dict[str, str]:
-    """This process's environment, with the stages of this project at hand."""
-    return {**os.environ, "PYTHONPATH": str(PROJECT)}
-
-
-def run_module(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m` in a directory to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", *words], cwd=directory, env=environment(), capture_output=True, text=True, check=False
-    )
-
-
 @dataclass
 class Sweep:
     """A directory with a study in it."""
@@ -77,25 +64,18 @@ class Sweep:
         """Return when each result was written."""
         return {path.parent.name: path.stat().st_mtime_ns for path in self.ledger.glob("*/result.json")}
 
-    def command(self, stage: str) -> list[str]:
+    def command(self, stage: str) -> tuple[str, str]:
         params = {**TINY, "resources": {**TINY["resources"], "tracking_uri": self.uri, **self.resources}}
         (self.root / "params.yaml").write_text(yaml.safe_dump(params))
-        return [sys.executable, "-m", f"stages.{stage}", SUITE]
+        return f"stages.{stage}", SUITE
 
     def run(self, stage: str) -> subprocess.CompletedProcess[str]:
-        return run_module(self.root, *self.command(stage)[2:])
+        return run_module(self.root, *self.command(stage))
 
-    def start(self, stage: str) -> subprocess.Popen[bytes]:
-        """Start a stage in a session of its own, its output in `stage.log`."""
-        with (self.root / "stage.log").open("ab") as log:
-            return subprocess.Popen(
-                self.command(stage),
-                cwd=self.root,
-                env=environment(),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def start(self, stage: str) -> Fork:
+        """Start a stage, its output in `stage.log`."""
+        log = self.root / "stage.log"
+        return Fork(self.command(stage), self.root, log, log)
 
     def finish(self) -> bytes:
         """Run what is left, and analyse it; return the bytes of the table of trials.

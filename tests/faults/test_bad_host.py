@@ -14,8 +14,9 @@ import yaml
 
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.state import FinishedTrial, Outcome
+from tests.forks import environment, run_module
 
-from .conftest import INLINE, SUITE, TINY, Sweep, environment, run_module
+from .conftest import INLINE, SUITE, TINY, Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from .conftest import TRIALS, Sweep
+from tests.forks import Fork
+
+from .conftest import INLINE, TRIALS, Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 KILLS_OF_EACH_PHASE = 4
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], process: Fork, seconds: float = 120) -> None:
     """Wait until the condition holds or the process ends."""
     deadline = time.monotonic() + seconds
     while not condition() and process.poll() is None:
         assert time.monotonic() < deadline, "the sweep neither got there nor ended"
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def ray_processes(session: int) -> list[psutil.Process]:
@@ -36,7 +37,7 @@ def ray_processes(session: int) -> list[psutil.Process]:
             command = " ".join(process.cmdline())
             of_session = os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
             if of_session and any(
-                name in command for name in ("raylet/raylet", "ray::train", "ray::LedgerCheckpoints")
+                name in command for name in ("raylet/raylet", "ray::ImplicitFunc", "ray::LedgerCheckpoints")
             ):
                 found.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):
@@ -63,26 +64,30 @@ def test_twenty_kills_of_the_driver_in_every_phase(baselines: Sweep, undisturbed
         marks = {path: path.stat().st_mtime_ns for path in sweep.ledger.glob("*/resume.pt")}
         return lambda: any(path.stat().st_mtime_ns != marks.get(path) for path in _existing(sweep.ledger, "resume.pt"))
 
-    # The longest a kill waits after its phase was seen, in seconds.
-    phases = [
-        (planning, 3.0),
-        (creating_the_database, 4.0),
-        (running, 0.5),
-        (a_new_result, 0.05),  # recording: MLflow is written just after the ledger
+    # The longest a kill waits after its phase was seen, in seconds; and where trials are trained.
+    phases: list[tuple[Callable[[int], Callable[[], bool]], float, tuple[dict[str, Any], ...]]] = [
+        (planning, 1.5, ({},)),
+        (creating_the_database, 3.0, ({},)),
+        (running, 0.5, ({}, INLINE)),
+        (a_new_result, 0.05, ({}, INLINE)),  # recording: MLflow is written just after the ledger
     ]
-    kills = [phase for phase in phases for _ in range(KILLS_OF_EACH_PHASE)]
+    kills = [
+        (phase, longest, executors[number % len(executors)])
+        for phase, longest, executors in phases
+        for number in range(KILLS_OF_EACH_PHASE)
+    ]
     moments.shuffle(kills)
     seen = sweep.results()
-    for phase, longest in kills:
+    for phase, longest, sweep.resources in kills:  # the next run starts at once, while workers of the last still live
         condition = phase(len(seen))
         with sweep.start("sweep") as driver:
             wait_for(condition, driver)
             time.sleep(moments.uniform(0, longest))
-            driver.send_signal(signal.SIGKILL)
-        wait_for_silence(driver.pid)
+            driver.kill()
         times = sweep.results()
         assert {key: times[key] for key in seen} == seen, "a finished trial was trained again"
         seen = times
+    sweep.resources = {}
     assert sweep.run("sweep").returncode == 0
     seen = sweep.results()
     for _ in range(KILLS_OF_EACH_PHASE):  # writing tables, which is all that is left to do
@@ -91,7 +96,7 @@ def test_twenty_kills_of_the_driver_in_every_phase(baselines: Sweep, undisturbed
         with sweep.start("sweep") as driver:
             wait_for(lambda: any(sweep.tables.glob("*")), driver)
             time.sleep(moments.uniform(0, 0.02))
-            driver.send_signal(signal.SIGKILL)
+            driver.kill()
     assert sweep.finish() == undisturbed
     assert {key: when for key, when in sweep.results().items() if key in seen} == seen
     sweep.check_every_trial_once()

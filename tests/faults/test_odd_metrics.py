@@ -14,8 +14,7 @@ import yaml
 
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.state import Outcome
-
-from .conftest import run_module
+from tests.forks import run_module
 
 pytestmark = [pytest.mark.slow]
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TRIALS, Sweep
+from tests.forks import Fork
+
+from .conftest import INLINE, TRIALS, Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -56,7 +58,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for_results(sweep: Sweep, count: int, driver: subprocess.Popen[bytes]) -> None:
+def wait_for_results(sweep: Sweep, count: int, driver: Fork) -> None:
     deadline = time.monotonic() + 180
     while len(sweep.results()) < count:
         assert driver.poll() is None, (sweep.root / "stage.log").read_text()
@@ -66,7 +68,7 @@ def wait_for_results(sweep: Sweep, count: int, driver: subprocess.Popen[bytes]) 
 
 def test_the_server_is_down_for_the_middle_third(baselines: Sweep, undisturbed: bytes, tmp_path: Path) -> None:
     port = free_port()
-    sweep = baselines.copy(tmp_path / "study")
+    sweep = baselines.copy(tmp_path / "study", INLINE)
     sweep.uri = f"http://127.0.0.1:{port}"
     database = sweep.root / "server.db"
     begun = len(sweep.results())
@@ -84,7 +86,7 @@ def test_the_server_is_down_for_the_middle_third(baselines: Sweep, undisturbed: 
 
 def test_a_lasting_outage_is_reported_at_the_end_and_loses_no_training(baselines: Sweep, tmp_path: Path) -> None:
     port = free_port()
-    sweep = baselines.copy(tmp_path / "study")
+    sweep = baselines.copy(tmp_path / "study", INLINE)
     sweep.uri = f"http://127.0.0.1:{port}"
     begun = len(sweep.results())
     with tracking_server(sweep.root / "server.db", port):

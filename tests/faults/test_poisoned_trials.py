@@ -13,8 +13,9 @@ import yaml
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.trials.curve import curve_to_json
 from mtlsweep.trials.state import FinishedTrial, Outcome
+from tests.forks import run_module
 
-from .conftest import run_module
+from .conftest import INLINE
 
 pytestmark = [pytest.mark.slow]
 
@@ -93,8 +94,8 @@ def command(directory: Path, *words: str) -> str:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("faults")
     (directory / "troubles.py").write_text(TROUBLES)
-    for name in ("prepare", "baselines", "sweep"):
-        done = stage(name, directory)
+    for name, resources in (("prepare", INLINE), ("baselines", INLINE), ("sweep", {})):
+        done = stage(name, directory, **resources)
         assert done.returncode == 0, done.stdout + done.stderr
     return directory
 
@@ -149,7 +150,7 @@ def test_retry_makes_failed_trials_pending_and_nothing_else(swept: Path) -> None
     before = Ledger(swept / "results", "digits").finished_keys()
     (forgotten,) = json.loads(command(swept, "retry", "digits", "--cause", "code", "--json"))
     assert before - Ledger(swept / "results", "digits").finished_keys() == {forgotten}
-    assert stage("sweep", swept).returncode == 0
+    assert stage("sweep", swept, **INLINE).returncode == 0
     assert Ledger(swept / "results", "digits").finished_keys() == before
 
 

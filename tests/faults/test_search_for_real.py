@@ -13,7 +13,9 @@ import pytest
 import yaml
 from optuna.storages.journal import JournalFileBackend
 
-from .conftest import INLINE, SUITE, TINY, Sweep, run_module
+from tests.forks import run_module
+
+from .conftest import INLINE, SUITE, TINY, Sweep
 
 pytestmark = [pytest.mark.slow]
 
