@@ -66,8 +66,9 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture(scope="module")
 def alone(laptop: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """The study on this machine alone."""
+    """The study in one process on this machine alone."""
     clone = laptop.copy(tmp_path_factory.mktemp("alone") / "study")
+    clone.write_params({**PARAMS, "resources": {"executor": "inline"}})
     clone.run("dvc", "repro", STAGE)
     return clone
 

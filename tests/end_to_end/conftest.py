@@ -126,9 +126,17 @@ def make_clone(root: Path) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def trained_baselines(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The tiny study before its sweep."""
+    clone = make_clone(tmp_path_factory.mktemp("baselines") / "study")
+    clone.run("dvc", "repro", f"baselines@{SUITE}")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def finished_study(trained_baselines: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The tiny study, run once by `dvc repro`; tests that change it work on a copy."""
-    clone = make_clone(tmp_path_factory.mktemp("clone"))
+    clone = trained_baselines.copy(tmp_path_factory.mktemp("clone") / "study")
     clone.run("dvc", "repro")
     return clone
 

@@ -108,14 +108,14 @@ def test_mlflow_and_tables_are_views_of_the_ledger(study: Clone) -> None:
         shutil.rmtree(study.results / name)
     (study.results / "trials.parquet").unlink()
     shutil.rmtree(study.root / ".dvc" / "cache")
-    study.run("dvc", "repro", "--force")
+    study.run("dvc", "repro", "--force", f"analyse@{SUITE}")
     assert (study.results / "trials.parquet").read_bytes() == table
     assert study.ledger_times() == ledger
 
 
-def test_two_clean_runs_give_the_same_bytes(finished_study: Clone, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
+def test_two_clean_runs_give_the_same_bytes_on_ray_and_in_one_process(finished_study: Clone, tmp_path: Path) -> None:
     other = make_clone(tmp_path / "other")
+    other.write_params({**TINY, "resources": {"executor": "inline"}})
     other.run("dvc", "repro", f"analyse@{SUITE}")
     assert (other.results / "trials.parquet").read_bytes() == (finished_study.results / "trials.parquet").read_bytes()
 
@@ -128,7 +128,8 @@ def workers_of(session: int) -> list[str]:
             command = " ".join(process.cmdline())
             if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
                 found += [command] * any(
-                    name in command for name in ("stages.", "raylet/raylet", "ray::train", "ray::LedgerCheckpoints")
+                    name in command
+                    for name in ("stages.", "raylet/raylet", "ray::ImplicitFunc", "ray::LedgerCheckpoints")
                 )
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
@@ -137,14 +138,12 @@ def workers_of(session: int) -> list[str]:
 
 @pytest.mark.parametrize("target", ["stage", "dvc"])
 def test_a_kill_at_any_moment_loses_nothing_and_repeats_nothing(
-    finished_study: Clone, tmp_path: Path, target: str
+    trained_baselines: Clone, finished_study: Clone, tmp_path: Path, target: str
 ) -> None:
-    """SIGKILL, again and again at random moments, of the sweep's driver or of `dvc repro` itself; then one whole run."""
+    """SIGKILL, again and again at random moments, of the sweep's driver or of `dvc repro` itself; then a run to the end."""
     moments = random.Random(target)
-    (tmp_path / "study").mkdir()
-    study = make_clone(tmp_path / "study")
-    study.run("dvc", "repro", f"baselines@{SUITE}")
-    seen: dict[str, int] = {}
+    study = trained_baselines.copy(tmp_path / "study")
+    seen = study.ledger_times()
     for _ in range(3):
         command = ["stages.sweep", SUITE] if target == "stage" else ["dvc", "repro"]
         with study.start(*command) as process:
@@ -159,7 +158,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_repeats_nothing(
         seen = times
         for stale in study.root.glob(".dvc/tmp/*lock"):
             stale.unlink()
-    study.run("dvc", "repro")
+    study.run("dvc", "repro", f"analyse@{SUITE}")
     assert {key: study.ledger_times()[key] for key in seen} == seen
     check_every_trial_once(study, BASELINES + TRIALS)
     assert (study.results / "trials.parquet").read_bytes() == (finished_study.results / "trials.parquet").read_bytes()
