@@ -14,8 +14,8 @@ from mtlsweep.training.step.updater import build_updater
 
 torch.set_num_threads(1)
 
-DIVIDE = ["uw_o", "uw_so", "gls", "stch", "famo", "db_mtl", "mgda:loss", "mgda:loss+"]
-AVERAGE = ["uw", "imtl_l", "imtl", "dwa", "gradnorm"]
+DIVIDE = ["uw_o", "uw_so", "gls", "stch", "famo", "go4align", "db_mtl", "mgda:loss", "mgda:loss+"]
+AVERAGE = ["uw", "imtl_l", "imtl", "dwa", "gradnorm", "moco"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """How a step gets its gradients: what it runs, what it moves to the host, and that they are the right ones."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -10,19 +11,22 @@ from mtlsweep.methods.combination import check_combination
 from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, JacobianWeighting
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing import small_problem
-from mtlsweep.training.step import backward, task_steps, updater
+from mtlsweep.training.step import backward, look_ahead, task_steps, two_samples, updater
 from mtlsweep.training.step.forward import Forward, in_one_transfer, to_host
 from mtlsweep.training.step.jacobian import Jacobian
 from mtlsweep.training.step.updater import build_updater
 
 torch.set_num_threads(1)
+NEEDED: dict[str, dict[str, Any]] = {
+    "scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0},
+    "pivrg": {"reference": {f"task{index}": {"mae": 1.0} for index in range(3)}},
+}
+"""Options without a default."""
 PLAIN_SGD = Choice(name="sgd", options={"momentum": 0.0, "weight_decay": 0.0})
 
 
 def choice(name, **options):
-    return Choice(
-        name=name, options={"task0": 1.0, "task1": 0.5, "task2": 2.0, **options} if name == "scalar" else options
-    )
+    return Choice(name=name, options={**NEEDED.get(name, {}), **options})
 
 
 def updater_for(problem, weighting, optimizer=PLAIN_SGD, rate=1.0):
@@ -101,6 +105,9 @@ def count_passes(problem):
         (choice("uw", heads="one"), 1, 1),
         (choice("adatask"), 3, 1),
         (choice("mtl_io"), 3, 1),
+        (choice("modo"), 7, 3),  # T on each of two further batches, one on its own
+        (choice("cons_mtl"), 3, 2),  # a head's gradient at the representation is differentiated once more
+        (choice("auto_lambda"), 3, 3),  # the trial step, the further batch after it, the step
     ],
     ids=lambda value: WEIGHTINGS.label(value) if isinstance(value, Choice) else str(value),
 )
@@ -110,7 +117,7 @@ def test_no_task_is_differentiated_through_another_tasks_head(weighting, backbon
     updater_for(problem, weighting, Choice(name="adam")).step(problem.batch(0))
     assert counts["backbone"].backwards == backbone
     assert [counts[task.name].backwards for task in problem.tasks] == [head] * 3
-    assert counts["backbone"].forwards == (3 if weighting.name == "mtl_io" else 1)
+    assert counts["backbone"].forwards == {"mtl_io": 3, "modo": 3, "auto_lambda": 4}.get(weighting.name, 1)
 
 
 @pytest.mark.parametrize("name", WEIGHTINGS.names())
@@ -121,10 +128,10 @@ def test_a_step_moves_numbers_to_the_host_once(name, monkeypatch):
         moved.append(sum(part.numel() for part in (*parts[0], *parts[1:])))
         return to_host(*parts)
 
-    for module in (backward, task_steps, updater):
+    for module in (backward, look_ahead, task_steps, two_samples, updater):
         monkeypatch.setattr(module, "to_host", counting)
     updater_for(problem, choice(name), Choice(name="adam")).step(problem.batch(0))
-    assert len(moved) == (2 if name == "famo" else 1)  # FAMO also looks at the losses after the step
+    assert len(moved) == (2 if name in ("famo", "auto_lambda") else 1)  # these also look at losses elsewhere
     assert max(moved) <= 3 + 9 + 6  # losses, Gramian, two vectors of weights: never a gradient
 
 

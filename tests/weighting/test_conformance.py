@@ -1,6 +1,6 @@
 """Every registered weighting, and one a user might write, keeps the promises of `mtlsweep.testing`."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,7 +14,11 @@ from mtlsweep.testing.weight_checks import declares_which_losses_it_needs
 
 torch.set_num_threads(1)
 
-OPTIONS = {"scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0}}
+REFERENCE = {f"task{index}": {"mae": 1.0 + index} for index in range(3)}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0},
+    "pivrg": {"reference": REFERENCE},
+}
 VARIANTS = [
     Choice(name="imtl", options={"gradients": "representation"}),
     Choice(name="imtl_g", options={"gradients": "representation"}),
@@ -28,6 +32,10 @@ VARIANTS = [
     Choice(name="fairgrad", options={"alpha": 3.0}),
     Choice(name="stch", options={"warmup_epochs": 1, "mu": 0.2}),
     Choice(name="db_mtl", options={"decay": 0.5}),
+    Choice(name="cr_mogm", options={"method": "pcgrad"}),
+    Choice(name="moco", options={"rho": 0.1}),
+    Choice(name="go4align", options={"groups": 3}),
+    Choice(name="auto_lambda", options={"primary": ("task0",)}),
 ]
 METHODS = [Choice(name=name, options=OPTIONS.get(name, {})) for name in WEIGHTINGS.names()]
 

@@ -111,5 +111,24 @@ def test_heads_can_be_made_to_follow_their_own_gradient_or_the_shared_weight():
 def test_the_table_of_methods_has_a_full_row_for_each():
     rows = describe_methods()
     assert [row.name for row in rows if row.kind == "optimizer"] == ["adatask", "mtl_io"]
-    assert len(rows) == len(WEIGHTINGS.names()) == 27
+    assert len(rows) == len(WEIGHTINGS.names()) == 37
     assert all(row.paper and row.scale and row.heads and row.cost for row in rows)
+
+
+def test_the_table_of_methods_says_where_each_comes_from():
+    rows = {row.name: row for row in describe_methods()}
+    assert (rows["sdmgrad"].year, rows["sdmgrad"].arxiv) == (2023, "2305.18409")
+    assert rows["sdmgrad"].code == "https://github.com/OptMN-Lab/sdmgrad"
+    assert [name for name, row in rows.items() if row.year is None] == ["ew"]
+    at_other_places = {
+        "ew",
+        "imtl",
+        "imtl_g",
+        "imtl_l",
+        "moco",
+        "cons_mtl",
+        "cr_mogm",
+        "pivrg",
+    }  # OpenReview, CVPR, NeurIPS
+    assert {name for name, row in rows.items() if row.arxiv is None} == at_other_places
+    assert all(row.code.startswith("https://github.com/") for row in rows.values() if row.code)

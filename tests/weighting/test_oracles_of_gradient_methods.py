@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import least_squares, minimize
 from torchjd.aggregation import (
     AlignedMTLWeighting,
     ConFIG,
@@ -16,10 +16,10 @@ from torchjd.aggregation import (
     PCGradWeighting,
 )
 
-from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting
+from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, Performance
 from mtlsweep.methods.weighting.gradient.gradvac import vaccinate
 from mtlsweep.methods.weighting.gradient.pcgrad import project_conflicts, random_orders
-from mtlsweep.methods.weighting.gradient.upgrad import project_onto_dual_cone
+from mtlsweep.methods.weighting.solvers.dual_cone import project_onto_dual_cone
 from mtlsweep.methods.weighting.solvers.simplex import conflict_averse_weights, minimum_norm_weights
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing import matrices
@@ -219,7 +219,7 @@ def test_fairgrad_solves_its_equation_and_agrees_with_torchjd(tasks, alpha):
 @pytest.mark.parametrize("tasks", TASKS)
 def test_upgrad_projects_each_gradient_onto_the_cone_without_conflict(tasks):
     for name, rows in bank(tasks, (*WELL_POSED, "ill conditioned", "one zero", "eight orders", "parallel")):
-        weights = torch.from_numpy(project_onto_dual_cone((rows @ rows.T).numpy()))
+        weights = torch.from_numpy(project_onto_dual_cone((rows @ rows.T).numpy(), np.eye(len(rows))))
         projections, lengths = weights @ rows, rows.norm(dim=1)
         gains = projections @ rows.T
         assert (gains >= -1e-7 * lengths[:, None] * lengths).all(), name
@@ -313,3 +313,65 @@ def test_gradvac_on_the_gramian_is_gradvac_on_gradients(tasks):
         expected = gradvac_on_gradients(rows, orders, expected_targets, 0.5)
         torch.testing.assert_close(weights @ rows, expected, rtol=1e-8, atol=1e-9)
     np.testing.assert_allclose(targets, expected_targets, atol=1e-9)
+
+
+@pytest.mark.parametrize("tasks", TASKS)
+def test_dual_proj_gives_torchjds_weights_without_its_regularisation(tasks):
+    from torchjd.aggregation import DualProjWeighting
+    from torchjd.linalg import QuadprogProjector
+
+    projector = QuadprogProjector(reg_eps=1e-12)
+    for _, rows in bank(tasks, WELL_POSED):
+        theirs = DualProjWeighting(projector=projector)(rows @ rows.T)
+        torch.testing.assert_close(shared_weights("dual_proj", rows), theirs, rtol=1e-5, atol=1e-6)
+
+
+# --- ConsMTL and PIVRG: the official code's equations, fitted as it does, to the last digit ---
+
+
+def fitted_weights(gramian, claims):
+    """Return x > 0 with M x = (claims / x)^{1/2}, by the official code's fit; not from where it stops, but to the end."""
+    scale = np.sqrt(gramian.diagonal())
+    cosines = gramian / scale[:, None] / scale
+    residual = lambda y: cosines @ y - np.sqrt(claims / scale / y)  # noqa: E731  # x = y / scale
+    fit = least_squares(residual, np.ones(len(gramian)), bounds=(0, np.inf), xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    return fit.x / scale
+
+
+def clipped(update):
+    return update / max(1.0, np.linalg.norm(update))
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_cons_mtl_has_the_official_codes_shared_update(tasks):
+    for _, rows in bank(tasks, WELL_POSED):
+        weights = fitted_weights((rows @ rows.T).numpy(), np.ones(tasks))
+        expected = clipped(tasks * weights @ rows.numpy())
+        np.testing.assert_allclose(shared_weights("cons_mtl", rows) @ rows, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("scores", "temperature"), [((0.0, 3.0, -3.0), 10.0), ((0.0, 60.0, -20.0), 80.0 / np.log(2.0))]
+)
+def test_pivrg_has_the_official_codes_update_after_a_validation(scores, temperature):
+    reference = {f"task{i}": {"acc": 0.5, "err": 2.0} for i in range(3)}
+    method = WEIGHTINGS.create(
+        Choice(name="pivrg", options={"reference": reference}), [f"task{i}" for i in range(3)], torch.Generator()
+    )
+    assert isinstance(method, GramianWeighting)
+    method.end_validation(
+        [
+            performance
+            for task, score in enumerate(scores)
+            for performance in (
+                Performance(f"task{task}", "acc", 0.5 * (1 - (score - 3) / 100), higher_is_better=True),
+                Performance(f"task{task}", "err", 2.0 * (1 + (score + 3) / 100), higher_is_better=False),
+            )
+        ]
+    )
+    shares = np.exp(np.array(scores) / temperature)
+    claims = 3 * shares / shares.sum()
+    for _, rows in bank(3, WELL_POSED):
+        expected = clipped(3 * fitted_weights((rows @ rows.T).numpy(), claims) @ rows.numpy())
+        given = method.weigh(torch.ones(3, dtype=torch.float64), rows @ rows.T).shared @ rows
+        np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-7)

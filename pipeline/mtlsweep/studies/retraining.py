@@ -13,7 +13,7 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.studies.finished_trials import ChosenTrial
 from mtlsweep.suites.networks import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import PreparedData
-from mtlsweep.training.epoch import Watcher, begin_training, build_network, train_epoch
+from mtlsweep.training.epoch import Watcher, begin_training, build_network, train_epoch, validate
 from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.trial import EpochEnd, run_trial
 from mtlsweep.trials.trial import Trial
@@ -31,6 +31,8 @@ def retrain(trial: Trial, data: PreparedData, device: torch.device, epochs: int,
     network, updater = begin_training(trial, data, device)
     for epoch in range(1, epochs + 1):
         train_epoch(trial, data, network, updater, epoch, device, watcher)
+        if updater.needs_validation:
+            validate(trial, data, network, updater, device)
     return network
 
 

@@ -18,6 +18,7 @@ from mtlsweep.methods.weighting import (
 from mtlsweep.params.choice import Choice
 from mtlsweep.testing.small_problems import SmallProblem, matrices
 from mtlsweep.training.step.updater import Updater, build_updater
+from mtlsweep.trials.metric_names import MetricName
 
 
 def new_updater(problem: SmallProblem, choice: Choice, **options: Any) -> Updater:
@@ -38,6 +39,13 @@ def run_epochs(problem: SmallProblem, updater: Updater) -> None:
     for start in (0, 2):
         run_steps(problem, updater, range(start, start + 2))
         updater.end_epoch()
+        updater.end_validation(
+            {
+                str(MetricName("val", task.name, metric.name)): start + 1.0 + position
+                for position, task in enumerate(problem.tasks)
+                for metric in task.metrics
+            }
+        )
     run_steps(problem, updater, range(4, 6))
 
 

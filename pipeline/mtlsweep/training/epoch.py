@@ -11,9 +11,10 @@ from torch import nn
 
 from mtlsweep.params.suite import Schedule
 from mtlsweep.suites.networks import MultiTaskNetwork, create_network
-from mtlsweep.suites.prepared.splits import Batch, PreparedData
+from mtlsweep.suites.prepared.splits import Batch, PreparedData, with_further
 from mtlsweep.training.augmentation import augment
 from mtlsweep.training.content import check_content
+from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.seeds import stream, stream_seed
 from mtlsweep.training.step.updater import Updater, build_updater
 from mtlsweep.trials.trial import Trial
@@ -70,12 +71,22 @@ def train_epoch(
     tasks = data.tasks_of(trial.cell.tasks)
     torch.manual_seed(stream_seed(trial.seed, "forward", epoch))  # dropout and the like
     updater.set_learning_rate(learning_rate_factor(training.schedule, epoch, training.epochs))
-    order = torch.randperm(len(split), generator=stream(trial.seed, "order", epoch))
+    numbers = range(1, updater.batches)
+    orders = [stream(trial.seed, "order", epoch), *(stream(trial.seed, "order", epoch, number) for number in numbers)]
+    drawn = [
+        split.batches(
+            torch.randperm(len(split), generator=order), training.batch_size, device, trial.cell.merges_last_batch
+        )
+        for order in orders
+    ]
     augmentation = stream(trial.seed, "augmentation", epoch)
     network.train()
-    for batch in split.batches(order, training.batch_size, device, trial.cell.merges_last_batch):
-        if training.augmentation != "none":
-            batch = augment(batch, tasks, training.augmentation, augmentation)
+    for batches in zip(*drawn, strict=True):
+        batch = with_further(
+            batches
+            if training.augmentation == "none"
+            else [augment(batch, tasks, training.augmentation, augmentation) for batch in batches]
+        )
         if watcher is not None:
             watcher(network, batch, epoch)
         updater.step(batch)
@@ -95,6 +106,20 @@ def _measure_batches(network: MultiTaskNetwork, batches: Iterable[Batch]) -> Non
         with torch.no_grad():
             for batch in islice(batches, 50):
                 network(batch.inputs)
+
+
+def validate(
+    trial: Trial, data: PreparedData, network: MultiTaskNetwork, updater: Updater, device: torch.device
+) -> dict[str, float]:
+    """Return the metrics of the validation split after an epoch, and tell the weighting.
+
+    Raises:
+        UserError: the weighting's options do not fit the metrics.
+    """
+    tasks = data.tasks_of(trial.cell.tasks)
+    metrics = evaluate(network, data.splits["val"], tasks, trial.cell.training.batch_size, device, "val")
+    updater.end_validation(metrics)
+    return metrics
 
 
 def learning_rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:

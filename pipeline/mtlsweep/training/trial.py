@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from mtlsweep.suites.prepared.splits import PreparedData
-from mtlsweep.training.epoch import begin_training, train_epoch
+from mtlsweep.training.epoch import begin_training, train_epoch, validate
 from mtlsweep.training.evaluation import evaluate
 from mtlsweep.training.resume_point import RunState
 from mtlsweep.training.step.divergence import Diverged
@@ -105,7 +105,6 @@ def run_trial(
 def _run_epoch(trial: Trial, data: PreparedData, state: RunState, device: torch.device) -> dict[str, float]:
     """Train one epoch, then measure validation and test."""
     metrics = train_epoch(trial, data, state.network, state.updater, len(state.curve) + 1, device)
-    tasks = data.tasks_of(trial.cell.tasks)
-    for name in ("val", "test"):
-        metrics |= evaluate(state.network, data.splits[name], tasks, trial.cell.training.batch_size, device, name)
-    return metrics
+    metrics |= validate(trial, data, state.network, state.updater, device)
+    tasks, size = data.tasks_of(trial.cell.tasks), trial.cell.training.batch_size
+    return metrics | evaluate(state.network, data.splits["test"], tasks, size, device, "test")

@@ -8,13 +8,16 @@ from __future__ import annotations
 from mtlsweep.methods.weighting.kinds import (
     GradientWeighting,
     GramianWeighting,
+    HeadAligningWeighting,
     JacobianWeighting,
+    LookAheadWeighting,
     LossWeighting,
     TaskOptimizers,
+    TwoSampleWeighting,
 )
 from mtlsweep.methods.weighting.overview import MethodRow, describe_methods
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
-from mtlsweep.methods.weighting.weighting import Conventions, Facts, Weighting, Weights
+from mtlsweep.methods.weighting.weighting import Conventions, Facts, Performance, Weighting, Weights
 
 __all__ = [
     "WEIGHTINGS",
@@ -22,10 +25,14 @@ __all__ = [
     "Facts",
     "GradientWeighting",
     "GramianWeighting",
+    "HeadAligningWeighting",
     "JacobianWeighting",
+    "LookAheadWeighting",
     "LossWeighting",
     "MethodRow",
+    "Performance",
     "TaskOptimizers",
+    "TwoSampleWeighting",
     "Weighting",
     "Weights",
     "describe_methods",

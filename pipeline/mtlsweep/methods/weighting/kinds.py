@@ -29,6 +29,26 @@ class LossWeighting(Weighting):
         """Receive the batch's `losses` [T] after the step; called if `reevaluates`."""
 
 
+class LookAheadWeighting(LossWeighting):
+    """Weights that descend the loss of a further batch after a trial step: how do they change what is learnt?
+
+    The trial step is that of the base optimizer without its adaptive scaling (gradient, momentum buffer and weight decay
+    of SGD), of all parameters, on the step's own batch.
+    """
+
+    batches = 2
+    cost = "4 forwards + 3 backwards"
+    allows: ClassVar[Mapping[str, Sequence[str]]] = {**LossWeighting.allows, "heads": ("native", "same")}
+
+    @abstractmethod
+    def objective(self) -> Tensor:
+        """Return what each task's loss on the further batch counts, [T]."""
+
+    @abstractmethod
+    def descend(self, slopes: Tensor) -> None:
+        """Receive, before `weigh`, the derivative of the further batch's loss by each weight, [T]."""
+
+
 class GradientWeighting(Weighting):
     """Weights that need every task's gradient; those at the shared parameters by default."""
 
@@ -55,6 +75,32 @@ class GramianWeighting(GradientWeighting):
             numpy.linalg.LinAlgError, torch.linalg.LinAlgError: the solver found no answer; the trial
                 ends as `diverged`.
         """
+
+
+class TwoSampleWeighting(GramianWeighting):
+    """Weights from the products of task gradients of two further batches: their noise is independent, so it adds no bias.
+
+    `weigh` receives <g_i, g'_j> at row i, column j, with g from the one batch and g' from the other: not symmetric,
+    and of any sign on the diagonal. The update is that of the step's own batch.
+    """
+
+    batches = 3
+    cost = "3 forwards, 2 T backwards, T of heads + 1 of the backbone"
+
+
+class HeadAligningWeighting(GramianWeighting):
+    """Weights of the shared update, and heads that are trained to bring the task gradients near it.
+
+    Attributes:
+        agreement: [T], set by `weigh`: the weights of the gradients at the representation that heads are drawn to.
+        pull: how strongly.
+        longest: the addition to a head's gradient is at most so many times as long as that.
+    """
+
+    cost = "T backwards of the backbone + 3 of each head"
+    agreement: Tensor
+    pull: float
+    longest: float
 
 
 class JacobianWeighting(GradientWeighting):

@@ -27,12 +27,13 @@ class Facts:
     """What a method is, for `mtlsweep methods` and the documentation.
 
     Attributes:
-        paper: authors and year, and where to find it.
+        paper: authors, year, and where to find it: `arXiv 2001.06782`, or a venue and its id.
         scale: the shared update as published, in terms of the task gradients g_i and losses L_i.
         heads: what multiplies the gradient of task i's own head, as published.
         non_conflicting: whether, by the paper's claim, <g_i, update> >= 0 for every task.
         symmetric: whether renaming tasks renames weights and changes nothing else; random methods are
             symmetric in distribution only.
+        code: address of the authors' own code; empty if none is known.
     """
 
     paper: str
@@ -40,6 +41,7 @@ class Facts:
     heads: str
     non_conflicting: bool = False
     symmetric: bool = True
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,16 @@ class Weights:
 
     shared: Tensor
     heads: Tensor
+
+
+@dataclass(frozen=True)
+class Performance:
+    """A metric of a task over the whole validation split."""
+
+    task: str
+    metric: str
+    value: float
+    higher_is_better: bool
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,8 @@ class Weighting(nn.Module, ABC):
     cost: ClassVar[str]
     allows: ClassVar[Mapping[str, Sequence[str]]] = {}
     """The values of each convention that the method can follow; the first is its default."""
+    batches: ClassVar[int] = 1
+    """How many independently drawn batches of training data a step sees: its own, and further ones."""
 
     per_task: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """Attributes (tensors, or None before the first step) with a value for each task, and which of their dimensions count
@@ -118,6 +132,8 @@ class Weighting(nn.Module, ABC):
 
     conventions: Conventions = Conventions()
     learning_rate: float | None = None
+    needs_validation: ClassVar[bool] = False
+    """Whether `end_validation` must be called after every epoch."""
     needs_positive_losses: PositiveLosses = "never"
     """Which losses must be above 0 for the method's formula to hold: none, each task's mean over an epoch, or those of
     every batch (a method that divides by them or takes their logarithm). A trial that meets another ends."""
@@ -149,3 +165,10 @@ class Weighting(nn.Module, ABC):
 
     def end_epoch(self, losses: Tensor) -> None:
         """Called at the end of an epoch, with its mean training losses `losses` [T] of the tasks that had a label in it."""
+
+    def end_validation(self, performances: Sequence[Performance]) -> None:
+        """Called after the validation that follows an epoch, with every metric of every task.
+
+        Raises:
+            UserError: what the method was told of the metrics does not fit them.
+        """

@@ -7,8 +7,8 @@ is put on the device once; a larger one is copied batch by batch from the page c
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,14 @@ class Batch:
     Attributes:
         labelled: for each task of which a row has no label, the numbers of the rows that have one [M] (int64, on
             the device of the batch). Without such a row the task is absent from the batch.
+        further: batches drawn independently from the same data, for methods that ask for more than one. Who trains on
+            one fixed batch gives none: its gradients have no noise, and the batch stands for them.
     """
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     labelled: Mapping[str, Tensor] = field(default_factory=dict)
+    further: tuple[Batch, ...] = ()
 
     def lacks(self, task: str) -> bool:
         """Return whether no row has a label of `task`."""
@@ -67,6 +70,15 @@ class Batch:
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+
+def with_further(batches: Sequence[Batch]) -> Batch:
+    """Return the first of `batches` with the others as `further`; a task that one of them lacks is absent from all."""
+    lacking = {task for batch in batches for task in batch.labelled if batch.lacks(task)}
+    if lacking:
+        none = dict.fromkeys(lacking, torch.empty(0, dtype=torch.int64, device=batches[0].inputs.device))
+        batches = [replace(batch, labelled={**batch.labelled, **none}) for batch in batches]
+    return replace(batches[0], further=tuple(batches[1:]))
 
 
 class Split:

@@ -91,19 +91,24 @@ class RepresentationBackward(CombinedGradient):
         jacobian = Jacobian(len(losses), leaves)
         self._clear_gradients()
         jacobian.differentiate(losses, retain_graph=False)
-        gramian = None
-        if isinstance(self.weighting, LossWeighting):
-            (on_host,) = to_host(losses)
-            self.check.losses(on_host)
-            weights = loss_weights(self.weighting, on_host)
-            self.check.weights(weights)
-            jacobian.combine(weights.shared)
-        else:
-            on_host, gramian, weights = combine(self.weighting, losses, jacobian, seen, self.check)
+        on_host, gramian, weights = self._combine(losses, jacobian, seen)
         update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=True)]
         torch.autograd.backward(parts, update)
         self._weigh_heads(batch, weights.heads)
         return Measured(on_host, weights, gramian)
+
+    def _combine(
+        self, losses: Sequence[Tensor], jacobian: Jacobian, values: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor | None, Weights]:
+        """Write the update into `jacobian.update`; return losses, Gramian (if there is one) and weights on the host."""
+        if not isinstance(self.weighting, LossWeighting):
+            return combine(self.weighting, losses, jacobian, values, self.check)
+        (on_host,) = to_host(losses)
+        self.check.losses(on_host)
+        weights = loss_weights(self.weighting, on_host)
+        self.check.weights(weights)
+        jacobian.combine(weights.shared)
+        return on_host, None, weights
 
 
 def loss_weights(weighting: LossWeighting, losses: Tensor) -> Weights:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -62,9 +62,13 @@ class Forward:
     @torch.no_grad()
     def losses_without_side_effects(self, batch: Batch) -> list[Tensor]:
         """Return the loss of each task without gradients and without updating batch statistics."""
+        return self.losses_at({}, batch)
+
+    def losses_at(self, parameters: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """Return the loss of each task with these parameters in place of the network's, without updating batch statistics."""
         copies = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         with self._autocast():
-            outputs = functional_call(self.network, copies, (batch.inputs,))
+            outputs = functional_call(self.network, {**copies, **parameters}, (batch.inputs,))
             return [self._loss(task, outputs[task.name], batch) for task in self.present(batch)]
 
     def _loss(self, task: Task, output: Tensor, batch: Batch) -> Tensor:

@@ -48,11 +48,23 @@ class Jacobian:
         Every other leaf gets its gradient added to its `.grad`, as by any `backward()`; the `.grad` of
         `leaves` holds the last row afterwards. Set `retain_graph` if the losses share parts of their graph.
         """
+        self._differentiate([(loss,) for loss in losses], [None] * len(losses), retain_graph)
+
+    def differentiate_from(self, parts: Sequence[Tensor], seeds: Sequence[Sequence[Tensor]]) -> None:
+        """Write into each row the gradient of sum_k <seed_k, part_k>, with one tensor of `seeds` [T] for each of `parts`.
+
+        As `differentiate`, where the gradients at `parts` are known already.
+        """
+        self._differentiate([parts] * len(seeds), seeds, retain_graph=True)
+
+    def _differentiate(
+        self, outputs: Sequence[Sequence[Tensor]], seeds: Sequence[Sequence[Tensor] | None], retain_graph: bool
+    ) -> None:
         self.rows.zero_()
-        for index, (loss, row) in enumerate(zip(losses, self.shaped_rows, strict=True)):
+        for index, (output, seed, row) in enumerate(zip(outputs, seeds, self.shaped_rows, strict=True)):
             for leaf, gradient in zip(self._leaves, row, strict=True):
                 leaf.grad = gradient  # autograd adds in place: copying separate gradients would cost 2 % of a step
-            loss.backward(retain_graph=retain_graph and index < len(losses) - 1)
+            torch.autograd.backward(output, seed, retain_graph=retain_graph and index < len(outputs) - 1)
 
     def gramian(self) -> Tensor:
         """Return all inner products of rows, [T, T], summed in float64 where the device has it."""
@@ -60,6 +72,15 @@ class Jacobian:
         for block in self.rows.split(self._room.shape[1], dim=1):
             exact = self._room[:, : block.shape[1]].copy_(block)
             total.addmm_(exact, exact.T)
+        return total
+
+    def products(self, other: Jacobian) -> Tensor:
+        """Return the inner products of these rows with those of `other`, [T, T], summed as in `gramian`."""
+        total = torch.zeros(len(self.rows), len(self.rows), dtype=self._room.dtype, device=self.rows.device)
+        width = self._room.shape[1]
+        for own, theirs in zip(self.rows.split(width, dim=1), other.rows.split(width, dim=1), strict=True):
+            rooms = self._room[:, : own.shape[1]], other._room[:, : own.shape[1]]
+            total.addmm_(rooms[0].copy_(own), rooms[1].copy_(theirs).T)
         return total
 
     def combine(self, weights: Tensor) -> None:

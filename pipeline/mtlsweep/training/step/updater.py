@@ -5,7 +5,7 @@ Data loading, epochs, evaluation and checkpoint files may not enter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,18 +16,31 @@ from torch.optim import Optimizer
 from mtlsweep.methods.combination import check_combination
 from mtlsweep.methods.optimizers import OPTIMIZERS, Parameters, without_weight_decay
 from mtlsweep.methods.optimizers.joint import averaging, parts_of, restore
-from mtlsweep.methods.weighting import WEIGHTINGS, LossWeighting, TaskOptimizers, Weighting
+from mtlsweep.methods.weighting import (
+    WEIGHTINGS,
+    HeadAligningWeighting,
+    LookAheadWeighting,
+    LossWeighting,
+    Performance,
+    TaskOptimizers,
+    TwoSampleWeighting,
+    Weighting,
+)
 from mtlsweep.methods.weighting.absence import only
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.networks.multitask import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Task
+from mtlsweep.training.step.aligned_heads import AlignedHeads
 from mtlsweep.training.step.backward import OneBackward, RepresentationBackward, TaskBackwards
 from mtlsweep.training.step.divergence import Diverged, DivergenceCheck
 from mtlsweep.training.step.forward import Forward, to_host
+from mtlsweep.training.step.look_ahead import LookAhead
 from mtlsweep.training.step.meter import Meter
 from mtlsweep.training.step.route import Measured, Route
 from mtlsweep.training.step.task_steps import TaskSteps
+from mtlsweep.training.step.two_samples import TwoSamples
+from mtlsweep.trials.metric_names import MetricName
 
 __all__ = ["Diverged", "Updater", "build_updater", "check_combination"]
 
@@ -50,6 +63,11 @@ class Updater:
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+    @property
+    def batches(self) -> int:
+        """How many batches a step sees; see `Weighting.batches`."""
+        return self._weighting.batches
 
     def step(self, batch: Batch) -> None:
         """Take one optimizer step on `batch`.
@@ -144,6 +162,30 @@ class Updater:
                 self._weighting.end_epoch(means[there])
         return self._meter.read()
 
+    @property
+    def needs_validation(self) -> bool:
+        """Whether `end_validation` must be called after every epoch."""
+        return self._weighting.needs_validation
+
+    def end_validation(self, metrics: Mapping[str, float]) -> None:
+        """Tell the weighting what the network reaches on the validation split after an epoch: `val/<task>/<metric>`.
+
+        Raises:
+            UserError: the weighting's options do not fit the tasks' metrics.
+        """
+        self._weighting.end_validation(
+            [
+                Performance(
+                    task.name,
+                    metric.name,
+                    metrics[str(MetricName("val", task.name, metric.name))],
+                    metric.higher_is_better,
+                )
+                for task in self._route.forward.tasks
+                for metric in task.metrics
+            ]
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes during training except the network; tensors and plain values only."""
         return {
@@ -227,6 +269,12 @@ def _route_of(method: Weighting) -> Any:
     """Return the cheapest route that gives `method` what it needs under its conventions."""
     if isinstance(method, TaskOptimizers):
         return TaskSteps
+    if isinstance(method, LookAheadWeighting):
+        return LookAhead
+    if isinstance(method, HeadAligningWeighting):
+        return AlignedHeads
+    if isinstance(method, TwoSampleWeighting):
+        return TwoSamples
     if isinstance(method, LossWeighting):
         return RepresentationBackward if method.conventions.heads == "one" else OneBackward
     return RepresentationBackward if method.conventions.gradients == "representation" else TaskBackwards

@@ -29,7 +29,10 @@ class AlignedMTL(GramianWeighting):
     """
 
     facts = Facts(
-        paper="Senushkin, Patakin, Kuznetsov, Konushin 2023, arXiv 2305.19000", scale="sum of (B 1)_i g_i", heads="1"
+        paper="Senushkin, Patakin, Kuznetsov, Konushin 2023, arXiv 2305.19000",
+        scale="sum of (B 1)_i g_i",
+        heads="1",
+        code="https://github.com/SamsungLabs/MTL",
     )
     allows = AT_REPRESENTATION
 

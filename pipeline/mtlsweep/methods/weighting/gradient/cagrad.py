@@ -40,6 +40,7 @@ class CAGrad(GramianWeighting):
         paper="Liu, Liu, Jin, Stone, Liu 2021, arXiv 2110.14048",
         scale="(gbar + lambda g_w) / (1 + c^2)",
         heads="1",
+        code="https://github.com/Cranial-XIX/CAGrad",
     )
 
     def __init__(

@@ -24,6 +24,7 @@ class ConFIG(GramianWeighting):
         scale="sum of <g_i, u> u, u the conflict-free unit direction",
         heads="1",
         non_conflicting=True,
+        code="https://github.com/tum-pbs/ConFIG",
     )
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:

@@ -34,6 +34,7 @@ class DualBalancing(JacobianWeighting):
         paper="Lin, Jiang, Ye, et al. 2023, arXiv 2308.12029",
         scale="sum of max|b| b_i / |b_i|, b_i the moving average of g_i / L_i",
         heads="1 / L_i",
+        code="https://github.com/median-research-group/LibMTL",
     )
     needs_positive_losses = "always"
     per_task: ClassVar = {"_averages": (0,)}

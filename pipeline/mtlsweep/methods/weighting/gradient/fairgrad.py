@@ -33,6 +33,7 @@ class FairGrad(GramianWeighting):
         scale="sum of w_i g_i, M w = w^{-1/alpha}",
         heads="same weight",
         non_conflicting=True,
+        code="https://github.com/OptMN-Lab/fairgrad",
     )
 
     def __init__(

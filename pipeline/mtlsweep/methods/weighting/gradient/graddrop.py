@@ -32,6 +32,7 @@ class GradDrop(JacobianWeighting):
         paper="Chen, Ngiam, Huang, et al. 2020, arXiv 2010.06808",
         scale="sum of g_i masked by coordinate",
         heads="1",
+        code="https://github.com/tensorflow/lingvo/blob/master/lingvo/core/graddrop.py",
     )
     cost = "T backwards of heads + 1 of the backbone; on parameters T backwards"
     allows: ClassVar[Mapping[str, Sequence[str]]] = {

@@ -35,6 +35,7 @@ class MGDA(GramianWeighting):
         scale="sum of w_i g_i, sum of w_i = 1",
         heads="1",
         non_conflicting=True,
+        code="https://github.com/isl-org/MultiObjectiveOptimization",
     )
     allows = AT_REPRESENTATION
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mtlsweep.methods.weighting.kinds import GramianWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.solvers.bargaining import fair_weights
+from mtlsweep.methods.weighting.solvers.clipping import clip_update
 from mtlsweep.methods.weighting.weighting import Facts, Weights
 
 
@@ -34,6 +35,7 @@ class NashMTL(GramianWeighting):
         scale="sum of a_i g_i, M a = 1 / a, then norm clipped to 1",
         heads="a_i, not clipped",
         non_conflicting=True,
+        code="https://github.com/AvivNavon/nash-mtl",
     )
 
     def __init__(
@@ -48,6 +50,4 @@ class NashMTL(GramianWeighting):
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
         weights = torch.from_numpy(fair_weights(gramian.numpy(), 1.0))
-        norm = (weights @ gramian @ weights).clamp(min=0.0).sqrt()
-        clipped = weights * (self._max_norm / norm) if 0 < self._max_norm < norm else weights
-        return Weights(clipped, weights)
+        return Weights(clip_update(weights, gramian, self._max_norm), weights)

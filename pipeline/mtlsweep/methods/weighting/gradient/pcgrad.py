@@ -25,6 +25,7 @@ class PCGrad(GramianWeighting):
         paper="Yu, Kumar, Gupta, Levine, Hausman, Finn 2020, arXiv 2001.06782",
         scale="sum of projected g_i",
         heads="1",
+        code="https://github.com/tianheyu927/PCGrad",
     )
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:

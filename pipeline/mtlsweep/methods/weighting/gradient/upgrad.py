@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from mtlsweep.methods.weighting.kinds import GramianWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
+from mtlsweep.methods.weighting.solvers.dual_cone import project_onto_dual_cone
 from mtlsweep.methods.weighting.weighting import Facts, Weights
 
 
@@ -28,21 +28,9 @@ class UPGrad(GramianWeighting):
         scale="sum of projected g_i, over T",
         heads="1",
         non_conflicting=True,
+        code="https://github.com/TorchJD/torchjd",
     )
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
-        shared = project_onto_dual_cone(gramian.numpy()).mean(axis=0)
+        shared = project_onto_dual_cone(gramian.numpy(), np.eye(len(losses))).mean(axis=0)
         return Weights(torch.from_numpy(shared), torch.ones_like(losses))
-
-
-def project_onto_dual_cone(gramian: np.ndarray) -> np.ndarray:
-    """Return [T, T]: in row i the weights of the gradients in the projection of g_i."""
-    norms = np.sqrt(gramian.diagonal())
-    norms = np.where(norms > 0, norms, 1.0)
-    eigenvalues, vectors = np.linalg.eigh(gramian / norms[:, None] / norms)
-    directions = (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))).T  # column j: the direction of g_j
-    coefficients = np.eye(len(gramian))
-    for index in np.flatnonzero((gramian < 0).any(axis=1)):
-        coefficients[index] += nnls(directions, -directions[:, index])[0]
-    projections: np.ndarray = coefficients * norms[:, None] / norms
-    return projections

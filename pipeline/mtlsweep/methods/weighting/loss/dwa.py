@@ -30,6 +30,7 @@ class DynamicWeightAverage(LossWeighting):
         paper="Liu, Johns, Davison 2019, arXiv 1803.10704",
         scale="sum of w_i g_i, w = T softmax(L_i(e-1) / L_i(e-2) / 2)",
         heads="same weight",
+        code="https://github.com/lorenmt/mtan",
     )
     needs_positive_losses = "on average"
     per_task: ClassVar = {"means": (1,)}

@@ -39,6 +39,7 @@ class FastAdaptiveOptimization(LossWeighting):
         paper="Liu, Feng, Stone, Liu 2023, arXiv 2306.03792",
         scale="sum of w_i g_i, w proportional to z_i / L_i, sum 1",
         heads="same weight",
+        code="https://github.com/Cranial-XIX/FAMO",
     )
     needs_positive_losses = "always"
     per_task: ClassVar = {"logits": (0,)}

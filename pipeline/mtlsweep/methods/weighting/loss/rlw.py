@@ -18,6 +18,7 @@ class RandomLossWeighting(LossWeighting):
         paper="Lin, Ye, Zhang, Tsang 2022, arXiv 2111.10603",
         scale="sum of w_i g_i, w = softmax of N(0, 1) draws, sum 1",
         heads="same weight",
+        code="https://github.com/median-research-group/LibMTL",
     )
 
     def weigh(self, losses: Tensor) -> Tensor:

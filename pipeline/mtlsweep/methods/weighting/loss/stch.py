@@ -35,6 +35,7 @@ class SmoothTchebycheff(LossWeighting):
         paper="Lin, Zhang, Yang, et al. 2024, arXiv 2402.19078",
         scale="sum of T softmax(log(L_i / L_i^w) / mu)_i g_i / L_i",
         heads="same weight",
+        code="https://github.com/Xi-L/STCH",
     )
     needs_positive_losses = "always"
     per_task: ClassVar = {"reference": (0,)}

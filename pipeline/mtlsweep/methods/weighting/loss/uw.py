@@ -31,7 +31,10 @@ class UncertaintyWeighting(LossWeighting):
     """
 
     facts = Facts(
-        paper="Kendall, Gal, Cipolla 2018, arXiv 1705.07115", scale="sum of g_i / (2 e^{s_i})", heads="same weight"
+        paper="Kendall, Gal, Cipolla 2018, arXiv 1705.07115",
+        scale="sum of g_i / (2 e^{s_i})",
+        heads="same weight",
+        code="https://github.com/yaringal/multi-task-learning-example",
     )
     needs_positive_losses = "on average"
     per_task: ClassVar = {"log_variance": (0,)}

@@ -1,4 +1,4 @@
-"""Positive weights with M w = w^{-p}: the fair point of Nash-MTL (p = 1) and FairGrad."""
+"""Positive weights with M w = c w^{-p}: the fair point of Nash-MTL (p = 1), FairGrad, and with claims c of PIVRG."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _RIDGE = 1e-10
 """Added to the unit diagonal of the cosines: bounds the weights where gradients cancel each other, at 1e5 times their size."""
 
 
-def fair_weights(gramian: np.ndarray, power: float) -> np.ndarray:
-    """Return w > 0 [T] with `gramian` w = w^{-power}.
+def fair_weights(gramian: np.ndarray, power: float, claims: np.ndarray | None = None) -> np.ndarray:
+    """Return w > 0 [T] with `gramian` w = `claims` w^{-power}; claims [T] are positive, and 1 by default.
 
     A task whose gradient is zero (1e-10 of the longest or less) gets
     the mean weight of the others, 1 if there are none.
@@ -21,20 +21,25 @@ def fair_weights(gramian: np.ndarray, power: float) -> np.ndarray:
     takes_part = norms > 1e-10 * norms.max()
     weights = np.ones(len(norms))
     if takes_part.any():
-        weights[takes_part] = _solve(gramian[np.ix_(takes_part, takes_part)], norms[takes_part], power)
+        weights[takes_part] = _solve(
+            gramian[np.ix_(takes_part, takes_part)],
+            norms[takes_part],
+            power,
+            1.0 if claims is None else claims[takes_part],
+        )
         weights[~takes_part] = weights[takes_part].mean()
     return weights
 
 
-def _solve(gramian: np.ndarray, norms: np.ndarray, power: float) -> np.ndarray:
-    """Minimise the convex w^T M w / 2 - sum_i w_i^{1-p} / (1-p) (log w_i if p = 1).
+def _solve(gramian: np.ndarray, norms: np.ndarray, power: float, claims: np.ndarray | float) -> np.ndarray:
+    """Minimise the convex w^T M w / 2 - sum_i c_i w_i^{1-p} / (1-p) (c_i log w_i if p = 1).
 
     Damped Newton steps in y = |g| w, where the quadratic part has a unit diagonal.
     """
     cosines = gramian / norms[:, None] / norms
     np.fill_diagonal(cosines, 1.0 + _RIDGE)
     magnitudes = np.abs(cosines)
-    pull = norms ** (power - 1.0)
+    pull = claims * norms ** (power - 1.0)
     scaled = (pull / np.maximum(cosines.clip(min=0.0).sum(axis=1), 1.0)) ** (1.0 / (1.0 + power))
     for _ in range(200):
         push = pull * scaled**-power

@@ -1,6 +1,6 @@
-"""Exact minimisers over the probability simplex: the small convex problems of MGDA and CAGrad.
+"""Exact minimisers over the probability simplex: the small convex problems of MGDA and CAGrad, and the projection.
 
-Both are solved by a primal active set: minimise on the affine hull of the current support, step
+The two problems are solved by a primal active set: minimise on the affine hull of the current support, step
 towards that point until a weight reaches zero or the point itself is reached, then add the vertex
 with the steepest descent. It ends at the optimum after about as many small linear solves as tasks take part.
 """
@@ -156,3 +156,12 @@ def conflict_averse_weights(gramian: np.ndarray, c: float) -> np.ndarray:
         return np.full(len(gramian), 1.0 / len(gramian))
     objective = _ConflictAverse(_Products(gramian / squared), gramian.mean(axis=1) / squared, c)
     return _minimise(objective, len(gramian))
+
+
+def project_onto_simplex(point: np.ndarray) -> np.ndarray:
+    """Return the point of the simplex that is nearest to `point` [T]."""
+    descending = np.sort(point)[::-1]
+    excess = (np.cumsum(descending) - 1.0) / np.arange(1, len(point) + 1)
+    shift = excess[np.flatnonzero(descending > excess)[-1]]
+    projected: np.ndarray = np.maximum(point - shift, 0.0)
+    return projected

@@ -28,6 +28,7 @@ class AdaTask(TaskOptimizers):
         paper="Yang, Pan, Gong, et al. 2023, arXiv 2211.15055",
         scale="sum over tasks of the base optimizer's steps",
         heads="the base optimizer on the head's own gradient",
+        code="https://github.com/EnnengYang/AdaTask",
     )
     cost = "T backwards, T optimizer steps"
     sequential = False
