@@ -6,7 +6,8 @@
     python benchmarks/step_cost.py --memory             # peak memory of a step, a process for each
 
 The floor of a gradient weighting is one forward, T separate `backward()` calls and the optimizer's
-step; that of a loss weighting is the step of equal weights. Each round runs the floor, then ours, then
+step; that of a loss weighting is the step of equal weights. Methods that need other passes by definition have a floor of
+these passes: `two samples` (SDMGrad, MoDo), `look-ahead` (Auto-Lambda), `aligned heads` (ConsMTL). Each round runs the floor, then ours, then
 each peer's, and the table shows the median over rounds, and over networks built anew, of the ratio to
 the floor of the round: CPU time of this one thread, so that other processes have little influence.
 
@@ -34,7 +35,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtlsweep.methods.weighting import WEIGHTINGS, GramianWeighting, LossWeighting
+from mtlsweep.methods.weighting import (
+    WEIGHTINGS,
+    GramianWeighting,
+    HeadAligningWeighting,
+    LookAheadWeighting,
+    LossWeighting,
+    TwoSampleWeighting,
+    Weighting,
+)
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.inputs import Feature, InputShape
 from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork, create_network
@@ -45,7 +54,10 @@ from mtlsweep.training.step.updater import build_updater
 
 Step = Callable[[], Any]
 ADAM = Choice(name="adam")
-OPTIONS: dict[str, Callable[[list[str]], dict[str, Any]]] = {"scalar": lambda tasks: dict.fromkeys(tasks, 0.5)}
+OPTIONS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
+    "scalar": lambda tasks: dict.fromkeys(tasks, 0.5),
+    "pivrg": lambda tasks: {"reference": {task: {"metric": 1.0} for task in tasks}},
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,94 @@ def forward_and_backwards(problem: Problem) -> Step:
         optimizer.step()
 
     return step
+
+
+def two_samples(problem: Problem) -> Step:
+    """Two forwards with T backwards each; a third with one backward of each head and one of the backbone."""
+    optimizer = torch.optim.Adam(problem.network.parameters(), 1e-5, weight_decay=1e-5, fused=True)
+
+    def step() -> None:
+        for _ in range(2):
+            optimizer.zero_grad()
+            losses = problem.losses()
+            for index, loss in enumerate(losses):
+                loss.backward(retain_graph=index < len(losses) - 1)
+        optimizer.zero_grad()
+        features, leaf, losses = _cut(problem)
+        for loss in losses:
+            loss.backward()
+        features.backward(leaf.grad)
+        optimizer.step()
+
+    return step
+
+
+def look_ahead(problem: Problem) -> Step:
+    """A forward and two backwards of the weighted sum; a forward and a backward elsewhere; two forwards without gradients."""
+    optimizer = torch.optim.Adam(problem.network.parameters(), 1e-5, weight_decay=1e-5, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        losses = problem.losses()
+        torch.autograd.backward(losses, retain_graph=True)
+        optimizer.zero_grad()
+        torch.autograd.backward(problem.losses())
+        with torch.no_grad():
+            problem.losses()
+            problem.losses()
+        optimizer.zero_grad()
+        torch.autograd.backward(losses)
+        optimizer.step()
+
+    return step
+
+
+def aligned_heads(problem: Problem) -> Step:
+    """A forward, T backwards of the backbone, a backward of each head and one more through that."""
+    network = problem.network
+    optimizer = torch.optim.Adam(network.parameters(), 1e-5, weight_decay=1e-5, fused=True)
+    heads = [network.head_parameters(task.name) for task in problem.tasks]
+
+    def step() -> None:
+        optimizer.zero_grad()
+        features, leaf, losses = _cut(problem)
+        slopes = [
+            torch.autograd.grad(loss, [leaf, *head], create_graph=True)
+            for loss, head in zip(losses, heads, strict=True)
+        ]
+        for slope in slopes:
+            features.backward(slope[0].detach(), retain_graph=slope is not slopes[-1])
+        joint = sum(slope[0].detach() for slope in slopes)
+        for slope, head in zip(slopes, heads, strict=True):
+            pulls = torch.autograd.grad((slope[0] * joint).sum(), head, materialize_grads=True)
+            for parameter, own, pull in zip(head, slope[1:], pulls, strict=True):
+                parameter.grad = own.detach() + pull
+        optimizer.step()
+
+    return step
+
+
+def _cut(problem: Problem) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return the representation, a leaf in its place, and the losses as functions of the leaf."""
+    network, batch = problem.network, problem.batch
+    features = network.representation(batch.inputs)
+    assert isinstance(features, Tensor)
+    leaf = features.detach().requires_grad_()
+    losses = [task.loss(network.heads[task.name](leaf), batch.targets[task.name]) for task in problem.tasks]
+    return features, leaf, losses
+
+
+def floor_of(method: type[Weighting]) -> tuple[str, Callable[[Problem], Step]]:
+    """Return the floor of a method's step, and its name."""
+    if issubclass(method, LookAheadWeighting):
+        return "look-ahead", look_ahead
+    if issubclass(method, TwoSampleWeighting):
+        return "two samples", two_samples
+    if issubclass(method, HeadAligningWeighting):
+        return "aligned heads", aligned_heads
+    if issubclass(method, LossWeighting):
+        return "ew", partial(ours, name="ew")
+    return "floor", forward_and_backwards
 
 
 # --- our steps and those of peers ---
@@ -240,12 +340,12 @@ def timed(step: Step) -> float:
 
 def compare(make: Callable[[], Problem], rounds: int, methods: list[str], peers: list[str]) -> None:
     for name in methods:
-        base = "ew" if issubclass(WEIGHTINGS.get(name), LossWeighting) else "floor"
+        base, floor_step = floor_of(WEIGHTINGS.get(name))
         ratios: dict[str, list[float]] = {who: [] for who in ("ours", *peers)}
         milliseconds: list[float] = []
         for _ in range(REBUILDS):
             problem = make()
-            floor = ours(problem, "ew") if base == "ew" else forward_and_backwards(problem)
+            floor = floor_step(problem)
             steps = {"ours": ours(problem, name)} | peer_steps(problem, name, peers)
             for round_number in range(rounds + 1):
                 least = timed(floor)
@@ -289,7 +389,9 @@ def solvers(rounds: int = 200) -> None:
             continue
         cells = ""
         for tasks in (3, 40):
-            method = WEIGHTINGS.create(Choice(name=name), [str(index) for index in range(tasks)], torch.Generator())
+            names = [str(index) for index in range(tasks)]
+            choice = Choice(name=name, options=OPTIONS.get(name, lambda tasks: {})(names))
+            method = WEIGHTINGS.create(choice, names, torch.Generator())
             assert isinstance(method, GramianWeighting)
             gramians = [
                 rows @ rows.T

@@ -1,5 +1,7 @@
 """Methods that ask for further batches: that they see them, and that they do with them what they say."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.func import functional_call
@@ -25,7 +27,7 @@ def updater_for(problem, name, optimizer=None, **options):
 
 def batch_with(problem, *further):
     own = problem.batch(0)
-    return Batch(own.inputs, own.targets, tuple(problem.batch(index) for index in further))
+    return replace(own, further=tuple(problem.batch(index) for index in further))
 
 
 def losses_of(problem, batch, parameters=None):
