@@ -139,7 +139,7 @@ def test_batch_statistics_are_those_of_the_average(make_trial, digits):
         data_fingerprint=digits.fingerprint,
     )
     net, updater = begin_training(trial, digits, torch.device("cpu"))
-    norm = nn.BatchNorm2d(digits.input_shape[0])
+    norm = nn.BatchNorm2d(digits.inputs["image"][0])
     net.backbone = nn.Sequential(norm, net.backbone)
     seen = []
     norm.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))

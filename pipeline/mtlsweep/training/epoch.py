@@ -72,13 +72,12 @@ def train_epoch(
     torch.manual_seed(stream_seed(trial.seed, "forward", epoch))  # dropout and the like
     updater.set_learning_rate(learning_rate_factor(training.schedule, epoch, training.epochs))
     numbers = range(1, updater.batches)
-    orders = [stream(trial.seed, "order", epoch), *(stream(trial.seed, "order", epoch, number) for number in numbers)]
-    drawn = [
-        split.batches(
-            torch.randperm(len(split), generator=order), training.batch_size, device, trial.cell.merges_last_batch
-        )
-        for order in orders
+    generators = [
+        stream(trial.seed, "order", epoch),
+        *(stream(trial.seed, "order", epoch, number) for number in numbers),
     ]
+    orders = [torch.randperm(len(split), generator=generator) for generator in generators]
+    drawn = [split.batches(order, training.batch_size, device, trial.cell.merges_last_batch) for order in orders]
     augmentation = stream(trial.seed, "augmentation", epoch)
     network.train()
     for batches in zip(*drawn, strict=True):
@@ -92,7 +91,7 @@ def train_epoch(
         updater.step(batch)
     figures = dict(updater.end_epoch())
     if updater.averages:
-        _measure_batches(network, split.batches(order, training.batch_size, device, trial.cell.merges_last_batch))
+        _measure_batches(network, split.batches(orders[0], training.batch_size, device, trial.cell.merges_last_batch))
     return figures
 
 

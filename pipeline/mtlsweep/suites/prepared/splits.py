@@ -76,7 +76,9 @@ def with_further(batches: Sequence[Batch]) -> Batch:
     """Return the first of `batches` with the others as `further`; a task that one of them lacks is absent from all."""
     lacking = {task for batch in batches for task in batch.labelled if batch.lacks(task)}
     if lacking:
-        none = dict.fromkeys(lacking, torch.empty(0, dtype=torch.int64, device=batches[0].inputs.device))
+        none = dict.fromkeys(
+            lacking, torch.empty(0, dtype=torch.int64, device=next(iter(batches[0].inputs.values())).device)
+        )
         batches = [replace(batch, labelled={**batch.labelled, **none}) for batch in batches]
     return replace(batches[0], further=tuple(batches[1:]))
 

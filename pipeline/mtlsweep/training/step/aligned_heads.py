@@ -36,11 +36,13 @@ class AlignedHeads(Route):
         optimizers: Sequence[Optimizer],
         weighting: HeadAligningWeighting,
     ) -> None:
-        super().__init__(forward, check, optimizers)
-        self.weighting = weighting
+        super().__init__(forward, check, optimizers, weighting)
         self.jacobian = Jacobian(len(forward.tasks), self.shared)
 
     def step(self, batch: Batch) -> Measured:
+        return self._descend(self.optimizers[0], lambda: self._gradients(batch))
+
+    def _gradients(self, batch: Batch) -> Measured:
         representation = self.forward.representation(batch)
         parts = representation if isinstance(representation, tuple) else (representation,)
         leaves = tuple(part.detach().float().requires_grad_() for part in parts)  # whatever the parts' precision
@@ -63,7 +65,6 @@ class AlignedHeads(Route):
             if head:
                 self._align(head, [each.detach() for each in slope[len(leaves) :]], delta, joint)
         self._weigh_heads(batch, weights.heads)
-        self.optimizers[0].step()
         return Measured(on_host, weights, gramian)
 
     @staticmethod

@@ -30,11 +30,13 @@ class LookAhead(Route):
     def __init__(
         self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: LookAheadWeighting
     ) -> None:
-        super().__init__(forward, check, optimizers)
-        self.weighting = weighting
+        super().__init__(forward, check, optimizers, weighting)
         self._names = {parameter: name for name, parameter in forward.network.named_parameters()}
 
     def step(self, batch: Batch) -> Measured:
+        return self._descend(self.optimizers[0], lambda: self._gradients(batch))
+
+    def _gradients(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
         (on_host,) = to_host(losses)
         self.check.losses(on_host)
@@ -45,7 +47,6 @@ class LookAhead(Route):
         self.check.weights(weights)
         self._clear_gradients()
         torch.autograd.backward(losses, list(weights.shared.to(losses[0]).unbind()))
-        self.optimizers[0].step()
         return Measured(on_host, weights, None)
 
     def _after_trial_step(self, losses: Sequence[Tensor], weights: Tensor) -> dict[str, Tensor]:

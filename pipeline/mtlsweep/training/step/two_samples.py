@@ -29,12 +29,12 @@ class TwoSamples(RepresentationBackward):
         super().__init__(forward, check, optimizers, weighting)
         self._samples = [Jacobian(len(forward.tasks), self.shared) for _ in range(2)]
 
-    def step(self, batch: Batch) -> Measured:
+    def gradients(self, batch: Batch) -> Measured:
         for sample, jacobian in zip(batch.further or (batch, batch), self._samples, strict=True):
             losses = self.forward.losses(sample)
             self._clear_gradients()
             jacobian.first(len(losses)).differentiate(losses, retain_graph=True)
-        return super().step(batch)
+        return super().gradients(batch)
 
     def _combine(
         self, losses: Sequence[Tensor], jacobian: Jacobian, values: Sequence[Tensor]
