@@ -136,9 +136,11 @@ def test_further_batches_are_the_training_data_in_orders_of_their_own(make_trial
     plain, seen = batches_of(make_trial, digits, "ew"), batches_of(make_trial, digits, weighting)
     assert all(batch.further == () for batch in plain)
     assert len(seen) == len(plain)
-    assert all(torch.equal(mine.inputs, its.inputs) for mine, its in zip(seen, plain, strict=True))
-    orders = [torch.cat([batch.inputs for batch in plain]).flatten(1)]
-    orders += [torch.cat([batch.further[number].inputs for batch in seen]).flatten(1) for number in range(count)]
+    assert all(torch.equal(mine.inputs["image"], its.inputs["image"]) for mine, its in zip(seen, plain, strict=True))
+    orders = [torch.cat([batch.inputs["image"] for batch in plain]).flatten(1)]
+    orders += [
+        torch.cat([batch.further[number].inputs["image"] for batch in seen]).flatten(1) for number in range(count)
+    ]
     assert all(len(batch.further) == count for batch in seen)
     for order in orders[1:]:
         torch.testing.assert_close(order.sum(1).sort().values, orders[0].sum(1).sort().values)

@@ -20,11 +20,15 @@ torch.set_num_threads(1)
 RHO = 0.1
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0}
 SAM = Choice(name="sam", options={"base": {"sgd": PLAIN}, "rho": RHO})
-SCALAR = {"task0": 1.0, "task1": 0.5, "task2": 2.0}
+NEEDED = {
+    "scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0},
+    "pivrg": {"reference": {f"task{index}": {"mae": 1.0} for index in range(3)}},
+}
+"""Options without a default."""
 
 
 def updater_for(problem, weighting, optimizer, rate=0.05):
-    weighting = Choice(name=weighting, options=SCALAR if weighting == "scalar" else {})
+    weighting = Choice(name=weighting, options=NEEDED.get(weighting, {}))
     return build_updater(
         problem.network, problem.tasks, weighting, optimizer, rate, generator=torch.Generator().manual_seed(7)
     )

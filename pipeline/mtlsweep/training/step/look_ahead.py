@@ -67,11 +67,11 @@ class LookAhead(Route):
         return tried
 
     def _direction(self, tried: dict[str, Tensor], further: Batch) -> dict[str, Tensor]:
-        """Return d: the gradient of the further batch's loss at `tried`."""
+        """Return d, the gradient of the further batch's loss at `tried`, of the parameters that this loss depends on."""
         losses = self.forward.losses_at(tried, further)
         counts = self.weighting.objective().to(losses[0])
-        gradients = torch.autograd.grad(losses, list(tried.values()), list(counts.unbind()), materialize_grads=True)
-        return dict(zip(tried, gradients, strict=True))
+        gradients = torch.autograd.grad(losses, list(tried.values()), list(counts.unbind()), allow_unused=True)
+        return {name: each for name, each in zip(tried, gradients, strict=True) if each is not None}
 
     @torch.no_grad()
     def _slopes(self, batch: Batch, direction: dict[str, Tensor]) -> Tensor:
