@@ -22,6 +22,7 @@ from mtlsweep.suites.tasks.attribute import Attribute
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.depth import Depth
 from mtlsweep.suites.tasks.normals import Normals
+from mtlsweep.suites.tasks.quantity import Quantity
 from mtlsweep.suites.tasks.regression import Regression
 from mtlsweep.suites.tasks.segmentation import Segmentation
 
@@ -30,6 +31,7 @@ KINDS: tuple[Task, ...] = (
     Classification("kind", classes=3),
     Attribute("smiling"),
     Regression("width"),
+    Quantity("energy", deviation=2.0),
     Segmentation("semseg", classes=4),
     Depth("depth"),
     Normals("normal"),
@@ -50,6 +52,7 @@ def sound() -> Columns:
         "kind": np.array([0, 1, 2, 0, 1, 255]),
         "smiling": np.array([0, 1, 0, 1, 0, 255], np.uint8),
         "width": np.array([*generator.normal(size=ROWS - 1), np.nan]),
+        "energy": np.array([np.nan, *np.linspace(-1, 1, ROWS - 1)]),
         "semseg": semseg,
         "depth": depth,
         "normal": normal,

@@ -158,10 +158,11 @@ import sys
 from pathlib import Path
 from mtlsweep.record.ledger import Ledger
 ledger, n = Ledger(Path(sys.argv[1]), "digits"), 0
-print("go", flush=True)
 while True:
     n += 1
     ledger.checkpoints.save_resume("0" * 16, str(n % 10).encode() * 2_000_000)
+    if n == 1:
+        print("go", flush=True)
 """
 
 
