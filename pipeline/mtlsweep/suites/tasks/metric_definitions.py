@@ -12,6 +12,7 @@ NOT_IN_KEYS = {
     "classification": ("accuracy",),
     "depth": ("abs_err", "rel_err"),
     "normals": ("mean_angle", "median_angle", "within_11_25", "within_22_5", "within_30"),
+    "quantity": ("mae", "r2"),
     "regression": ("mae", "r2"),
     "segmentation": ("miou", "pixel_accuracy"),
 }
