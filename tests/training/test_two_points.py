@@ -1,6 +1,7 @@
 """Optimizers that look at a second point (SAM), or evaluate at another than they train at (schedule-free)."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ torch.set_num_threads(1)
 RHO = 0.1
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0}
 SAM = Choice(name="sam", options={"base": {"sgd": PLAIN}, "rho": RHO})
-NEEDED = {
+NEEDED: dict[str, dict[str, Any]] = {
     "scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0},
     "pivrg": {"reference": {f"task{index}": {"mae": 1.0} for index in range(3)}},
 }
