@@ -111,7 +111,7 @@ def test_a_killed_raylet_costs_no_more_than_the_run(baselines: Sweep, undisturbe
         for process in ray_processes(driver.pid):
             if "raylet/raylet" in " ".join(process.cmdline()):
                 process.kill()
-        assert driver.wait(timeout=180) != 0
+        assert driver.wait(timeout=300) != 0
     wait_for_silence(driver.pid)
     kept = sweep.results()
     assert begun + 2 <= len(kept) < begun + TRIALS
@@ -121,7 +121,7 @@ def test_a_killed_raylet_costs_no_more_than_the_run(baselines: Sweep, undisturbe
 
 
 def wait_for_silence(session: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while ray_processes(session):
         assert time.monotonic() < deadline, "the sweep outlived its driver"
         time.sleep(0.1)
