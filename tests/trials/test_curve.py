@@ -66,7 +66,9 @@ def test_an_unread_curve_is_the_sequence_in_its_file_and_is_read_only_where_some
     assert curve[1:] == RECORDS[1:2] and curve[:9] == RECORDS[:2] and curve[2:] == ()
     with pytest.raises(IndexError):
         curve[2]
+    looks.clear()
     assert curve_to_json(curve) == curve_to_json(RECORDS[:2])
+    assert len(looks) == 1
     assert by_column(curve) == RECORDS[:2]
 
 

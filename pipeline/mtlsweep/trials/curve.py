@@ -119,13 +119,14 @@ def seconds_of(curve: Curve) -> Sequence[float]:
 
 def curve_to_json(curve: Curve) -> dict[str, Any]:
     """Return a curve by column, as JSON holds it: NaN and infinities as strings, None where an epoch lacks a metric."""
-    names = sorted({name for record in curve for name in record.metrics})
+    records = tuple(curve)  # once: an `UnreadCurve` reads its file for each look
+    names = sorted({name for record in records for name in record.metrics})
     return {
-        "epoch": [record.epoch for record in curve],
-        "finished_at": [record.finished_at for record in curve],
-        "seconds": [record.seconds for record in curve],
+        "epoch": [record.epoch for record in records],
+        "finished_at": [record.finished_at for record in records],
+        "seconds": [record.seconds for record in records],
         "metrics": {
-            name: [encode_float(record.metrics[name]) if name in record.metrics else None for record in curve]
+            name: [encode_float(record.metrics[name]) if name in record.metrics else None for record in records]
             for name in names
         },
     }

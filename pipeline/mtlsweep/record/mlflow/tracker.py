@@ -194,7 +194,7 @@ class Tracker:
             write()
 
     def _finish(self, finished: FinishedTrial, tags: Mapping[str, str]) -> None:
-        key, curve = finished.trial.key, finished.state.curve
+        key, curve = finished.trial.key, tuple(finished.state.curve)  # which may have to be read
         found = self._runs.get(key)
         if found is not None and (found.status != "RUNNING" or not found.rows <= {_row(record) for record in curve}):
             self._delete(key)
