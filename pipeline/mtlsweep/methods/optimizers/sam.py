@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from mtlsweep.errors import UserError
@@ -90,7 +91,7 @@ class SAM(Joint):
     def _ways(self, parameters: list[Tensor]) -> list[Tensor]:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         scaled: list[Tensor] = list(torch._foreach_mul(parameters, gradients)) if self._adaptive else gradients
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(scaled)))
+        norm = get_total_norm(scaled)
         if self._adaptive:
             scaled = list(torch._foreach_mul(parameters, scaled))
         return list(torch._foreach_mul(scaled, self._rho / (norm + _EPSILON)))

@@ -7,21 +7,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from mtlsweep.methods.weighting import HeadAligningWeighting
 from mtlsweep.suites.prepared.splits import Batch
-from mtlsweep.training.step.backward import combine
+from mtlsweep.training.step.backward import CombinedGradient, combine
 from mtlsweep.training.step.divergence import DivergenceCheck
 from mtlsweep.training.step.forward import Forward
 from mtlsweep.training.step.jacobian import Jacobian
-from mtlsweep.training.step.route import Measured, Route
+from mtlsweep.training.step.route import Measured
 
 _EPSILON = 1e-6
 """Added to a norm that is divided by, as in torch's `clip_grad_norm_`."""
 
 
-class AlignedHeads(Route):
+class AlignedHeads(CombinedGradient):
     """T backwards of the backbone; each head is passed backwards once, and once more for the derivative of that.
 
     With delta_i the gradient of L_i at the representation and delta = sum_i a_i delta_i, a the method's `agreement` of
@@ -39,15 +40,8 @@ class AlignedHeads(Route):
         super().__init__(forward, check, optimizers, weighting)
         self.jacobian = Jacobian(len(forward.tasks), self.shared)
 
-    def step(self, batch: Batch) -> Measured:
-        return self._descend(self.optimizers[0], lambda: self._gradients(batch))
-
-    def _gradients(self, batch: Batch) -> Measured:
-        representation = self.forward.representation(batch)
-        parts = representation if isinstance(representation, tuple) else (representation,)
-        leaves = tuple(part.detach().float().requires_grad_() for part in parts)  # whatever the parts' precision
-        seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
-        losses = self.forward.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
+    def gradients(self, batch: Batch) -> Measured:
+        parts, leaves, _, losses = self.forward.cut_losses(batch)
         heads = [self.heads[task.name] for task in self.forward.present(batch)]
         slopes = [
             torch.autograd.grad(loss, [*leaves, *head], create_graph=True, materialize_grads=True)
@@ -82,11 +76,7 @@ class AlignedHeads(Route):
         """Set the gradients of `head`, from those of its loss, `own`, and its pull."""
         agreed = torch.stack([(each * part).sum() for each, part in zip(delta, joint, strict=True)]).sum()
         pulls = torch.autograd.grad(-self.weighting.pull * agreed, head, materialize_grads=True)
-        limit = self.weighting.longest * _norm(own)
-        share = (limit / (_norm(pulls) + _EPSILON)).clamp(max=1.0)
+        limit = self.weighting.longest * get_total_norm(own)
+        share = (limit / (get_total_norm(pulls) + _EPSILON)).clamp(max=1.0)
         for parameter, slope, pull in zip(head, own, pulls, strict=True):
             parameter.grad = slope + share * pull
-
-
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))

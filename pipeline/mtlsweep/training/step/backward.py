@@ -83,11 +83,7 @@ class RepresentationBackward(CombinedGradient):
     """
 
     def gradients(self, batch: Batch) -> Measured:
-        representation = self.forward.representation(batch)
-        parts = representation if isinstance(representation, tuple) else (representation,)
-        leaves = tuple(part.detach().float().requires_grad_() for part in parts)  # whatever the parts' precision
-        seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
-        losses = self.forward.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
+        parts, leaves, seen, losses = self.forward.cut_losses(batch)
         jacobian = Jacobian(len(losses), leaves)
         self._clear_gradients()
         jacobian.differentiate(losses, retain_graph=False)

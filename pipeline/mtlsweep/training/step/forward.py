@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +13,22 @@ from torch.func import functional_call
 from mtlsweep.suites.networks.multitask import MultiTaskNetwork, Representation
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks import Task
+
+
+class CutLosses(NamedTuple):
+    """Losses whose graph begins at the shared representation.
+
+    Attributes:
+        parts: the representation's, at the end of the backbone's graph.
+        leaves: where the losses' graph begins: the same values, float32 whatever the parts' precision.
+        seen: `leaves` in the parts' precision, as heads see them.
+        losses: of each task.
+    """
+
+    parts: tuple[Tensor, ...]
+    leaves: tuple[Tensor, ...]
+    seen: tuple[Tensor, ...]
+    losses: list[Tensor]
 
 
 class Forward:
@@ -52,6 +69,15 @@ class Forward:
         """Return what all heads see."""
         with self._autocast():
             return self.network.representation(batch.inputs)
+
+    def cut_losses(self, batch: Batch) -> CutLosses:
+        """Return the loss of each task as a function of the representation, so that heads and backbone are differentiated apart."""
+        representation = self.representation(batch)
+        parts = representation if isinstance(representation, tuple) else (representation,)
+        leaves = tuple(part.detach().float().requires_grad_() for part in parts)
+        seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
+        losses = self.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
+        return CutLosses(parts, leaves, seen, losses)
 
     def losses_from(self, representation: Representation, batch: Batch) -> list[Tensor]:
         """Return the loss of each task, given the backbone's output for the batch."""

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from mtlsweep.methods.weighting import LookAheadWeighting
 from mtlsweep.suites.prepared.splits import Batch
-from mtlsweep.training.step.backward import loss_weights
+from mtlsweep.training.step.backward import CombinedGradient, loss_weights
 from mtlsweep.training.step.divergence import DivergenceCheck
 from mtlsweep.training.step.forward import Forward, to_host
-from mtlsweep.training.step.route import Measured, Route
+from mtlsweep.training.step.route import Measured
 
 _REACH = 0.01
 """Length of the difference by which the derivative along a direction is taken, as in Auto-Lambda's official code."""
 
 
-class LookAhead(Route):
+class LookAhead(CombinedGradient):
     """A trial step on copies of the parameters, the slopes of the weights, and then the step.
 
     Let theta' be the parameters after the trial step and d the gradient of the further batch's loss there. The
@@ -33,10 +34,7 @@ class LookAhead(Route):
         super().__init__(forward, check, optimizers, weighting)
         self._names = {parameter: name for name, parameter in forward.network.named_parameters()}
 
-    def step(self, batch: Batch) -> Measured:
-        return self._descend(self.optimizers[0], lambda: self._gradients(batch))
-
-    def _gradients(self, batch: Batch) -> Measured:
+    def gradients(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
         (on_host,) = to_host(losses)
         self.check.losses(on_host)
@@ -76,7 +74,7 @@ class LookAhead(Route):
     @torch.no_grad()
     def _slopes(self, batch: Batch, direction: dict[str, Tensor]) -> Tensor:
         """Return the derivative of the further batch's loss by each weight, [T], on the host."""
-        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(direction.values()))))
+        length = get_total_norm(direction.values())
         reach = _REACH / length.clamp(min=torch.finfo(length.dtype).tiny)
         found = []
         for sign in (1, -1):
