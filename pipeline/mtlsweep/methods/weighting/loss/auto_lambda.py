@@ -10,12 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from mtlsweep.methods.weighting.kinds import LookAheadWeighting
+from mtlsweep.methods.weighting.own_adam import OwnAdam
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.weighting import Facts
 
 
 @WEIGHTINGS.register("auto_lambda")
-class AutoLambda(LookAheadWeighting):
+class AutoLambda(OwnAdam, LookAheadWeighting):
     """Weights lambda, stepped by their own Adam on the primary tasks' loss after a trial step with them.
 
     With theta' = theta - rate (grad sum_i lambda_i L_i + momentum + decay), the derivative of sum of L_j(theta') over the
@@ -75,14 +76,3 @@ class AutoLambda(LookAheadWeighting):
 
     def weigh(self, losses: Tensor) -> Tensor:
         return self.lambdas.clone()
-
-    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
-        return (self._adam,)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the state of lambda's own Adam."""
-        return self._adam.state_dict()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_extra_state`."""
-        self._adam.load_state_dict(state)

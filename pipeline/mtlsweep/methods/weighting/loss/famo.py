@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from mtlsweep.methods.weighting.kinds import LossWeighting
+from mtlsweep.methods.weighting.own_adam import OwnAdam
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
 from mtlsweep.methods.weighting.weighting import Facts
 
@@ -17,7 +18,7 @@ _EPSILON = 1e-8
 
 
 @WEIGHTINGS.register("famo")
-class FastAdaptiveOptimization(LossWeighting):
+class FastAdaptiveOptimization(OwnAdam, LossWeighting):
     """With z = softmax(logits), weights are z_i / L_i, normalised to sum to 1.
 
     After the step the losses L'_i of the same batch give the logits' gradient, that of
@@ -70,14 +71,3 @@ class FastAdaptiveOptimization(LossWeighting):
         shares = self.logits.softmax(0)
         self.logits.grad = shares * (fallen - shares @ fallen)
         self._adam.step()
-
-    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
-        return (self._adam,)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the state of FAMO's own Adam."""
-        return self._adam.state_dict()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_extra_state`."""
-        self._adam.load_state_dict(state)
