@@ -44,7 +44,9 @@ class ExpertGroup(nn.Module):
         return torch.stack([expert(seen) for expert in self.experts], dim=1)
 
 
-class _Backbone(nn.Module):
+class SharedExperts(nn.Module):
+    """Row -> (what gates see, the experts that all tasks share)."""
+
     def __init__(self, encoder: RowEncoder, experts: ExpertGroup) -> None:
         super().__init__()
         self.encoder, self.experts = encoder, experts
@@ -94,7 +96,7 @@ class MMoE(MultiTaskNetwork):
         encoder = RowEncoder(row, embedding)
         shared = ExpertGroup(experts, encoder.width, width, depth, dropout)
         heads = {task.name: _Head(Gate(encoder.width, experts), tower_of(width, tower, task.outputs)) for task in tasks}
-        super().__init__(_Backbone(encoder, shared), heads)
+        super().__init__(SharedExperts(encoder, shared), heads)
 
 
 def tower_of(inputs: int, width: int, outputs: int) -> nn.Module:

@@ -9,22 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mtlsweep.suites.inputs import InputShape
-from mtlsweep.suites.networks.mixtures import ExpertGroup, Experts, Gate, tower_of
+from mtlsweep.suites.networks.mixtures import ExpertGroup, Experts, Gate, SharedExperts, tower_of
 from mtlsweep.suites.networks.multitask import NETWORKS, MultiTaskNetwork, require_kind
 from mtlsweep.suites.networks.tables import Depth, Dropout, RowEncoder, Width
 from mtlsweep.suites.tasks import Task
-
-
-class _OneLevel(nn.Module):
-    """Row -> (what gates see, shared experts)."""
-
-    def __init__(self, encoder: RowEncoder, shared: ExpertGroup) -> None:
-        super().__init__()
-        self.encoder, self.shared = encoder, shared
-
-    def forward(self, row: Tensor) -> tuple[Tensor, ...]:
-        seen = self.encoder(row)
-        return seen, self.shared(seen)
 
 
 class _TwoLevels(nn.Module):
@@ -112,7 +100,7 @@ class PLE(MultiTaskNetwork):
 
         backbone: nn.Module
         if levels == 1:
-            backbone = _OneLevel(encoder, group(shared_experts, last))
+            backbone = SharedExperts(encoder, group(shared_experts, last))
         else:
             own = [group(task_experts, encoder.width) for _ in tasks]
             gate = Gate(encoder.width, len(tasks) * task_experts + shared_experts)
