@@ -15,6 +15,7 @@ from pydantic import Field
 
 from mtlsweep.errors import UserError
 from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Columns, Dataset
+from mtlsweep.suites.datasets.standardise import standardise
 from mtlsweep.suites.tasks.quantity import Quantity
 
 ELEMENTS = ("H", "C", "N", "O", "F")
@@ -93,44 +94,34 @@ class QM9(Dataset):
             raise UserError(
                 f"dataset qm9: train + val + test is {sum(counts.values())}, and there are {MOLECULES} molecules: ask for fewer."
             )
-        order = np.random.default_rng([seed]).permutation(MOLECULES)
-        cuts = np.cumsum(list(counts.values()))
-        rows = dict(zip(SPLITS, np.split(order, cuts)[:-1], strict=True))
-        table = _read_files(_package_directory())
-        self._hydrogens = hydrogens
-        self._molecules = {split: table.take(chosen) for split, chosen in rows.items()}
-        elements = {split: _elements(molecules) for split, molecules in self._molecules.items()}
-        values = {split: _targets(molecules, elements[split]) for split, molecules in self._molecules.items()}
-        # Rounded, so that the last bit of a sum cannot change the fingerprint from machine to machine.
-        self._means = {name: float(f"{column.mean():.6g}") for name, column in values["train"].items()}
-        self._deviations = deviations = {name: float(f"{column.std():.6g}") for name, column in values["train"].items()}
+        order = np.random.default_rng([seed]).permutation(MOLECULES)[: sum(counts.values())]
+        molecules = _read_files(_package_directory()).take(order)
+        self._counts, self._hydrogens = counts, hydrogens
+        self._places = molecules.column("XYZ_Ang")
+        self._elements = _elements(molecules)
+        self._targets: Columns = {}
+        self._statistics: dict[str, dict[str, float]] = {}
+        for name, values in _targets(molecules, self._elements).items():
+            scored, self._statistics[name] = standardise(values, name, np.arange(train))
+            self._targets[name] = scored.astype(np.float32)
         self.tasks = tuple(
-            Quantity(name, deviation=deviations[name], unit=one.unit) for name, one in _PROPERTIES.items()
+            Quantity(name, deviation=self._statistics[name]["deviation"], unit=one.unit)
+            for name, one in _PROPERTIES.items()
         )
-        self._elements = elements
-        self._targets = {
-            split: {
-                name: ((column - self._means[name]) / deviations[name]).astype(np.float32)
-                for name, column in of.items()
-            }
-            for split, of in values.items()
-        }
 
     def sizes(self) -> Mapping[str, int]:
-        return {split: len(molecules) for split, molecules in self._molecules.items()}
+        return self._counts
 
     def rows(self, split: str, start: int, stop: int) -> Columns:
-        places = self._molecules[split].column("XYZ_Ang")[start:stop].to_pylist()
-        elements = self._elements[split][start:stop]
+        before = sum(self._counts[name] for name in SPLITS[: SPLITS.index(split)])
+        chosen = slice(before + start, before + min(stop, self._counts[split]))
+        places = [np.array(json.loads(text), np.float32) for text in self._places[chosen].to_pylist()]
         form = _with_hydrogens if self._hydrogens else _without_hydrogens
-        inputs = form(elements, [np.array(json.loads(text), np.float32) for text in places])
-        return {**inputs, **{name: column[start:stop] for name, column in self._targets[split].items()}}
+        inputs = form(self._elements[chosen], places)
+        return {**inputs, **{name: column[chosen] for name, column in self._targets.items()}}
 
     def notes(self) -> Mapping[str, Any]:
-        statistics = {
-            name: {"mean": mean, "deviation": self._deviations[name], "unit": _PROPERTIES[name].unit}
-            for name, mean in self._means.items()
-        }
+        statistics = {name: {**self._statistics[name], "unit": one.unit} for name, one in _PROPERTIES.items()}
         return {"source": "qm9pack", "targets": statistics}
 
 

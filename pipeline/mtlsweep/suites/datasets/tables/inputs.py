@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mtlsweep.errors import UserError
+from mtlsweep.suites.datasets.standardise import standardise
 from mtlsweep.suites.datasets.tables.values import categories, numbers
 from mtlsweep.suites.inputs import Feature
 
@@ -43,21 +44,6 @@ def encode_inputs(table: pa.Table, kinds: Mapping[str, Kind], train: np.ndarray,
     """
     quantities = [_quantity(table[name], name, train) for name, kind in kinds.items() if kind == "number"]
     return quantities + [_codes(table[name], name, train, rare) for name, kind in kinds.items() if kind == "category"]
-
-
-def standardise(values: np.ndarray, name: str, train: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-    """Return numbers, NaN where missing, with mean 0 and deviation 1 over the training rows; and what they were before.
-
-    Raises:
-        UserError: the training rows hold fewer than two different numbers.
-    """
-    seen = values[train][~np.isnan(values[train])]
-    if not len(seen) or seen.min() == seen.max():
-        only = f"{seen[0]:g} in every training row" if len(seen) else "empty in every training row"
-        raise UserError(f"column `{name}` is {only}, so that nothing can be learnt from it; leave it out.")
-    # Rounded, so that the last bit of a sum cannot change the fingerprint from machine to machine.
-    mean, deviation = (float(f"{figure:.6g}") for figure in (seen.mean(), seen.std()))
-    return (values - mean) / deviation, {"mean": mean, "deviation": deviation}
 
 
 def _quantity(column: pa.ChunkedArray, name: str, train: np.ndarray) -> Encoded:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
-from mtlsweep.suites.datasets.tables.inputs import standardise
+from mtlsweep.suites.datasets.standardise import standardise
 from mtlsweep.suites.datasets.tables.values import categories, numbers
 from mtlsweep.suites.tasks import Task, task_from_definition
 
