@@ -67,11 +67,11 @@ class TorchDataset(Dataset):
     ) -> None:
         self.tasks, self.padded = tuple(tasks), padded
         self._splits, self._columns = splits, columns
+        self._targets = tuple(task.name for task in self.tasks)
         self._sizes = {split: _length(split, rows) for split, rows in splits.items()}
         self.inputs = ()  # known from the first row on
         first, again = self._read("train", 0), self._read("train", 0)
-        names = [task.name for task in self.tasks]
-        self.inputs = tuple(name for name in first if name not in names)
+        self.inputs = tuple(name for name in first if name not in self._targets)
         _check_same(first, again)
         self.scales = {IMAGE: 1 / 255} if IMAGE in first and first[IMAGE].dtype == np.uint8 else {}
 
@@ -80,15 +80,18 @@ class TorchDataset(Dataset):
 
     def rows(self, split: str, start: int, stop: int) -> Given:
         read = [self._read(split, row) for row in range(start, stop)]
-        names = [*self.inputs, *(task.name for task in self.tasks)]
-        return {name: self._column(name, split, start, [row[name] for row in read]) for name in names}
+        return {
+            name: self._column(name, split, start, [row[name] for row in read])
+            for name in (*self.inputs, *self._targets)
+        }
 
     def _read(self, split: str, row: int) -> dict[str, np.ndarray]:
         item = self._splits[split][row]
         named = self._columns(item) if self._columns else _by_name(item, self.tasks)
-        tasks = [task.name for task in self.tasks]
-        values = {name: as_array(value if name in tasks else _with_colours(value)) for name, value in named.items()}
-        missing = {*self.inputs, *(task.name for task in self.tasks)} - set(values)
+        values = {
+            name: as_array(value if name in self._targets else _with_colours(value)) for name, value in named.items()
+        }
+        missing = {*self.inputs, *self._targets} - set(values)
         if missing:
             raise UserError(
                 f"row {row} of `{split}` has no `{min(missing)}`; it has {', '.join(f'`{name}`' for name in values)}: "
