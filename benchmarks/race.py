@@ -38,7 +38,7 @@ from mtlsweep.sweep.driver import Driver
 from mtlsweep.sweep.executors.replay import ReplayExecutor
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.stage import run_stage
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import STRATEGIES

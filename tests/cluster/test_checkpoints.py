@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints, TrialCheckpoints
+from mtlsweep.sweep.executors.checkpoint_store import LedgerCheckpoints, TrialCheckpoints
 from mtlsweep.sweep.lease import Lease
 from mtlsweep.training.trial import EpochEnd
 from mtlsweep.trials.curve import EpochRecord

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.strategies import STRATEGIES, Assignment, Strategy
 from mtlsweep.sweep.strategies.known import epochs_seen, outcome_of
 from mtlsweep.trials.cell import Cell

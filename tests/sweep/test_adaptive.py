@@ -17,7 +17,7 @@ from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.search.objective_values import Targets
 from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.search.space import Space

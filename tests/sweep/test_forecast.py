@@ -17,7 +17,7 @@ from mtlsweep.sweep.forecast import (
     seconds_since,
     unobserved_examples,
 )
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.trials.state import FinishedTrial
 from mtlsweep.trials.trial import Trial

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mtlsweep.analysis.objectives import Objective
-from mtlsweep.sweep.search.live_delta_m import Reference, seed_noise
+from mtlsweep.sweep.reference import Reference, seed_noise
 
 OBJECTIVES = (
     Objective("left", "accuracy", higher_is_better=True),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mtlsweep.record.kept_weights import KeptWeights, Policy
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.record.retention import Policy, WeightsRetention
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
@@ -21,24 +21,24 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path, "digits")
 
 
-def end(retention: WeightsRetention, ledger: Ledger, *trials: FinishedTrial) -> list[bool]:
+def end(kept: KeptWeights, ledger: Ledger, *trials: FinishedTrial) -> list[bool]:
     """Let trials end one after another, each with weights; return which weights are left."""
     for one in trials:
         ledger.checkpoints.save_best(one.trial.key, b"weights")
-        retention.finish(one)
+        kept.finish(one)
     return [ledger.checkpoints.has_best(one.trial.key) for one in trials]
 
 
 def test_of_each_method_and_seed_the_leader_keeps_its_weights(
     ledger: Ledger, make_finished: Callable[..., FinishedTrial]
 ) -> None:
-    retention = WeightsRetention(ledger, "leading", error, [])
+    kept = KeptWeights(ledger, "leading", error, [])
     short, longer, worst = (
         make_finished(epochs=epochs, learning_rate=rate) for epochs, rate in ((2, 0.1), (3, 0.2), (1, 0.3))
     )
     of_other_seed = make_finished(seed=1, epochs=1, learning_rate=0.1)
     of_other_method = make_finished(epochs=1, weighting_label="ew")
-    assert end(retention, ledger, short, longer, worst, of_other_seed, of_other_method) == [
+    assert end(kept, ledger, short, longer, worst, of_other_seed, of_other_method) == [
         False,
         True,
         False,
@@ -49,8 +49,8 @@ def test_of_each_method_and_seed_the_leader_keeps_its_weights(
 
 def test_a_continued_sweep_knows_the_best_trials(ledger: Ledger, make_finished: Callable[..., FinishedTrial]) -> None:
     leader, later = make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)
-    end(WeightsRetention(ledger, "leading", error, []), ledger, leader)
-    assert end(WeightsRetention(ledger, "leading", error, [leader]), ledger, later) == [False]
+    end(KeptWeights(ledger, "leading", error, []), ledger, leader)
+    assert end(KeptWeights(ledger, "leading", error, [leader]), ledger, later) == [False]
     assert ledger.checkpoints.has_best(leader.trial.key)
 
 
@@ -58,7 +58,7 @@ def test_a_continued_sweep_knows_the_best_trials(ledger: Ledger, make_finished: 
 def test_a_trial_that_is_not_done_keeps_no_weights(
     ledger: Ledger, make_finished: Callable[..., FinishedTrial], outcome: Outcome
 ) -> None:
-    assert end(WeightsRetention(ledger, "leading", error, []), ledger, make_finished(outcome=outcome)) == [False]
+    assert end(KeptWeights(ledger, "leading", error, []), ledger, make_finished(outcome=outcome)) == [False]
 
 
 @pytest.mark.parametrize(("policy", "left"), [("all", [True, True]), ("none", [False, False])])
@@ -66,4 +66,4 @@ def test_all_or_none(
     ledger: Ledger, make_finished: Callable[..., FinishedTrial], policy: Policy, left: list[bool]
 ) -> None:
     trials = [make_finished(epochs=3), make_finished(epochs=2, learning_rate=0.5)]
-    assert end(WeightsRetention(ledger, policy, error, []), ledger, *trials) == left
+    assert end(KeptWeights(ledger, policy, error, []), ledger, *trials) == left

@@ -12,7 +12,7 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.view import View
 from mtlsweep.sweep.failing_together import FailingTogether
 from mtlsweep.sweep.progress import Progress
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.stopping import StopRequest
 from mtlsweep.sweep.strategies import Assignment, Strategy
@@ -34,7 +34,7 @@ class Driver:
         reference: baseline values for the live Delta_m.
         provenance: recorded with every result.
         study: the Optuna study, if the stage has one.
-        views: receive every epoch and every finished trial, such as the MLflow recorder and the weights retention.
+        views: receive every epoch and every finished trial, such as the MLflow recorder and the weights that are kept.
         paused: trials that the strategy paused in an earlier run.
         cells: all cells of the plan.
     """

@@ -15,11 +15,11 @@ from mtlsweep.files import content_hash, write_atomically
 from mtlsweep.params.params import Params
 from mtlsweep.params.resources import Resources
 from mtlsweep.params.suite import Stage
+from mtlsweep.record.kept_weights import KeptWeights
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
 from mtlsweep.record.provenance import read_provenance
-from mtlsweep.record.retention import WeightsRetention
 from mtlsweep.record.tables.curves import write_curves
 from mtlsweep.record.tables.outcomes import build_costs, build_outcomes, write_outcomes
 from mtlsweep.record.tables.parquet import write_table
@@ -27,7 +27,7 @@ from mtlsweep.record.tables.schema import COSTS
 from mtlsweep.suites.tasks import metric_definitions
 from mtlsweep.sweep.display import ProgressDisplay
 from mtlsweep.sweep.driver import Driver
-from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints
+from mtlsweep.sweep.executors.checkpoint_store import LedgerCheckpoints
 from mtlsweep.sweep.executors.executor import Executor
 from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
@@ -37,8 +37,8 @@ from mtlsweep.sweep.plan.plan import RecordedTrials
 from mtlsweep.sweep.plan.planned_keys import write_plan
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.retry_command import retry_hint
-from mtlsweep.sweep.search.live_delta_m import Reference
 from mtlsweep.sweep.search.objective_values import Targets
 from mtlsweep.sweep.search.optuna_study import CellStudy
 from mtlsweep.sweep.stopping import StopRequest
@@ -98,7 +98,7 @@ def _train(
         print(f"the commit of these results is unknown: {problem}", flush=True)
     with ProgressDisplay(progress, context.progress_path):
         study = _study(context, strategy, recorded.finished)
-        weights = WeightsRetention(ledger, resources.keep_weights, reference.score, recorded.finished)
+        weights = KeptWeights(ledger, resources.keep_weights, reference.score, recorded.finished)
         # New methods are not timed here: their code may hang or crash, and this process is the driver.
         observed = not unobserved_examples(strategy, recorded.known, context.plan.trials)
         predicted = forecast(strategy, recorded.known, {}) if observed else None

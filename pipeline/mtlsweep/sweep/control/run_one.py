@@ -9,7 +9,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
 from mtlsweep.paths import prepared
 from mtlsweep.sweep.control.clean_up import open_ledger
-from mtlsweep.sweep.executors.checkpoints import NoCheckpoints
+from mtlsweep.sweep.executors.checkpoint_store import NoCheckpoints
 from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.plan.plan import open_plan

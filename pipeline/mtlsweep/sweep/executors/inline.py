@@ -6,7 +6,7 @@ import os
 import traceback
 
 from mtlsweep.sweep.executors.attempts import Attempts
-from mtlsweep.sweep.executors.checkpoints import CheckpointStore, CheckpointWriteError
+from mtlsweep.sweep.executors.checkpoint_store import CheckpointStore, CheckpointWriteError
 from mtlsweep.sweep.executors.executor import Executor, Work
 from mtlsweep.sweep.executors.host_trouble import Host, Trouble, trouble_of
 from mtlsweep.sweep.executors.run_assignment import name_cause, run_assignment

@@ -11,7 +11,7 @@ import torch
 from mtlsweep.errors import UserError, first_line
 from mtlsweep.suites.prepared import open_prepared
 from mtlsweep.suites.prepared.splits import PreparedData
-from mtlsweep.sweep.executors.checkpoints import CheckpointStore, TrialCheckpoints
+from mtlsweep.sweep.executors.checkpoint_store import CheckpointStore, TrialCheckpoints
 from mtlsweep.sweep.executors.host_trouble import HostError
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.training.device import choose_device

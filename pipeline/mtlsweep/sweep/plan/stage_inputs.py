@@ -18,7 +18,7 @@ from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.suites.tasks.metric_definitions import metric_definitions
 from mtlsweep.sweep.display import progress_path
 from mtlsweep.sweep.plan.plan import Plan, open_plan
-from mtlsweep.sweep.search.live_delta_m import Reference, seed_noise
+from mtlsweep.sweep.reference import Reference, seed_noise
 from mtlsweep.sweep.strategies import STRATEGIES, Known, Strategy
 
 

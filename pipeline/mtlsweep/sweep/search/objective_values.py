@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtlsweep.analysis.objectives import counted, tasks_of
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.trials.metric_names import delta_m_of
 from mtlsweep.trials.state import FinishedTrial, Outcome
 

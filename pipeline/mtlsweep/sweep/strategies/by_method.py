@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.strategies.known import Known, epochs_seen
 from mtlsweep.sweep.strategies.strategy import Strategy, Suggest
 from mtlsweep.trials.assignment import Assignment

@@ -20,7 +20,7 @@ import numpy as np
 import optuna
 from pydantic import Field
 
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.search.objective_values import Kind, Targets
 from mtlsweep.sweep.search.ranges import Ranges
 from mtlsweep.sweep.search.space import Space

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mtlsweep.sweep.search.live_delta_m import Reference
+from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.strategies.by_method import Decision, MethodByMethod
 from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_diverged_or_failed, has_ended, outcome_of
 from mtlsweep.sweep.strategies.replication import Standing, cell_to_replicate

@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from mtlsweep.params.resources import Resources
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.executors.attempts import Attempts
-from mtlsweep.sweep.executors.checkpoints import LedgerCheckpoints
+from mtlsweep.sweep.executors.checkpoint_store import LedgerCheckpoints
 from mtlsweep.sweep.executors.executor import Executor, Work
 from mtlsweep.sweep.executors.ray.cluster import connect, count_slots, hosts_with_room, largest_node
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies

@@ -22,7 +22,7 @@ from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
 from mtlsweep.errors import first_line
-from mtlsweep.sweep.executors.checkpoints import CheckpointWriteError
+from mtlsweep.sweep.executors.checkpoint_store import CheckpointWriteError
 from mtlsweep.sweep.executors.host_trouble import Host, HostError, trouble_of
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.ray.verified_copy import DamagedCopyError

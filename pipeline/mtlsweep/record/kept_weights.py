@@ -17,7 +17,7 @@ from mtlsweep.trials.state import FinishedTrial, Outcome
 Policy = Literal["leading", "all", "none"]
 
 
-class WeightsRetention(View):
+class KeptWeights(View):
     """Deletes weights when trials finish.
 
     With `leading`, only the trial with the lowest score so far of each method and seed keeps its weights.
