@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from mtlsweep.errors import UserError
@@ -22,6 +24,7 @@ from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.suites.tasks.attribute import Attribute
 from mtlsweep.suites.tasks.classification import Classification
+from mtlsweep.suites.tasks.quantity import Quantity
 from mtlsweep.suites.tasks.regression import Regression
 from stages.dataset import dataset
 
@@ -128,6 +131,80 @@ def test_a_missing_number_is_the_mean_and_is_marked() -> None:
     assert (rows[rows[:, 1] == 1, 0] == 0).all() and (rows[rows[:, 1] == 0, 0] != 0).all()
 
 
+def in_train(frame: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
+    made = frame.astype({column: object})
+    made.loc[made["fold"] == "train", column] = value
+    return made
+
+
+class Unmarked(Regression):
+    """A kind that says nothing of its targets."""
+
+    @property
+    def target(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_missing_target_is_no_label_of_that_row(suffix: str) -> None:
+    frame, gone = sound().astype({"mood": object, "ill": object}), {"visits": 7, "mood": 3, "ill": 5}
+    for column, step in gone.items():
+        frame.loc[::step, column] = None
+    if suffix == "parquet":
+        frame.astype({"visits": "float64", "ill": "float64"}).to_parquet("table.parquet", index=False)
+        Path("table.csv").unlink(missing_ok=True)
+    made = table(frame if suffix == "csv" else None, file=f"table.{suffix}", split={"column": "fold"})
+    whole_table = table(sound(), split={"column": "fold"})
+    assert made.tasks == whole_table.tasks and made.features == whole_table.features
+    train = frame[frame["fold"] == "train"]["visits"].astype(float)
+    for split in SPLITS:
+        rows = frame["fold"] == split
+        for task in made.tasks:
+            assert task.target is not None
+            labelled = task.target.labelled(whole(made, split, task.name))
+            np.testing.assert_array_equal(labelled, frame[rows][task.name].notna())
+            if task.name != "visits":
+                expected = whole(whole_table, split, task.name)[labelled]
+                np.testing.assert_array_equal(whole(made, split, task.name)[labelled], expected)
+        scored = (frame[rows]["visits"].astype(float) - train.mean()) / train.std(ddof=0)
+        np.testing.assert_allclose(whole(made, split, "visits"), scored, atol=1e-4)
+    assert {name: notes["missing"] for name, notes in made.notes()["targets"].items()} == {
+        column: len(range(0, ROWS, step)) for column, step in gone.items()
+    }
+
+
+def test_rows_without_a_label_are_counted_in_the_summary_and_left_out_of_histograms() -> None:
+    frame = sound().astype({"mood": object})
+    frame.loc[::4, "mood"] = None
+    frame.to_csv("table.csv", index=False)
+    prepare(choice(split={"column": "fold"}), Path("prepared"))
+    summary = json.loads(Path("prepared/summary.json").read_text())
+    counts = frame.groupby("fold")["mood"].count().to_dict()
+    assert summary["labelled_rows"] == {split: {"mood": counts[split]} for split in SPLITS}
+    assert open_prepared(Path("prepared")).incomplete == {"mood"}
+    entry = next(one for one in json.loads(Path("prepared/columns.json").read_text()) if one["column"] == "mood")
+    assert entry["values"] == counts["train"] and entry["maximum"] == 2
+
+
+def test_a_target_without_a_label_in_a_split_is_refused() -> None:
+    frame = sound()
+    frame.loc[frame["fold"] == "val", "visits"] = np.nan
+    frame.to_csv("table.csv", index=False)
+    with pytest.raises(UserError, match="split `val` has no label of task `visits` in any of its 40 rows"):
+        prepare(choice(split={"column": "fold"}), Path("prepared"))
+
+
+def test_a_quantity_is_reported_in_its_unit() -> None:
+    made = table(sound(), targets={"visits": {"quantity": {"unit": "visits a year"}}}, split={"column": "fold"})
+    train = sound()[sound()["fold"] == "train"]["visits"]
+    (task,) = made.tasks
+    assert task == Quantity("visits", deviation=float(f"{train.std(ddof=0):.6g}"), unit="visits a year")
+    evaluator, targets = task.evaluator(), whole(made, "test", "visits")
+    evaluator.update(torch.zeros(len(targets), 1), torch.from_numpy(targets))
+    rows = sound()[sound()["fold"] == "test"]["visits"]
+    assert evaluator.compute()["mae"] == pytest.approx((rows - train.mean()).abs().mean(), rel=1e-4)
+
+
 def rows_of(made: Table) -> dict[str, np.ndarray]:
     return made._rows
 
@@ -199,7 +276,12 @@ def in_row(column: str, value: object, row: int = 7) -> Callable[[], pd.DataFram
         (changed(plan="full"), {}, "column `plan` is 'full' in every training row, so that nothing can be learnt from it;"),
         (sound, {"inputs": {"day": "category"}}, "column `day` has 140 categories, none of them in 10 training rows or more"),
         (sound, {"inputs": {"visits": "number"}}, "column `visits` is both an input and a target, which it would give away"),
-        (in_row("visits", None), {}, "target `visits` is missing in row 7 (1 rows in all): leave these rows out."),
+        (in_row("visits", None), {"targets": {"visits": f"{__name__}:Unmarked"}}, "target `visits` is missing in row 7 (1 rows in all), and "),
+        (changed(visits=None), {}, "column `visits` is empty in every row; leave it out."),
+        (changed(mood=None), {}, "column `mood` is empty in every row; leave it out."),
+        (lambda: in_train(sound(), "visits", None), {"split": {"column": "fold"}}, "column `visits` is empty in every training row"),
+        (lambda: in_train(sound(), "mood", None), {"split": {"column": "fold"}}, "target `mood` is 'bad' in no training row, so that"),
+        (sound, {"targets": {"visits": {"quantity": {"deviation": 2.0}}}}, "target `visits`: the deviation of a quantity is that of the"),
         (changed(visits=1), {}, "column `visits` is 1 in every training row, so that nothing can be learnt from it;"),
         (changed(mood="bad"), {}, "target `mood` is 'bad' in every row: a classification needs two classes or more."),
         (in_row("mood", "odd", 4), {"split": {"column": "fold"}}, "target `mood` is 'odd' in no training row, so that it cannot"),

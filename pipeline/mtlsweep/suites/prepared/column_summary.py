@@ -49,7 +49,8 @@ def summarise_columns(dataset: Dataset, read: Callable[[], Iterable[Columns]]) -
 
 
 def _parts(dataset: Dataset, columns: Columns) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield (column, feature or "", its finite numbers); what is only filled in behind a ragged row is left out."""
+    """Yield (column, feature or "", its finite numbers), without what is filled in behind a ragged row or marks no label."""
+    targets = {task.name: task.target for task in dataset.tasks}
     for name, column in columns.items():
         if name in dataset.features:
             for position, feature in enumerate(dataset.features[name]):
@@ -57,6 +58,9 @@ def _parts(dataset: Dataset, columns: Columns) -> Iterator[tuple[str, str, np.nd
             continue
         if name in dataset.padded:
             column = column[np.arange(column.shape[1]) < columns[length_of(name)][:, None]]
+        target = targets.get(name)
+        if target is not None:
+            column = column[target.labelled(column)]
         yield name, "", column[np.isfinite(column)]
 
 
