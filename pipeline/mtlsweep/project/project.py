@@ -96,7 +96,7 @@ class Project:
     def results(self, suite: str | None = None) -> pd.DataFrame:
         """Return a row per method at its selected learning rate: test metrics and Delta_m with intervals, best first."""
         results = self._analysed(suite).analysis.results
-        return results.sort_values("test_delta_m_mean", ascending=False, ignore_index=True)
+        return results.sort_values("test_delta_m_mean", ignore_index=True)
 
     def front(self, suite: str | None = None) -> pd.DataFrame:
         """Return the Pareto-optimal runs among those of the selected cells, as rows of `trials`."""
