@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 
@@ -14,30 +16,35 @@ def cluster_means(values: np.ndarray, clusters: int) -> np.ndarray:
     order = values.argsort(kind="stable")
     ordered, count = values[order], len(values)
     costs = _costs_of_runs(ordered)
-    least = costs[0]  # of the first 1, 2, ... values in one run
-    starts = []
+    least, before = costs[0], np.zeros((count, 1))  # of the first 1, 2, ... values in one run; of those before a run
+    starts = [np.zeros(count, dtype=int)]
     for _ in range(min(clusters, count) - 1):
-        candidates = np.concatenate(([0.0], least[:-1]))[:, None] + costs  # row: start of the last run; column: its end
+        before[1:, 0] = least[:-1]
+        candidates = before + costs  # row: start of the last run; column: its end
         starts.append(candidates.argmin(axis=0))
         least = candidates.min(axis=0)
-    means = np.empty(count)
-    end = count
-    for row in [*reversed(starts), np.zeros(count, dtype=int)]:
-        start = int(row[end - 1])
-        means[order[start:end]] = ordered[start:end].mean()
+    means, end = np.empty(count), count
+    while end:
+        start = int(starts.pop()[end - 1])
+        means[order[start:end]] = ordered[start:end].sum() / (end - start)
         end = start
-        if not end:
-            break
     return means
 
 
 def _costs_of_runs(ordered: np.ndarray) -> np.ndarray:
     """Return [T, T]: the squared error of the run from the row's value to the column's; infinite if there is no such run."""
-    centred = ordered - ordered.mean()
-    sums, squares = np.cumsum(np.concatenate(([0.0], centred))), np.cumsum(np.concatenate(([0.0], centred**2)))
-    starts, ends = np.arange(len(ordered))[:, None], np.arange(1, len(ordered) + 1)[None, :]
-    lengths = ends - starts
-    totals = sums[ends] - sums[starts]
-    costs = squares[ends] - squares[starts] - totals**2 / np.maximum(lengths, 1)
-    allowed: np.ndarray = np.where(lengths > 0, np.maximum(costs, 0.0), np.inf)
-    return allowed
+    lengths, forbidden = _runs(len(ordered))
+    centred = ordered - ordered.sum() / len(ordered)
+    sums, squares = np.zeros((2, len(ordered) + 1))
+    centred.cumsum(out=sums[1:])
+    (centred * centred).cumsum(out=squares[1:])
+    totals = sums[1:] - sums[:-1, None]
+    costs: np.ndarray = np.maximum(squares[1:] - squares[:-1, None] - totals * totals / lengths, forbidden)
+    return costs
+
+
+@lru_cache
+def _runs(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, by start and end, the length of each run of `count` values, and 0; 1 and infinity where there is no run."""
+    lengths = np.arange(1, count + 1)[None, :] - np.arange(count)[:, None]
+    return np.maximum(lengths, 1), np.where(lengths > 0, 0.0, np.inf)
