@@ -42,6 +42,8 @@ def count(parameters: Iterable[nn.Parameter]) -> int:
         ("segnet", NYUV2, 24_943_296, [37_773, 36_993, 37_123]),
         ("segnet", CITYSCAPES, 24_943_296, [37_383, 36_993]),
         ("segnet_small", NYUV2, 116_832, [2_541, 2_337, 2_371]),
+        ("mtan", NYUV2, 35_163_456, [3_022_349, 3_021_569, 3_021_699]),
+        ("cross_stitch", CITYSCAPES, 49_747_840, [111_623, 111_233]),
         ("deeplabv3", NYUV2, 23_508_032, [16_128_781, 16_125_697, 16_126_211]),
         ("deeplabv3plus", NYUV2, 23_508_032, [16_842_093, 16_839_009, 16_839_523]),
         ("resnet18", CELEBA, 11_176_512, [513] * 40),
@@ -58,7 +60,13 @@ def test_segnet_for_nyuv2_has_the_parameters_of_mtan() -> None:
     assert count(create("segnet", NYUV2, (3, 64, 64)).parameters()) == 25_055_185
 
 
-@pytest.mark.parametrize("name", ["segnet", "segnet_small", "deeplabv3", "deeplabv3plus"])
+def test_mtan_for_nyuv2_has_the_parameters_of_its_authors_code() -> None:
+    assert count(create("mtan", NYUV2, (3, 64, 64)).parameters()) == 44_229_073
+
+
+@pytest.mark.parametrize(
+    "name", ["segnet", "segnet_small", "mtan_small", "cross_stitch_small", "deeplabv3", "deeplabv3plus"]
+)
 @pytest.mark.parametrize("size", [(32, 64), (37, 50)])
 def test_dense_networks_answer_at_every_pixel(name: str, size: tuple[int, int]) -> None:
     network = create(name, CITYSCAPES, (3, *size)).eval()

@@ -13,9 +13,11 @@ from mtlsweep.suites.inputs import Feature, InputShape
 from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork, create_network
 from mtlsweep.suites.networks.mixtures import Gate
 from mtlsweep.suites.networks.tables import RowEncoder
+from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.suites.tasks.attribute import Attribute
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.regression import Regression
+from mtlsweep.training.step.updater import build_updater
 
 TASKS = (Regression("visits"), Classification("mood", classes=3), Attribute("ill"))
 FEATURES = (Feature("age"), Feature("plan", categories=4), Feature("income"), Feature("site", categories=3))
@@ -77,6 +79,17 @@ def test_a_row_without_categories_is_taken_as_it_is() -> None:
     row = torch.randn(3, 6)
     encoder = RowEncoder(InputShape((6,)), 5)
     assert encoder(row) is row and encoder.width == 6
+
+
+@pytest.mark.parametrize("weighting", ["sdmgrad", "graddrop", "cons_mtl"])
+def test_a_mixture_of_a_row_without_categories_is_cut_at_its_representation(weighting: str) -> None:
+    torch.manual_seed(0)
+    network = create_network(NETWORKS.resolve(Choice(name="mmoe")), TASKS[:1], {"row": InputShape((6,))})
+    generator = torch.Generator().manual_seed(0)
+    updater = build_updater(network, TASKS[:1], Choice(name=weighting), Choice(name="adam"), 0.1, generator=generator)
+    before = [each.detach().clone() for each in network.parameters()]
+    updater.step(Batch({"row": torch.randn(8, 6)}, {"visits": torch.randn(8)}))
+    assert all(not torch.equal(*pair) for pair in zip(network.parameters(), before, strict=True))
 
 
 def test_the_gates_of_a_mixture_weigh_experts_by_the_row() -> None:

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from mtlsweep.cli.main import app
+from mtlsweep.suites.networks import NETWORKS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "cluster/README.md"]
@@ -103,3 +104,11 @@ def test_a_wrong_name_would_be_found() -> None:
         "mtlsweep.errors:Gone",
     ]
     assert resolves("mtlsweep.errors.UserError") and resolves("mtlsweep.errors:UserError")
+
+
+def test_the_page_on_data_lists_every_network() -> None:
+    table = (ROOT / "docs/data.md").read_text().partition("\n## Networks\n")[2].partition("\n\n**")[0]
+    named = [
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
+    ]
+    assert sorted(named) == NETWORKS.names()

@@ -10,7 +10,7 @@ from torch.nn import Parameter
 from mtlsweep.errors import UserError
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.optimizers.joint import averaging
-from mtlsweep.methods.weighting import WEIGHTINGS, TaskOptimizers
+from mtlsweep.methods.weighting import WEIGHTINGS, HeadAligningWeighting, TaskOptimizers
 from mtlsweep.params.choice import Choice
 
 
@@ -31,6 +31,32 @@ def check_combination(weighting: Choice, optimizer: Choice, tasks: int | Sequenc
         )
     if objection is not None:
         raise UserError(f"weighting `{weighting.name}` with optimizer `{optimizer.name}`: it {objection}.")
+
+
+def check_sharing(weighting: Choice, network: str, one_representation: bool) -> None:
+    """Check that a weighting which compares task gradients at the representation finds one that all tasks share.
+
+    Args:
+        weighting: of WEIGHTINGS.
+        network: its name, for the message.
+        one_representation: of that network, see `MultiTaskNetwork`.
+
+    Raises:
+        UserError: it does not, or unknown name or options.
+    """
+    if one_representation:
+        return
+    options, method = WEIGHTINGS.resolve(weighting).options, WEIGHTINGS.get(weighting.name)
+    if options.get("gradients") == "representation":
+        remedy = "say `gradients: parameters`, or choose another network"
+    elif issubclass(method, HeadAligningWeighting):
+        remedy = "choose another weighting or network"
+    else:
+        return
+    raise UserError(
+        f"weighting `{weighting.name}` compares task gradients at one representation with everything shared below it, and "
+        f"network `{network}` has none: {remedy}."
+    )
 
 
 def _averages(optimizer: Choice) -> bool:

@@ -1,4 +1,4 @@
-"""Hard parameter sharing: a backbone, then one head per task."""
+"""A backbone that all tasks share, then one head per task."""
 
 from __future__ import annotations
 
@@ -25,9 +25,13 @@ class MultiTaskNetwork(nn.Module):
 
     Args:
         backbone: the columns that `inputs` names, such as images [N, C, H, W] -> representation, a tensor or a tuple
-            of tensors.
+            of tensors. All its parameters are shared.
         heads: by task name; representation -> output ([N, outputs], or [N, outputs, H, W] if dense).
     """
+
+    one_representation: ClassVar[bool] = True
+    """Whether task gradients may be compared at the representation: each task sees all of it, and heads share nothing.
+    If not, weightings that compare them there are refused."""
 
     inputs: ClassVar[tuple[str, ...]] = (IMAGE,)
     """The input columns that the network takes, in the order of the backbone's arguments.
@@ -54,8 +58,12 @@ class MultiTaskNetwork(nn.Module):
         return {task: head(shared) for task, head in self.heads.items()}
 
     def shared_parameters(self) -> list[Parameter]:
-        """Return the parameters that every task trains."""
+        """Return the parameters that more than one task trains, or that a network of one task has for sharing."""
         return list(self.backbone.parameters())
+
+    def shared_by_heads(self) -> list[Parameter]:
+        """Return the parameters of the backbone that heads use on the representation; a network with any overrides this."""
+        return []
 
     def head_parameters(self, task: str) -> list[Parameter]:
         """Return the parameters that only `task` trains."""
@@ -72,6 +80,11 @@ def taken_inputs(network: str) -> tuple[str, ...]:
         return tuple(getattr(entry, "inputs", MultiTaskNetwork.inputs))
     parameters = inspect.signature(entry).parameters.values()
     return tuple(one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD)[1:]
+
+
+def has_one_representation(network: str) -> bool:
+    """Return `MultiTaskNetwork.one_representation` of a network of this name; a function may have the attribute, too."""
+    return bool(getattr(NETWORKS.get(network), "one_representation", MultiTaskNetwork.one_representation))
 
 
 def create_network(network: Choice, tasks: Sequence[Task], inputs: Mapping[str, InputShape]) -> MultiTaskNetwork:
@@ -96,7 +109,11 @@ def require_kind(network: str, tasks: Sequence[Task], *, dense: bool) -> None:
             wants, gives = (
                 ("every pixel", "the image as a whole") if task.dense else ("the image as a whole", "every pixel")
             )
-            fitting = "segnet_small, segnet, deeplabv3, deeplabv3plus" if task.dense else "lenet, resnet18"
+            fitting = (
+                "segnet_small, segnet, mtan, cross_stitch, deeplabv3, deeplabv3plus"
+                if task.dense
+                else "lenet, resnet18"
+            )
             raise UserError(
                 f"network `{network}` has one output for {gives}, but task `{task.name}` ({task.kind}) needs one for {wants}: "
                 f"choose {fitting} or a network of your own."

@@ -8,7 +8,7 @@ from functools import partial
 
 from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash
-from mtlsweep.methods.combination import check_combination
+from mtlsweep.methods.combination import check_combination, check_sharing
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
@@ -16,6 +16,7 @@ from mtlsweep.params.registry import Registry
 from mtlsweep.params.suite import Method, Stage, Suite, Sweep
 from mtlsweep.suites.datasets.dataset import DATASETS
 from mtlsweep.suites.networks import NETWORKS
+from mtlsweep.suites.networks.multitask import has_one_representation
 from mtlsweep.suites.tasks import Task
 from mtlsweep.sweep.plan.fields import in_field
 from mtlsweep.sweep.plan.settings import all_settings, check_axes, equal_budgets, without_axes
@@ -109,6 +110,8 @@ def _grid_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: st
     methods = list(_methods(name, suite, tasks, fingerprint))
     for field, cell in methods:
         in_field(field, partial(check_combination, cell.weighting, cell.optimizer, len(tasks)))
+        shares = has_one_representation(cell.network.name)
+        in_field(field, partial(check_sharing, cell.weighting, cell.network.name, shares))
     return _tried(f"suites.{name}", suite, [cell for _, cell in methods])
 
 

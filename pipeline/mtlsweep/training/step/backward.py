@@ -79,16 +79,20 @@ class TaskBackwards(CombinedGradient):
 class RepresentationBackward(CombinedGradient):
     """One backward per head down to the representation, and one through the backbone.
 
-    Also for loss weightings whose heads do not follow the shared weights.
+    Also for loss weightings whose heads do not follow the shared weights. Shared parameters that heads use are
+    differentiated with the representation; the backbone's own backward adds nothing to them.
     """
 
     def gradients(self, batch: Batch) -> Measured:
         parts, leaves, seen, losses = self.forward.cut_losses(batch)
-        jacobian = Jacobian(len(losses), leaves)
+        used = self.forward.network.shared_by_heads()
+        jacobian = Jacobian(len(losses), [*leaves, *used])
         self._clear_gradients()
         jacobian.differentiate(losses, retain_graph=False)
         on_host, gramian, weights = self._combine(losses, jacobian, seen)
-        update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=True)]
+        for parameter, each in zip(used, jacobian.shaped_update[len(parts) :], strict=True):
+            parameter.grad = each
+        update = [each.to(part.dtype) for each, part in zip(jacobian.shaped_update, parts, strict=False)]
         torch.autograd.backward(parts, update)
         self._weigh_heads(batch, weights.heads)
         return Measured(on_host, weights, gramian)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ class CutLosses(NamedTuple):
     """Losses whose graph begins at the shared representation.
 
     Attributes:
-        parts: the representation's, at the end of the backbone's graph.
+        parts: the representation's, at the end of the backbone's graph; without those that have no gradient, such as indices.
         leaves: where the losses' graph begins: the same values, float32 whatever the parts' precision.
         seen: `leaves` in the parts' precision, as heads see them.
         losses: of each task.
@@ -45,8 +46,8 @@ class Forward:
         self._device_type = next(network.parameters()).device.type
         self._reduced = precision == "bfloat16"
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device_type, torch.bfloat16, enabled=self._reduced)
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self._device_type, torch.bfloat16) if self._reduced else nullcontext()
 
     def present(self, batch: Batch) -> Sequence[Task]:
         """Return the tasks of which a row has a label; only these have a loss, and only their heads are run."""
@@ -73,10 +74,13 @@ class Forward:
     def cut_losses(self, batch: Batch) -> CutLosses:
         """Return the loss of each task as a function of the representation, so that heads and backbone are differentiated apart."""
         representation = self.representation(batch)
-        parts = representation if isinstance(representation, tuple) else (representation,)
+        whole = representation if isinstance(representation, tuple) else (representation,)
+        parts = tuple(part for part in whole if part.requires_grad)
         leaves = tuple(part.detach().float().requires_grad_() for part in parts)
         seen = tuple(leaf.to(part.dtype) for leaf, part in zip(leaves, parts, strict=True))
-        losses = self.losses_from(seen if isinstance(representation, tuple) else seen[0], batch)
+        replaced = iter(seen)
+        given = tuple(next(replaced) if part.requires_grad else part for part in whole)
+        losses = self.losses_from(given if isinstance(representation, tuple) else given[0], batch)
         return CutLosses(parts, leaves, seen, losses)
 
     def losses_from(self, representation: Representation, batch: Batch) -> list[Tensor]:

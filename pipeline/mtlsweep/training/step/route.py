@@ -54,6 +54,7 @@ class Route(ABC):
         self.forward, self.check, self.optimizers = forward, check, tuple(optimizers)
         self.weighting: Any = weighting
         network = forward.network
+        self._parameters = list(network.parameters())  # to go through its modules in every step takes time
         self.shared: list[Parameter] = network.shared_parameters()
         self.heads: dict[str, list[Parameter]] = {
             task.name: network.head_parameters(task.name) for task in forward.tasks
@@ -104,7 +105,7 @@ class Route(ABC):
                 buffer.copy_(before)
 
     def _clear_gradients(self) -> None:
-        for parameter in self.forward.network.parameters():
+        for parameter in self._parameters:
             parameter.grad = None
 
     def _set_shared_gradients(self, gradients: Sequence[Tensor]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
-from mtlsweep.methods.combination import check_combination
+from mtlsweep.methods.combination import check_combination, check_sharing
 from mtlsweep.methods.optimizers import OPTIMIZERS, Parameters, without_weight_decay
 from mtlsweep.methods.optimizers.joint import averaging, parts_of, restore
 from mtlsweep.methods.weighting import (
@@ -234,6 +234,7 @@ def build_updater(
     """
     names = [task.name for task in tasks]
     check_combination(weighting, optimizer, names)
+    check_sharing(weighting, type(network).__name__, network.one_representation)
     method = WEIGHTINGS.create(weighting, names, generator)
     if isinstance(method, TaskOptimizers):
         shared = Parameters.in_network(network, network.shared_parameters())
