@@ -54,6 +54,7 @@ class SmoothedWeights(GramianWeighting):
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
         given = self._inner.weigh(losses, gramian)
-        before = given.shared.where(self.smoothed.isnan(), self.smoothed)
-        self.smoothed = self._memory * before + (1.0 - self._memory) * given.shared
+        pairs = zip(self.smoothed.tolist(), given.shared.tolist(), strict=True)
+        smoothed = [self._memory * (new if math.isnan(old) else old) + (1.0 - self._memory) * new for old, new in pairs]
+        self.smoothed = torch.tensor(smoothed, dtype=torch.float64)
         return Weights(self.smoothed, given.heads)

@@ -52,7 +52,10 @@ class MGDA(GramianWeighting):
             self.needs_positive_losses = "always"
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
-        divisors = torch.ones_like(losses)
+        ones = torch.ones_like(losses)
+        if self._normalize == "none":
+            return Weights(torch.from_numpy(minimum_norm_weights(gramian.numpy())), ones)
+        divisors = ones
         if self._normalize in ("l2", "loss+"):
             divisors = divisors * gramian.diagonal().sqrt()
         if self._normalize in ("loss", "loss+"):
@@ -60,4 +63,4 @@ class MGDA(GramianWeighting):
         divisors = divisors.clamp(min=_SMALLEST)
         normalized = gramian / divisors[:, None] / divisors
         shared = torch.from_numpy(minimum_norm_weights(normalized.numpy())) / divisors
-        return Weights(shared, torch.ones_like(losses))
+        return Weights(shared, ones)

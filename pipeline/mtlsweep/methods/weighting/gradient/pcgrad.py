@@ -37,19 +37,25 @@ def random_orders(tasks: int, generator: torch.Generator) -> np.ndarray:
     """Return [T, T-1]: for each task a random order of the others."""
     draws = torch.rand(tasks, tasks, generator=generator, dtype=torch.float64)
     draws.fill_diagonal_(2.0)  # a task itself comes last, and is cut off
-    orders: np.ndarray = draws.argsort(dim=1)[:, :-1].numpy()
+    orders: np.ndarray = draws.numpy().argsort(axis=1)[:, :-1]
     return orders
 
 
 def project_conflicts(gramian: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Return PCGrad's weights [T] for `gramian` [T, T]; task i is projected against the others in the order `orders[i]` [T-1]."""
-    rows = np.arange(len(gramian))
-    squared_norms = np.where(gramian.diagonal() > 0, gramian.diagonal(), 1.0)
-    coefficients = np.eye(len(gramian))
-    products = gramian.copy()
-    for others in orders.T:
-        steps = np.minimum(products[rows, others], 0.0) / squared_norms[others]
-        coefficients[rows, others] -= steps
-        products -= steps[:, None] * gramian[others]
-    weights: np.ndarray = coefficients.sum(axis=0)
-    return weights
+    """Return PCGrad's weights [T] for `gramian` [T, T]; task i is projected against the others in the order `orders[i]` [T-1].
+
+    In plain Python: up to about twenty tasks the calls of arrays would take longer than the sums.
+    """
+    rows: list[list[float]] = gramian.tolist()
+    squared_norms = [row[task] if row[task] > 0 else 1.0 for task, row in enumerate(rows)]
+    weights = [0.0] * len(rows)
+    for task, others in enumerate(orders.tolist()):
+        products, coefficients = rows[task], [0.0] * len(rows)
+        coefficients[task] = 1.0
+        for other in others:
+            if products[other] < 0.0:
+                step = products[other] / squared_norms[other]
+                coefficients[other] -= step
+                products = [product - step * each for product, each in zip(products, rows[other], strict=True)]
+        weights = [total + each for total, each in zip(weights, coefficients, strict=True)]
+    return np.array(weights)

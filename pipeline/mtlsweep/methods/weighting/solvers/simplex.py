@@ -23,7 +23,7 @@ class _Products:
         norms = np.sqrt(gramian.diagonal())
         self.norms = np.maximum(norms, 1e-12 * norms.max())
         self.cosines = gramian / self.norms[:, None] / self.norms
-        np.fill_diagonal(self.cosines, 1.0 + _RIDGE)
+        self.cosines.reshape(-1)[:: len(gramian) + 1] = 1.0 + _RIDGE  # the diagonal
 
     def solve(self, support: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return M_SS^{-1} `right` [S, K]; calls LAPACK directly, because numpy's wrapper takes longer than the solution."""
@@ -114,7 +114,8 @@ def _minimise(objective: _Objective, tasks: int) -> np.ndarray:
     for _ in range(10 * tasks):
         gradient = objective.gradient(weights)
         entering = int(gradient.argmin())
-        if entering in members or gradient[entering] >= weights @ gradient - 1e-12 * np.abs(gradient).max():
+        largest = max(gradient.max(), -gradient[entering])
+        if entering in members or gradient[entering] >= weights @ gradient - 1e-12 * largest:
             break
         members.append(entering)
         _descend(objective, weights, members)
@@ -128,9 +129,13 @@ def _descend(objective: _Objective, weights: np.ndarray, members: list[int]) -> 
         support = np.array(members)
         current = weights[support]
         direction, reaches = objective.direction(support, current)
+        target = current + direction
+        if reaches and target.min() > 0.0:
+            weights[support] = target
+            return
         falling = np.flatnonzero(direction < 0.0)
-        if not falling.size or (reaches and (current + direction).min() > 0.0):
-            weights[support] = current + direction
+        if not falling.size:
+            weights[support] = target
             return
         steps = current[falling] / -direction[falling]
         blocking = int(steps.argmin())
