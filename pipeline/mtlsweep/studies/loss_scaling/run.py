@@ -27,6 +27,7 @@ from mtlsweep.params.suite import Method
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.studies.loss_scaling.course import PARTS, TARGETS, Course, train_course
 from mtlsweep.studies.loss_scaling.params import LossScaling
+from mtlsweep.training.device import torch_threads
 
 CURVES, VERDICTS = "curves.parquet", "verdicts.csv"
 
@@ -55,7 +56,8 @@ class LossScalingTables:
 def run(params: Params, suite: str | None = None) -> str:
     """Run the experiment and write its tables under `results/loss_scaling/`; return a summary."""
     directory = paths.RESULTS / "loss_scaling"
-    tables = run_loss_scaling(find_section(params.studies, LossScaling))
+    with torch_threads(1):  # for these small matrices, more threads only wait for each other
+        tables = run_loss_scaling(find_section(params.studies, LossScaling))
     tables.write(directory)
     return f"{int(tables.verdicts['invariant'].sum())} of {len(tables.verdicts)} parts invariant -> {directory}"
 

@@ -68,12 +68,13 @@ class RobustnessMeter:
         done = self._ledger.finished_keys()
         pending = [model for model in models if model.trial.key not in done]
         print(f"robustness: {len(models) - len(pending)} of {len(models)} models finished before", flush=True)
-        pending = [model for model in pending if self._fine_tuned(model, sources)]
-        self._measure(pending, CLEAN, {0: ChosenRows(self._data.splits["test"], self._test_rows)})
-        for number, corruption in enumerate(self._corruptions, start=1):
-            self._measure_corrupted(pending, corruption)
-            if pending:
-                print(f"robustness: {corruption} ({number} of {len(self._corruptions)})", flush=True)
+        with torch_threads(self._threads):
+            pending = [model for model in pending if self._fine_tuned(model, sources)]
+            self._measure(pending, CLEAN, {0: ChosenRows(self._data.splits["test"], self._test_rows)})
+            for number, corruption in enumerate(self._corruptions, start=1):
+                self._measure_corrupted(pending, corruption)
+                if pending:
+                    print(f"robustness: {corruption} ({number} of {len(self._corruptions)})", flush=True)
         for model in pending:
             self._finish(model, Finished(Outcome.DONE, _curve(self._measured(model))))
 
@@ -83,8 +84,7 @@ class RobustnessMeter:
         if (self._ledger.directory / key / BEST).exists():
             return True
         self._ledger.start(model.trial)
-        with torch_threads(self._threads):
-            network = trained_network(model.source, self._data, sources, self._device)
+        network = trained_network(model.source, self._data, sources, self._device)
         specs = [
             corrupted_training_set(
                 self._training_rows, self._corruptions, self._section.severities, self._section.seed, epoch
