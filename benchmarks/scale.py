@@ -3,6 +3,7 @@
     python benchmarks/scale.py record --trials 2000      # as in a sweep: ledger, and MLflow by the recorder's thread
     python benchmarks/scale.py fill --trials 10000       # the same records, but inserted into MLflow's tables in bulk
     python benchmarks/scale.py table                     # of what one of these left: its records, and the table of curves
+    python benchmarks/scale.py plan                      # `mtlsweep plan` of a study of 50 methods that has not begun
     python benchmarks/scale.py status                    # `mtlsweep status` of a study whose trials are all finished
     python benchmarks/scale.py front                     # the Pareto front of 100,000 runs
 
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ import yaml
 from mtlsweep import paths
 from mtlsweep.analysis.fronts.pareto_set import nondominated
 from mtlsweep.params.choice import Choice
-from mtlsweep.params.params import load_params
+from mtlsweep.params.params import Params, load_params
 from mtlsweep.params.suite import Training
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
@@ -167,16 +168,54 @@ def table(arguments: argparse.Namespace) -> None:
     )
 
 
-def status(arguments: argparse.Namespace) -> None:
-    """Make a study whose grid is finished, in `--directory`, and time the command from its start to its end."""
-    from mtlsweep.suites.prepared import prepare  # these import torch, whose 200 MB are no part of the other steps
-    from mtlsweep.sweep.plan.plan import open_plan
-    from mtlsweep.sweep.plan.planned_keys import write_plans
+def open_study(directory: Path, epochs: int, sweep: Mapping[str, object]) -> Params:
+    """Make a study with prepared data, and work in its directory."""
+    from mtlsweep.suites.prepared import prepare  # imports torch, whose 200 MB are no part of the other steps
 
-    directory = arguments.directory / "study"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
     os.chdir(directory)
+    suite = {
+        "data": {"dataset": {"multidigits": {"train": 64, "val": 32, "test": 32}}},
+        "network": "lenet",
+        "training": {"epochs": epochs, "batch_size": 16},
+        "baselines": {"learning_rates": [0.01], "seeds": [0]},
+        "sweep": dict(sweep),
+    }
+    Path("params.yaml").write_text(yaml.safe_dump({"active": [SUITE], "suites": {SUITE: suite}}))
+    params = load_params()
+    prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
+    return params
+
+
+def time_command(name: str) -> None:
+    """Time a command of `mtlsweep` from its start to its end."""
+    for _ in range(3):
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run([sys.executable, "-m", "mtlsweep.cli.main", name], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"in {time.perf_counter() - began:.2f} s (CPU {cpu:.2f} s)", flush=True)
+
+
+def plan(arguments: argparse.Namespace) -> None:
+    """Make a study of 50 methods, of whose trials none is finished, and time the command."""
+    sweep = {
+        "strategy": "grid",
+        "weightings": ["ew", "uw", "rlw", "dwa", "pcgrad", "cagrad", "mgda", "imtl", "nash_mtl", "fairgrad"],
+        "optimizers": ["adam", "adamw", "sgd", "signsgd", "rmsprop"],
+        "learning_rates": [(1 + rate) * 1e-4 for rate in range(20)],
+        "seeds": list(range(-(-arguments.trials // 1000))),
+    }
+    open_study(arguments.directory / "plan", arguments.epochs, sweep)
+    time_command("plan")
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Make a study whose grid is finished, and time the command."""
+    from mtlsweep.sweep.plan.plan import open_plan
+    from mtlsweep.sweep.plan.planned_keys import write_plans
+
     sweep = {
         "strategy": "grid",
         "weightings": ["ew"],
@@ -184,26 +223,12 @@ def status(arguments: argparse.Namespace) -> None:
         "learning_rates": [(1 + rate) * 1e-4 for rate in range(100)],
         "seeds": list(range(-(-arguments.trials // 100))),
     }
-    suite = {
-        "data": {"dataset": {"multidigits": {"train": 64, "val": 32, "test": 32}}},
-        "network": "lenet",
-        "training": {"epochs": arguments.epochs, "batch_size": 16},
-        "baselines": {"learning_rates": [0.01], "seeds": [0]},
-        "sweep": sweep,
-    }
-    Path("params.yaml").write_text(yaml.safe_dump({"active": [SUITE], "suites": {SUITE: suite}}))
-    params = load_params()
-    prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
+    params = open_study(arguments.directory / "study", arguments.epochs, sweep)
     write_plans(params, SUITE)
-    plan, generator = open_plan(params, SUITE, "sweep"), np.random.default_rng(0)
-    for number, trial in enumerate(plan.trials):
-        plan.ledger.finish(finished(trial, number, generator))
-    for _ in range(3):
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([sys.executable, "-m", "mtlsweep.cli.main", "status"], check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        print(f"in {time.perf_counter() - began:.2f} s (CPU {cpu:.2f} s)")
+    opened, generator = open_plan(params, SUITE, "sweep"), np.random.default_rng(0)
+    for number, trial in enumerate(opened.trials):
+        opened.ledger.finish(finished(trial, number, generator))
+    time_command("status")
 
 
 def front(arguments: argparse.Namespace) -> None:
@@ -230,6 +255,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "record": record,
     "fill": fill,
     "table": table,
+    "plan": plan,
     "status": status,
     "front": front,
 }

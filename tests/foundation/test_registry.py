@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, assert_type
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
@@ -90,6 +90,27 @@ def test_a_name_can_be_taken_once() -> None:
 def test_a_class_of_the_users_own_needs_no_registration() -> None:
     choice = METHODS.resolve(Choice(name="fractions:Fraction"))
     assert METHODS.label(choice) == "Fraction"
+
+
+def test_the_model_of_options_is_made_once_for_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes milliseconds, and a plan resolves, labels and creates thousands of choices."""
+    made: list[str] = []
+
+    def counting(name: str, **fields: Any) -> Any:
+        made.append(name)
+        return create_model(name, **fields)
+
+    monkeypatch.setattr("mtlsweep.params.registry.create_model", counting)
+    numbers: Registry[Any] = Registry("number", "mtlsweep.params")
+    numbers.register("one")(Bounded)
+    for c in range(50):
+        choice = numbers.resolve(Choice(name="one", options={"c": c}))
+        assert numbers.label(choice) == f"one(c={c})"
+        assert numbers.create(choice, 3).c == c
+    assert made == ["one_options"]
+    monkeypatch.setattr(numbers, "_entries", {"one": Open})
+    assert numbers.create(Choice(name="one", options={"left": 1}), 2).weights == {"left": 1.0}
+    assert made == ["one_options"] * 2, "the name stands for another class now"
 
 
 def test_what_is_made_has_the_registrys_type() -> None:

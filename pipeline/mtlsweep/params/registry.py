@@ -44,6 +44,7 @@ class Registry(Generic[Made]):
         self.kind = kind
         self._package = package
         self._entries: dict[str, Callable[..., Made]] = {}
+        self._models: dict[str, tuple[Callable[..., Any], type[BaseModel]]] = {}
         self._filled = False
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
@@ -157,6 +158,14 @@ class Registry(Generic[Made]):
         return f"{value:g}" if isinstance(value, float) else str(value)
 
     def _options_model(self, name: str) -> type[BaseModel]:
+        """Return the model of the options of `name`; it is made once, as that takes milliseconds."""
+        entry = self.get(name)
+        known = self._models.get(name)
+        if known is None or known[0] is not entry:  # the name may stand for another class now
+            known = self._models[name] = (entry, self._make_options_model(name))
+        return known[1]
+
+    def _make_options_model(self, name: str) -> type[BaseModel]:
         hints = typing.get_type_hints(_signature_owner(self.get(name)), include_extras=True)
         fields: dict[str, Any] = {}
         config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())

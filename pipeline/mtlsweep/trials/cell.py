@@ -142,6 +142,8 @@ class Cell:
         )
 
     def _without_paths(self, kind: str, choice: Choice) -> dict[str, Any]:
-        hashes = self.content.get(kind, {})
-        options = {name: value for name, value in choice.options.items() if name not in hashes}
-        return Choice(name=choice.name, options=options).model_dump(mode="json")
+        """Return a choice as plain data, without the options that `content` has hashes of."""
+        plain = choice.model_dump(mode="json")
+        for name in self.content.get(kind, {}):
+            plain["options"].pop(name, None)
+        return plain

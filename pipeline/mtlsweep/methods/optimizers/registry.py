@@ -76,9 +76,11 @@ class OptimizerRegistry(Registry[Optimizer]):
             return entry(list(parameters), lr=learning_rate, **options)
         return entry(parameters, learning_rate, **options)
 
-    def _options_model(self, name: str) -> type[BaseModel]:
+    def _make_options_model(self, name: str) -> type[BaseModel]:
         entry = self.get(name)
-        return foreign.options_model(name, entry) if foreign.is_foreign(entry) else super()._options_model(name)
+        if foreign.is_foreign(entry):
+            return foreign.options_model(name, entry)
+        return super()._make_options_model(name)
 
     def _shown(self, value: Any) -> str:
         inner = _as_choice(value)

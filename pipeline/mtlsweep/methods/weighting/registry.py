@@ -41,11 +41,11 @@ class WeightingRegistry(Registry[Weighting]):
         weighting.conventions = Conventions(**conventions)
         return weighting
 
-    def _options_model(self, name: str) -> type[BaseModel]:
+    def _make_options_model(self, name: str) -> type[BaseModel]:
         fields: dict[str, Any] = {}
         for convention, allowed in self.get(name).allows.items():
             fields[convention] = (Literal[tuple(allowed)], allowed[0])
-        model = super()._options_model(name)
+        model = super()._make_options_model(name)
         return create_model(model.__name__, __base__=model, **fields)
 
 
