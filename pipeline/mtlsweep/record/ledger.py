@@ -133,7 +133,7 @@ class Ledger:
         """
         for key in keys:
             with suppress(FileNotFoundError):
-                yield key, *read_end(self._path(key, RESULT))
+                yield key, *read_end(f"{self.directory}/{key}/{RESULT}")
 
     def read_paused(self) -> Iterator[PausedTrial]:
         """Yield every paused trial, ordered by key; its curve is read when somebody looks at it."""

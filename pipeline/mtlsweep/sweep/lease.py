@@ -21,8 +21,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
-
 from mtlsweep.errors import UserError
 
 LEASE = "lease.json"
@@ -151,6 +149,8 @@ def _lock(descriptor: int, seconds: float) -> None:
     Raises:
         BlockingIOError: another process holds it until then.
     """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed  # `mtlsweep status` needs none
+
     waiting = Retrying(
         retry=retry_if_exception_type(BlockingIOError),
         wait=wait_fixed(0.05),
