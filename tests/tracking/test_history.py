@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sqlite3
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from mlflow import MlflowClient
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow import Tracker
-from mtlsweep.record.mlflow.database import FoundRun
+from mtlsweep.record.mlflow.database import ROWS_PER_FETCH, FoundRun
 from mtlsweep.record.mlflow.experiment import Experiment
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
@@ -22,6 +23,11 @@ from mtlsweep.trials.trial import Trial
 from tests.servers import MlflowServer, postgresql
 
 MakeFinished = Callable[..., FinishedTrial]
+
+
+def test_so_few_rows_are_fetched_at_once_that_the_garbage_collector_does_not_run() -> None:
+    """It took as long as the query itself."""
+    assert gc.get_threshold()[0] > ROWS_PER_FETCH
 
 
 def change_schema(database: Path) -> None:

@@ -51,7 +51,8 @@ KNOWN: Mapping[str, _Columns] = {
 }
 """All columns of the tables that are read here. `metrics` has one row for each value of each metric of each run."""
 
-ROWS_PER_FETCH = 5_000
+ROWS_PER_FETCH = 500
+"""With more tuples alive at once Python's garbage collector runs, which takes as long as the query."""
 
 _METRICS, _RUNS, _TAGS = (sa.table(name, *map(sa.column, KNOWN[name], KNOWN[name].values())) for name in KNOWN)
 _ROWS = sa.select(

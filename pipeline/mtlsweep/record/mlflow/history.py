@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ RUNS_PER_HISTORY_CALL = 50
 
 ROWS_PER_HISTORY_CALL = 25_000
 """Most rows a server returns for one metric of several runs."""
+
+ROWS_PER_PIECE = 10_000
+"""Rows that are Python objects at once, before Arrow has them."""
 
 LARGEST_STORED = 1.7976931348623157e308
 """What MLflow's databases keep in place of an infinity."""
@@ -87,7 +90,7 @@ class MetricHistory:
         run_ids = list(key_of_run)
         with server_errors(self._client.tracking_uri):
             answers = self._ask(run_ids) if self._engine is None else read_rows(self._engine, run_ids)
-            pieces = [RECORDED.empty_table(), *map(_to_table, answers)]
+            pieces = [RECORDED.empty_table(), *map(_to_table, _by_column(answers))]
         table = pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
         run = table["run_id"].combine_chunks()
         trial_keys = pa.array([key_of_run[run_id] for run_id in run.dictionary.to_pylist()], pa.string())
@@ -133,16 +136,32 @@ def _from_json(row: Mapping[str, Any], name: str) -> Row:
     return row["run_id"], name, int(row["step"]), int(row["timestamp"]), float(row["value"])
 
 
-def _to_table(rows: Sequence[Row]) -> pa.Table:
-    run_ids, names, steps, timestamps, values = zip(*rows, strict=True) if rows else ((),) * 5
-    columns = [
+_Columns = Sequence[list[Any]]
+"""The entries of some rows, column by column."""
+
+
+def _by_column(answers: Iterable[Sequence[Row]]) -> Iterator[_Columns]:
+    """Yield the rows of the answers by column, at least `ROWS_PER_PIECE` at a time except for the last."""
+    columns: _Columns = tuple([] for _ in RECORDED)
+    for rows in answers:
+        for column, entries in zip(columns, zip(*rows, strict=True), strict=False):  # an answer may have no rows
+            column.extend(entries)
+        if len(columns[0]) >= ROWS_PER_PIECE:
+            yield columns
+            columns = tuple([] for _ in RECORDED)
+    yield columns
+
+
+def _to_table(columns: _Columns) -> pa.Table:
+    run_ids, names, steps, timestamps, values = columns
+    arrays = [
         pa.array(run_ids, pa.string()).dictionary_encode(),
         pa.array(names, pa.string()).dictionary_encode(),
         pa.array(steps, pa.int64()),
         pa.array(timestamps, pa.int64()),
         _restored(pa.array(values, pa.float64())),
     ]
-    return pa.Table.from_arrays(columns, schema=RECORDED)
+    return pa.Table.from_arrays(arrays, schema=RECORDED)
 
 
 def _restored(values: pa.Array) -> pa.Array:
