@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchjd.aggregation import AlignedMTLWeighting
 
 from mtlsweep.methods.weighting.kinds import AT_REPRESENTATION, GramianWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
@@ -43,6 +42,8 @@ class AlignedMTL(GramianWeighting):
         *,
         scale_mode: Literal["min", "median", "rmse"] = "min",
     ) -> None:
+        from torchjd.aggregation import AlignedMTLWeighting  # slow import, of this method only
+
         super().__init__(tasks, generator)
         self._mean_form = AlignedMTLWeighting(scale_mode=scale_mode)
 
