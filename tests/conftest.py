@@ -16,32 +16,33 @@ for name, value in {
 for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
-from mtlsweep.record.mlflow import Tracker
-from mtlsweep.suites.prepared.preparation import prepare
-from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
-torch.set_num_threads(1)
+if TYPE_CHECKING:
+    from mtlsweep.suites.prepared.splits import PreparedData
 
+# torch and MLflow are imported where they are needed, as pytest-xdist's main process, which runs no test, reads this file, too.
 
 WHOLE_STUDIES = ("end_to_end", "faults", "cluster")
 """Folders whose tests take minutes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest tests first, so that no process is left with one at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in WHOLE_STUDIES)
+    """Run the longest files first, so that no process is left with one at the end: whole studies, then many tests."""
+    size = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.parent.name not in WHOLE_STUDIES, -size[item.path], item.path))
 
 
 @pytest.fixture
@@ -96,6 +97,9 @@ def make_finished(make_trial: Callable[..., Trial]) -> Callable[..., FinishedTri
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
     """A MultiDigits small enough to train in a second."""
+    from mtlsweep.suites.prepared.preparation import prepare
+    from mtlsweep.suites.prepared.splits import open_prepared
+
     directory = tmp_path_factory.mktemp("prepared") / "digits"
     prepare(Choice(name="multidigits", options={"train": 256, "val": 64, "test": 64}), directory)
     return open_prepared(directory)
@@ -113,6 +117,8 @@ def in_directory(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a fresh MLflow database: making its schema takes seconds, copying it none."""
+    from mtlsweep.record.mlflow import Tracker
+
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     Tracker(f"sqlite:///{path}", "unused", "ours")
     return path.read_bytes()

@@ -20,7 +20,14 @@ from typing import Self
 PROJECT = Path(__file__).parents[1]
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["torchmetrics", "mtlsweep.sweep.stage", "mtlsweep.sweep.executors.ray.executor"])
+_FORKS.set_forkserver_preload(
+    [
+        "torch._dynamo",  # what the first optimizer imports
+        "torchmetrics",
+        "mtlsweep.sweep.stage",
+        "mtlsweep.sweep.executors.ray.executor",
+    ]
+)
 
 
 class Fork:
