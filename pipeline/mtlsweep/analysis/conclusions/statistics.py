@@ -33,6 +33,7 @@ class Comparison:
         effect_size: Hedges' g for paired values (mean / std, corrected for few pairs).
         p: two-sided p value; None with too few pairs.
         note: why something is missing, else empty.
+        deviation: standard deviation of the difference over pairs; None with one pair.
     """
 
     pairs: int
@@ -42,6 +43,7 @@ class Comparison:
     effect_size: float | None
     p: float | None
     note: str
+    deviation: float | None = None
 
 
 def mean_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
@@ -73,6 +75,25 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     return np.where(np.isnan(mean), np.nan, low), np.where(np.isnan(mean), np.nan, high), "bootstrap_t"
 
 
+def pooled_variance(deviations: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the variance that rows of few values share, and its degrees of freedom; None if no row has a deviation.
+
+    Two or three seeds say little about one row's noise, but twenty rows say much about the noise they
+    share: its variance is the median of the rows' variances, corrected for the skewness of the
+    chi-square distribution, so that a few very noisy rows do not hide the differences between the others.
+
+    Args:
+        deviations: standard deviation of each row, NaN where unknown.
+        counts: number of values behind each.
+    """
+    known = np.isfinite(deviations) & (counts > 1)
+    if not known.any():
+        return None
+    degrees = float(np.median(counts[known])) - 1
+    variance = float(np.median(deviations[known] ** 2)) * degrees / float(stats.chi2.median(degrees))
+    return variance, float(known.sum() * degrees)
+
+
 @lru_cache(maxsize=32)
 def _resamples(count: int) -> NDArray[np.float64]:
     """Return bootstrap samples of `count` values as weights [samples, values] that sum to one."""
@@ -87,14 +108,16 @@ def compare_pairs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:
     difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     count, mean = len(difference), float(np.mean(difference))
     low, high = _bounds(difference)
-    if count < FEWEST_SEEDS:
-        return Comparison(count, mean, low, high, None, None, f"too few seeds ({count}, needs {FEWEST_SEEDS})")
-    deviation = float(np.std(difference, ddof=1))
+    deviation = float(np.std(difference, ddof=1)) if count > 1 else None
+    if deviation is None or count < FEWEST_SEEDS:
+        return Comparison(
+            count, mean, low, high, None, None, f"too few seeds ({count}, needs {FEWEST_SEEDS})", deviation
+        )
     if deviation <= 1e-12 * max(1.0, abs(mean)):
-        return Comparison(count, mean, low, high, None, None, "the difference does not vary over seeds")
+        return Comparison(count, mean, low, high, None, None, "the difference does not vary over seeds", deviation)
     p = float(2 * stats.t.sf(abs(mean) / (deviation / np.sqrt(count)), count - 1))
     hedges = 1 - 3 / (4 * (count - 1) - 1)
-    return Comparison(count, mean, low, high, hedges * mean / deviation, p, "")
+    return Comparison(count, mean, low, high, hedges * mean / deviation, p, "", deviation)
 
 
 def compare_blocks(differences: NDArray[np.float64]) -> Comparison:
@@ -117,7 +140,7 @@ def compare_blocks(differences: NDArray[np.float64]) -> Comparison:
         p = float((1 + np.sum(np.abs(signs @ differences) >= abs(differences.sum()) * (1 - 1e-12))) / (1 + len(signs)))
     deviation = float(np.std(differences, ddof=1))
     effect = (1 - 3 / (4 * (count - 1) - 1)) * mean / deviation if deviation > 0 else None
-    return Comparison(count, mean, low, high, effect, p, "")
+    return Comparison(count, mean, low, high, effect, p, "", deviation)
 
 
 def _bounds(values: NDArray[np.float64]) -> tuple[float | None, float | None]:

@@ -9,7 +9,8 @@ is a result of its own.
 from __future__ import annotations
 
 from mtlsweep.analysis.external.metrics import metrics_of
+from mtlsweep.analysis.external.printed import printed_claims
 from mtlsweep.analysis.external.read import read_runs
 from mtlsweep.analysis.external.runs import analyse_runs
 
-__all__ = ["analyse_runs", "metrics_of", "read_runs"]
+__all__ = ["analyse_runs", "metrics_of", "printed_claims", "read_runs"]

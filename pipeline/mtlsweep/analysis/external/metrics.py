@@ -11,8 +11,8 @@ from mtlsweep.trials.metric_names import check_columns
 
 REQUIRED = ("weighting", "optimizer", "lr")
 SEED = "seed"
-PRINTED = ("delta_m", "delta_m_std")
-"""Columns assumed to be printed results: shown beside ours, never counted."""
+PRINTED = ("delta_m", "delta_m_std", "seeds")
+"""Columns assumed to be printed results and over how many seeds they are: shown beside ours, never counted."""
 
 HIGHER = frozenset({
     "acc", "accuracy", "balanced_accuracy", "pixel_accuracy", "pixel_acc", "pix_acc", "pixacc", "top1", "top5",

@@ -6,9 +6,11 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
+from mtlsweep.analysis.conclusions.statistics import pooled_variance
 from mtlsweep.analysis.selection import axis_columns
 
 
@@ -103,18 +105,14 @@ def means(results: pd.DataFrame, figure: str, heading: str, higher_is_better: bo
 
 
 def _least_significant_difference(deviations: pd.Series, seeds: pd.Series) -> float:
-    """Return by how much two means must differ for their 95 % interval to exclude zero, with the rows' common seed noise.
-
-    Two or three seeds say little about one row's noise, but twenty rows say much about the noise they
-    share: its variance is the median of the rows' variances, corrected for the skewness of the
-    chi-square distribution, so that a few very noisy methods do not hide the differences between the others.
-    """
-    known = deviations.notna() & (seeds > 1)
-    if not known.any():
+    """Return by how much two means must differ for their 95 % interval to exclude zero, with the rows' common seed noise."""
+    counts = seeds.to_numpy(dtype=float)
+    pooled = pooled_variance(deviations.to_numpy(dtype=float), counts)
+    if pooled is None:
         return -1.0
-    count = float(seeds[known].median())
-    variance = (deviations[known] ** 2).median() * (count - 1) / stats.chi2.median(count - 1)
-    return float(stats.t.ppf(0.975, known.sum() * (count - 1)) * math.sqrt(2 * variance / count))
+    variance, degrees = pooled
+    count = float(np.median(counts[deviations.notna() & (counts > 1)]))
+    return float(stats.t.ppf(0.975, degrees) * math.sqrt(2 * variance / count))
 
 
 def with_spread(mean: float, deviation: float, digits: int, bold: bool = False) -> Cell:
