@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from mtlsweep.analysis.suite import analyse_suite
 from mtlsweep.report.answer import answer
-from mtlsweep.testing.simulated_sweep import SimulatedSweep, Truth, simulate_sweep
+from mtlsweep.testing.simulated_sweep import WEIGHTINGS, SimulatedSweep, Truth, simulate_sweep
 
 SAME = dict.fromkeys(["adam", "sgd", "signsgd"], 5.0)
 
@@ -90,3 +91,32 @@ def test_runs_with_a_missing_metric_are_counted_out_loud(metric: str) -> None:
     ] = float("nan")
     text = answer_of(SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, curves, sweep.sweep_outcomes))
     assert "1 run with a missing metric was left out of the fronts." in text
+
+
+def test_the_headline_has_the_interval_with_the_search_and_the_luck_of_the_best() -> None:
+    alike = {"weighting_effect": dict.fromkeys(WEIGHTINGS, 0.0), "best_log10_lr": dict.fromkeys(SAME, -3.0)}
+    headline = answer_of(simulated(seeds=5, noise=3.0, optimizer_effect=SAME, **alike)).splitlines()[0]
+    assert "% worse, search included, 5 seeds); on validation the best of 56 is about " in headline
+    points = float(headline.split("is about ")[1].split(" points")[0])
+    assert 0.0 < points < 3.0
+
+
+def test_two_seeds_say_that_the_search_is_not_in_their_interval() -> None:
+    headline = answer_of(simulated(seeds=2)).splitlines()[0]
+    assert "2 seeds, wide since they are few; without search); on validation the best of 56 is about" in headline
+
+
+def test_what_more_seeds_would_decide_stands_with_what_is_decided() -> None:
+    few, more = (answer_of(simulated(seeds=seeds, noise=3.0)).splitlines() for seeds in (2, 5))
+    (sentence,) = [line for line in few if "no single pair" in line]
+    assert re.search(r"needed\. \d+ seeds would decide \d+ of 39 open ones\.$", sentence)
+    (sentence,) = [line for line in more if "after Holm's correction" in line]
+    assert re.match(r"\d+ of 18 comparisons against ew .* and \d+ of 21 comparisons within one weighting", sentence)
+    assert re.search(r"; \d+ seeds would decide \d+ of \d+ open ones\.$", sentence)
+
+
+@pytest.mark.parametrize(("seeds", "sentences", "letters"), [(2, 15, 1802), (5, 16, 1906)])
+def test_what_was_added_replaces_what_it_makes_obsolete(seeds: int, sentences: int, letters: int) -> None:
+    """Counted before intervals included the search, and before anything was said of luck and of further seeds."""
+    text = answer_of(simulated(seeds=seeds, noise=1.0))
+    assert len(text.splitlines()) < sentences and len(text) <= letters + 40  # half a line

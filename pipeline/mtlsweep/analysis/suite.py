@@ -13,9 +13,12 @@ from mtlsweep.analysis.conclusions.cuts import describe_cuts
 from mtlsweep.analysis.conclusions.leads import optimizer_leads
 from mtlsweep.analysis.conclusions.learning_curves import learning_curves
 from mtlsweep.analysis.conclusions.results import count_outcomes, results_by_cell
+from mtlsweep.analysis.conclusions.settling import with_seeds_to_settle
 from mtlsweep.analysis.fronts import attainment, pareto_counts, seed_noise
 from mtlsweep.analysis.fronts import hypervolume as fronts
 from mtlsweep.analysis.objectives import Objective, counted
+from mtlsweep.analysis.repetition import intervals
+from mtlsweep.analysis.repetition.arrays import sweep_arrays
 from mtlsweep.analysis.selection import METHOD, rank_cells, select_learning_rates
 from mtlsweep.analysis.trial_table import measure_trials, trial_table, with_delta_m, with_own_delta_m
 
@@ -37,7 +40,10 @@ class SuiteAnalysis:
             may have more than another after a race.
         outcomes: number of trials per method, learning rate and outcome.
         cuts: the figures of each learning rate that a race cut, at the epoch of the cut.
-        comparisons: paired tests between methods. rankings: agreement between optimizers.
+        comparisons: paired tests between methods, and how many seeds would decide the open ones.
+        best: the best method on validation when the whole procedure is repeated with other seeds: the interval of its test
+            Delta_m, and by how much its validation Delta_m is too low; empty where that is not known.
+        rankings: agreement between optimizers.
         leads: how much of one optimizer's lead over another single-task training has, too; empty where it was run with
             a single optimizer.
         pareto_probability: bootstrap probability of each method to be Pareto-optimal.
@@ -63,6 +69,7 @@ class SuiteAnalysis:
     outcomes: pd.DataFrame
     cuts: pd.DataFrame
     comparisons: pd.DataFrame
+    best: pd.DataFrame
     rankings: pd.DataFrame
     leads: pd.DataFrame
     pareto_probability: pd.DataFrame
@@ -126,6 +133,7 @@ def analyse_suite(
         curves=learning_curves(sweep_curves, multi_task, selected, baselines, objectives),
         cuts=describe_cuts(sweep_curves, multi_task, selected, baselines, objectives),
         leads=optimizer_leads(multi_task, selected, baselines, objectives),
+        repeated=intervals.repeat(sweep_arrays(sweep_curves, multi_task, baselines, objectives)),
         objectives=objectives,
         all_metrics=all_metrics,
     )
@@ -139,6 +147,7 @@ def conclude(
     curves: pd.DataFrame,
     cuts: pd.DataFrame,
     leads: pd.DataFrame,
+    repeated: intervals.Repeated | None,
     objectives: Sequence[Objective],
     all_metrics: bool = False,
 ) -> SuiteAnalysis:
@@ -148,6 +157,7 @@ def conclude(
         trials: a row per trial with identity, `test_<objective>` and `test_delta_m*`.
         selected: weighting, optimizer, lr, cell_key, seeds and `mean` (validation Delta_m) of the selected cells.
         baselines, sensitivity, curves, cuts, leads: passed through.
+        repeated: the procedure repeated in samples of the seeds; None where that is not possible.
         objectives: every metric of every task.
         all_metrics: whether fronts are over all metrics, not only over those that count in Delta_m.
     """
@@ -163,7 +173,7 @@ def conclude(
     return SuiteAnalysis(
         objectives=objectives,
         trials=trials,
-        results=results_by_cell(multi_task, selected, objectives),
+        results=intervals.with_search_intervals(results_by_cell(multi_task, selected, objectives), repeated),
         baselines=baselines,
         members=members,
         optimizer_counts=pareto_counts.count_by_optimizer(members),
@@ -174,7 +184,10 @@ def conclude(
         raw_weighting_counts=pareto_counts.count_by_weighting(raw_members),
         outcomes=count_outcomes(multi_task),
         cuts=cuts,
-        comparisons=comparisons.compare_methods(rivals),
+        comparisons=intervals.with_search_intervals_of_differences(
+            with_seeds_to_settle(comparisons.compare_methods(rivals)), repeated
+        ),
+        best=intervals.best_of_all(repeated),
         rankings=comparisons.compare_rankings(rivals),
         leads=leads,
         pareto_probability=comparisons.pareto_probability(rivals, axes),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from mtlsweep.cli.app import Json, Suites, app, chosen_suites, show, user_errors
 from mtlsweep.params.params import load_params
@@ -11,14 +13,38 @@ from mtlsweep.sweep.progress import format_seconds
 
 
 @app.command("plan")
-def show_plan(suites: Suites = None, json_output: Json = False) -> None:
+def show_plan(
+    suites: Suites = None,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Plan as many seeds as would decide the comparisons that are open.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
     """Show what would run: trials by method, how many are finished, and the forecast cost of the rest."""
     from mtlsweep.sweep.control.plan_overview import read_plan
+    from mtlsweep.sweep.control.settle import read_settling
 
     with user_errors():
         params = load_params()
-        found = [read_plan(params, suite) for suite in chosen_suites(params, suites)]
-        show(found, [line for one in found for line in plan_lines(one)], json_output)
+        read, lines = (read_settling, settling_lines) if settle else (read_plan, plan_lines)
+        found = [read(params, suite) for suite in chosen_suites(params, suites)]
+        show(found, [line for one in found for line in lines(one)], json_output)
+
+
+def settling_lines(settling: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the result of `read_settling` as lines of text."""
+    suite, left = settling["suite"], settling["open"]
+    yield f"comparisons of {suite}: {settling['decided']} decided, {left} open with {settling['seeds_now']} seeds"
+    steps = [f"{step['seeds']} seeds would decide {step['decides']}" for step in settling["steps"]]
+    if steps:
+        yield f"  of these, each with power {settling['power']:g}: {', '.join(steps)}"
+    if never := settling["open_for_good"]:
+        yield f"  {never} stay open: they are too small or too uncertain for up to {settling['most_seeds']} seeds"
+    if settling["plan"] is None:
+        yield "  no further seeds are asked for"
+        return
+    yield f"  in params.yaml: suites.{suite}.sweep.seeds: {settling['seeds']}"
+    yield from plan_lines(settling["plan"])
 
 
 def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mtlsweep.analysis.conclusions.leads import PARTS
+from mtlsweep.analysis.conclusions.settling import BY_SEED, Settling, settling_steps
 from mtlsweep.analysis.conclusions.statistics import FEWEST_SEEDS
 from mtlsweep.analysis.objectives import counted, tasks_of
 from mtlsweep.analysis.selection import axis_columns
@@ -49,7 +50,8 @@ def _best_method(analysis: SuiteAnalysis) -> Iterator[str]:
     verdict = "worse than" if delta > 0 else "better than"
     yield (
         f"{chosen}: {best['weighting']} with {best['optimizer']}{rate}; "
-        f"{'on test ' if selected else ''}it is {abs(delta):.2f} % {verdict} single-task learning{_uncertainty(best)}."
+        f"{'on test ' if selected else ''}it is {abs(delta):.2f} % {verdict} single-task learning"
+        f"{_uncertainty(best, analysis.best)}."
     )
     tasks = tasks_of(counted(analysis.objectives))
     if len(tasks) > 1:
@@ -70,11 +72,26 @@ def _budgets(analysis: SuiteAnalysis) -> Iterator[str]:
         )
 
 
-def _uncertainty(row: pd.Series) -> str:
+def _uncertainty(row: pd.Series, best: pd.DataFrame) -> str:
+    """Say how sure the best method's figure is, and how lucky its validation figure, of all that were tried, is expected to be."""
     if pd.isna(row["test_delta_m_std"]):
         return " (one seed: no uncertainty is known)"
-    interval = f"95 % interval {row['test_delta_m_low']:.2f} to {row['test_delta_m_high']:.2f} % worse, {int(row['seeds'])} seeds"
-    return f" ({interval}{', wide since they are few' if row['seeds'] < FEWEST_SEEDS else ''})"
+    seeds = f"{int(row['seeds'])} seeds{', wide since they are few' if row['seeds'] < FEWEST_SEEDS else ''}"
+    ends = row["test_delta_m_low"], row["test_delta_m_high"]
+    if best.empty:
+        return f" ({_interval(*ends)}, {seeds})"
+    repeated = best.iloc[0]
+    points = max(repeated["optimism"], 0.0)
+    luck = (
+        f"; as the best of {repeated['settings']} compared its validation figure is about {points:.2f} points too good"
+    )
+    if pd.isna(repeated["low"]):
+        return f" ({_interval(*ends)}, {seeds}; without search){luck}"
+    return f" ({_interval(repeated['low'], repeated['high'])}, search included, {seeds}){luck}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"95 % interval {low:.2f} to {high:.2f} % worse"
 
 
 def _fronts(analysis: SuiteAnalysis) -> Iterator[str]:
@@ -96,11 +113,6 @@ def _fronts(analysis: SuiteAnalysis) -> Iterator[str]:
         yield f"Among all {int(raw['runs'].sum())} finished runs the raw counts are: {words}."
     for a, b in combinations(optimizers, 2):
         yield _head_to_head(a, b, counts)
-    noise = analysis.noise_counts
-    forgiving = noise[noise["tolerance"] == 1.0].set_index("optimizer")["pareto_full"]
-    if len(forgiving):
-        words = ", ".join(f"{name} {int(forgiving[name])}" for name in optimizers)
-        yield f"Forgiving one standard deviation of seed noise in every metric, the counts become {words}."
     missing = int(raw["not_comparable"].sum())
     if missing:
         yield f"{_times(missing, 'run')} with a missing metric {'was' if missing == 1 else 'were'} left out of the fronts."
@@ -160,19 +172,28 @@ def _ends(row: Mapping[Hashable, Any], part: str, sign: int) -> str:
 
 
 def _tested_methods(analysis: SuiteAnalysis) -> Iterator[str]:
-    paired = analysis.comparisons[analysis.comparisons["question"] != "optimizer overall"]
+    """Say how many pairs of methods are told apart, and how many more would be with more seeds."""
+    paired = analysis.comparisons[analysis.comparisons["question"].isin(BY_SEED)]
     if paired.empty:
         return
+    settling = settling_steps(analysis.comparisons)
     if paired["p"].isna().all():
-        most = int(paired["pairs"].max())
-        if most < FEWEST_SEEDS:
-            yield f"With {_times(most, 'seed')} no single pair of methods can be tested; {FEWEST_SEEDS} are needed."
+        if settling.seeds < FEWEST_SEEDS:
+            would = f" {_would_decide(settling)}." if settling.steps else ""
+            yield f"With {_times(settling.seeds, 'seed')} no single pair of methods can be tested; {FEWEST_SEEDS} are needed.{would}"
         return
-    for question, words in (("optimizer", "within one weighting"), ("weighting", "against ew within one optimizer")):
+    found = []
+    for question, words in (("weighting", "against ew within one optimizer"), ("optimizer", "within one weighting")):
         tested = paired[(paired["question"] == question) & paired["p"].notna()]
         if len(tested):
-            found = int((tested["p_holm"] < 0.05).sum())
-            yield f"{found} of {len(tested)} comparisons {words} are significant at 5 % after Holm's correction."
+            found.append(f"{int((tested['p_holm'] < 0.05).sum())} of {len(tested)} comparisons {words}")
+    would = f"; {_would_decide(settling)}" if settling.steps else ""
+    yield f"{' and '.join(found)} are significant at 5 % after Holm's correction{would}."
+
+
+def _would_decide(settling: Settling) -> str:
+    number = max(settling.steps)
+    return f"{number} seeds would decide {settling.steps[number]} of {settling.open} open ones"
 
 
 def _rankings(analysis: SuiteAnalysis) -> Iterator[str]:

@@ -27,7 +27,8 @@ from mtlsweep.analysis.objectives import Objective
 
 REFERENCE_WEIGHTING = "ew"
 _FIGURE = "test_delta_m"
-_COLUMNS = ["question", "within", "a", "b", "pairs", "difference", "low", "high", "effect_size", "p", "p_holm", "note"]
+_NUMBERS = ["difference", "low", "high", "deviation", "effect_size", "p", "p_holm"]
+_COLUMNS = ["question", "within", "a", "b", "pairs", *_NUMBERS, "note"]
 
 
 def compare_methods(selected: pd.DataFrame) -> pd.DataFrame:
@@ -69,8 +70,7 @@ def compare_methods(selected: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_COLUMNS)
     for _, family in table.groupby("question"):
         table.loc[family.index, "p_holm"] = holm(family["p"].to_numpy(dtype=float))
-    numbers = ["difference", "low", "high", "effect_size", "p", "p_holm"]
-    return table.astype(dict.fromkeys(numbers, float) | {"pairs": "int64"})
+    return table.astype(dict.fromkeys(_NUMBERS, float) | {"pairs": "int64"})
 
 
 def _paired(by_seed: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> dict[str, Any]:

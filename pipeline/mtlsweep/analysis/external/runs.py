@@ -65,6 +65,7 @@ def analyse_runs(
         curves=pd.DataFrame(columns=["weighting", "optimizer", "epoch", "quantity", "task", "mean", "std"]),
         cuts=no_cuts(),
         leads=no_leads(),
+        repeated=None,
         objectives=objectives,
     )
     return replace(analysis, results=analysis.results.sort_values(["test_delta_m_mean", *METHOD], ignore_index=True))

@@ -31,7 +31,11 @@ def read_plan(params: Params, suite: str) -> dict[str, Any]:
     """
     check_names(suite, params.suite(suite))
     check_outputs(suite)
-    return {"suite": suite, "stages": {stage: _read_stage(params, suite, stage) for stage in STAGES}}
+    plans = {stage: open_plan(params, suite, stage) for stage in STAGES}
+    for stage, plan in plans.items():
+        with suppress(OSError):  # such as: the data is not prepared
+            write_plan(params, suite, stage, plan)
+    return {"suite": suite, "stages": {stage: read_stage(params, suite, stage, plan) for stage, plan in plans.items()}}
 
 
 def _settings(plan: Plan) -> dict[str, Any]:
@@ -43,10 +47,12 @@ def _settings(plan: Plan) -> dict[str, Any]:
     return {"settings": {"axes": axes, "each_method": max(methods.values())}}
 
 
-def _read_stage(params: Params, suite: str, stage: Stage) -> dict[str, Any]:
-    plan = open_plan(params, suite, stage)
-    with suppress(OSError):  # such as: the data is not prepared
-        write_plan(params, suite, stage, plan)
+def read_stage(params: Params, suite: str, stage: Stage, plan: Plan) -> dict[str, Any]:
+    """Return one stage of the plan of a suite as plain data; writes nothing.
+
+    Raises:
+        UserError: as `read_plan`.
+    """
     recorded = plan.read()
     finished, known = recorded.finished, recorded.known
     planned = plan.count_planned(len(finished))
