@@ -32,7 +32,7 @@ def comparisons_table(analysis: SuiteAnalysis) -> Table:
         "Paired differences in test Delta_m, negative = a better. Optimizer and weighting (against ew): by seed, t test; optimizer overall: by "
         "weighting, exact sign-flip test. p values are Holm-corrected within each question; effect size is Hedges' g of paired values. With the search: the interval when "
         "baselines, epochs and learning rates are chosen again in each sample of the seeds. Seeds to settle: how many would decide an open "
-        "comparison with power 0.8 (`mtlsweep plan --settle` plans them); a dash where up to 30 would not."
+        "comparison with power 0.8 (mtlsweep plan --settle plans them); a dash where it is decided, or where up to 30 would not do."
     )
     return Table("comparisons", caption, columns, table)
 
@@ -85,7 +85,7 @@ def methods_table(analysis: SuiteAnalysis) -> Table:
     ]
     columns = (
         *names(table, *on),
-        _intervals(table, "test_delta_m_low", "test_delta_m_high", "Delta_m % (95 % interval)"),
+        _intervals(table, "test_delta_m_low", "test_delta_m_high", "95 % interval"),
         _intervals(table, "test_delta_m_search_low", "test_delta_m_search_high", "with the search"),
         numbers(table, "probability", "P(Pareto-optimal)", ".2f"),
         numbers(table, "seeds", "seeds", ".0f"),
@@ -94,7 +94,7 @@ def methods_table(analysis: SuiteAnalysis) -> Table:
         Column("open at", tuple(Cell(end, sort=end) for end in ends), numeric=False),
     )
     caption = (
-        "Test Delta_m of the selected setting over seeds, as it is and when baselines, epochs and learning rates are chosen again in each sample "
+        "95 % interval of the test Delta_m of the selected setting over seeds, as it is and when baselines, epochs and learning rates are chosen again in each sample "
         "of the seeds (a dash with fewer than three); bootstrap probability (over seeds all methods share) that a method's mean is Pareto-optimal among methods; and the unbroken range of "
         "tried learning rates whose validation Delta_m is within 5 points of the best. Open: the range reaches the end of what was tried."
     )
