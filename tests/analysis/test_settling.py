@@ -34,7 +34,7 @@ def test_larger_differences_need_fewer_seeds_and_none_needs_more_than_can_be_pro
 
 def test_more_noise_needs_more_seeds() -> None:
     difference = np.array([2.0, -2.5, 3.0, -3.5, 4.0, 5.0])
-    quiet, loud = (seeds_needed(difference, deviation * ONES, THREE, OPEN) for deviation in (0.5, 1.0))
+    quiet, loud = (seeds_needed(difference, deviation * ONES, THREE, OPEN) for deviation in (1.0, 2.0))
     quiet, loud = (np.nan_to_num(needed, nan=MOST_SEEDS + 1) for needed in (quiet, loud))
     assert (quiet <= loud).all() and quiet.sum() < loud.sum()
 

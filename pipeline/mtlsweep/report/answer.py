@@ -82,9 +82,7 @@ def _uncertainty(row: pd.Series, best: pd.DataFrame) -> str:
         return f" ({_interval(*ends)}, {seeds})"
     repeated = best.iloc[0]
     points = max(repeated["optimism"], 0.0)
-    luck = (
-        f"; as the best of {repeated['settings']} compared its validation figure is about {points:.2f} points too good"
-    )
+    luck = f"; on validation the best of {repeated['settings']} is about {points:.2f} points too good"
     if pd.isna(repeated["low"]):
         return f" ({_interval(*ends)}, {seeds}; without search){luck}"
     return f" ({_interval(repeated['low'], repeated['high'])}, search included, {seeds}){luck}"
