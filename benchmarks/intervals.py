@@ -1,6 +1,6 @@
 """How often intervals cover the truth, how wide they are, and whether the seeds that settle a comparison do so.
 
-    python benchmarks/intervals.py                     # coverage and optimism (about ten minutes)
+    python benchmarks/intervals.py                     # coverage and optimism (half an hour)
     python benchmarks/intervals.py --settle            # power at the seeds that `mtlsweep plan --settle` names, and errors
 
 Sweeps are simulated with known effects: three methods of five learning rates and three tasks, all trained to the end, with
