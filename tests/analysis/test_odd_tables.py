@@ -32,9 +32,9 @@ def written(folder: Path, content: str | bytes, name: str = "mine.csv") -> Path:
     return path
 
 
-@pytest.fixture
-def figures(tmp_path: Path) -> list[float]:
-    return delta_m_of(written(tmp_path, SOUND, "sound.csv"))
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return delta_m_of(written(tmp_path_factory.mktemp("sound"), SOUND))
 
 
 def with_columns(text: str, **columns: list[object]) -> str:

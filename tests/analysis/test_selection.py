@@ -23,6 +23,16 @@ def analysed(sweep: SimulatedSweep) -> tuple[pd.DataFrame, pd.DataFrame]:
     return analysis.results, analysis.trials
 
 
+@pytest.fixture(scope="module")
+def sweep() -> SimulatedSweep:
+    return simulate_sweep()
+
+
+@pytest.fixture(scope="module")
+def results(sweep: SimulatedSweep) -> pd.DataFrame:
+    return analysed(sweep)[0]
+
+
 def epochs_of(trial: str, values: list[float]) -> pd.DataFrame:
     index = pd.MultiIndex.from_product([[trial], range(1, len(values) + 1)], names=["trial_key", "epoch"])
     return pd.DataFrame({"criterion": values}, index=index)
@@ -40,8 +50,7 @@ def test_a_trial_that_was_never_finite_has_no_best_epoch() -> None:
     assert best_epochs(epochs_of("t", [np.nan, np.nan]), "criterion").empty
 
 
-def test_the_order_of_rows_does_not_matter() -> None:
-    sweep = simulate_sweep()
+def test_the_order_of_rows_does_not_matter(sweep: SimulatedSweep) -> None:
     shuffled = SimulatedSweep(
         *(table.sample(frac=1, random_state=1) for table in (sweep.baseline_curves, sweep.baseline_outcomes,
                                                              sweep.sweep_curves, sweep.sweep_outcomes))
@@ -68,9 +77,9 @@ def test_single_task_trials_are_measured_at_their_own_lowest_loss() -> None:
     assert set(baselines.trials["best_epoch"]) == {2}
 
 
-def test_a_learning_rate_with_a_diverged_replicate_is_not_eligible() -> None:
-    sweep = simulate_sweep()
-    results, _ = analysed(sweep)
+def test_a_learning_rate_with_a_diverged_replicate_is_not_eligible(
+    sweep: SimulatedSweep, results: pd.DataFrame
+) -> None:
     best = results.iloc[0]
     outcomes = sweep.sweep_outcomes.copy()
     one_replicate = outcomes.index[outcomes["cell_key"] == best["cell_key"]][0]
@@ -96,10 +105,8 @@ def test_a_method_without_an_eligible_learning_rate_stays_in_the_table_without_f
     )
 
 
-def test_selection_never_sees_test_data() -> None:
+def test_selection_never_sees_test_data(sweep: SimulatedSweep, results: pd.DataFrame) -> None:
     """The trap: the cell that is worst on validation is by far the best on test, at every epoch."""
-    sweep = simulate_sweep()
-    results, _ = analysed(sweep)
     trapped = sweep.sweep_outcomes[(sweep.sweep_outcomes["weighting"] == "ew") & (sweep.sweep_outcomes["lr"] == 0.1)]
     curves = sweep.sweep_curves.copy()
     rows = curves["trial_key"].isin(trapped["trial_key"]) & (curves["split"] == "test")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,32 @@ def analysis() -> SuiteAnalysis:
     return analyse_suite(
         sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
     )
+
+
+Analysed = tuple[Path, SuiteAnalysis]
+"""A directory, and what was found there."""
+
+
+def analysed_in(directory: Path, sweep: SimulatedSweep) -> Analysed:
+    lay_out(directory, sweep)
+    return directory, analyse_directory(directory)
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    return analysed_in(tmp_path_factory.mktemp("default"), simulate_sweep())
+
+
+@pytest.fixture(scope="module")
+def one_seed(tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    return analysed_in(tmp_path_factory.mktemp("one_seed"), simulate_sweep(seeds=1))
+
+
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    sweep = simulate_sweep()
+    outcomes = sweep.sweep_outcomes.assign(outcome="diverged")
+    return analysed_in(tmp_path_factory.mktemp("diverged"), replace(sweep, sweep_outcomes=outcomes))
 
 
 def test_the_best_method_and_its_learning_rate_are_found(analysis: SuiteAnalysis) -> None:
@@ -116,10 +142,10 @@ def test_attainment_after_a_race_is_over_the_runs_that_counts_are_over() -> None
     assert not analysis.attainment.equals(analysis.raw_attainment)
 
 
-def test_the_axes_of_fronts_are_the_metrics_that_count_unless_all_are_asked_for() -> None:
-    sweep = simulate_sweep()
+def test_the_axes_of_fronts_are_the_metrics_that_count_unless_all_are_asked_for(default: Analysed) -> None:
+    sweep, (_, counted) = simulate_sweep(), default
     tables = (sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes)
-    counted, everything = (analyse_suite(*tables, OBJECTIVES, all_metrics=every) for every in (False, True))
+    everything = analyse_suite(*tables, OBJECTIVES, all_metrics=True)
     assert [objective.label for objective in counted.axes] == ["left accuracy", "right accuracy", "mass mae"]
     assert everything.axes == OBJECTIVES
     assert (counted.axes_in_words, everything.axes_in_words) == ("the 3 metrics that count in Delta_m", "all 4 metrics")
@@ -137,20 +163,15 @@ def test_curves_of_the_selected_methods_end_where_they_were_measured(analysis: S
     assert set(curves["quantity"]) == {"delta_m", "train_loss", "val_loss", "weight"}
 
 
-def test_a_suite_in_which_everything_diverged_is_still_analysed() -> None:
-    sweep = simulate_sweep()
-    outcomes = sweep.sweep_outcomes.assign(outcome="diverged")
-    analysis = analyse_suite(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, outcomes, OBJECTIVES)
+def test_a_suite_in_which_everything_diverged_is_still_analysed(diverged: Analysed) -> None:
+    _, analysis = diverged
     assert len(analysis.results) == 21 and analysis.results["test_delta_m_mean"].isna().all()
     assert analysis.members.empty and analysis.outcomes["diverged"].sum() == 126
     assert summarise(analysis)["outcomes"] == {"done": 0, "diverged": 126, "pruned": 0, "failed": 0}
 
 
-def test_a_single_seed_is_analysed_without_intervals() -> None:
-    sweep = simulate_sweep(seeds=1)
-    analysis = analyse_suite(
-        sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, OBJECTIVES
-    )
+def test_a_single_seed_is_analysed_without_intervals(one_seed: Analysed) -> None:
+    _, analysis = one_seed
     assert analysis.results["test_delta_m_std"].isna().all() and set(analysis.results["interval"].dropna()) == {"none"}
     assert analysis.pareto_probability["probability"].isna().all()
 
@@ -166,16 +187,16 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
 
 
-def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
-    lay_out(tmp_path, simulate_sweep())
-    written, read = analyse_directory(tmp_path), read_analysis(tmp_path)
+def test_what_was_written_is_what_is_read(default: Analysed) -> None:
+    directory, written = default
+    read = read_analysis(directory)
     assert read.objectives == written.objectives
     for field in fields(SuiteAnalysis):
         if field.name != "objectives":
             pd.testing.assert_frame_equal(
                 getattr(read, field.name), getattr(written, field.name), check_dtype=False, check_categorical=False
             )
-    types = {column.name: str(column.type) for column in pq.read_schema(tmp_path / "trials.parquet")}
+    types = {column.name: str(column.type) for column in pq.read_schema(directory / "trials.parquet")}
     assert {types[name] for name in ("trial_key", "cell_key", "suite", "role", "task", "weighting", "outcome")} == {
         "string"
     }
@@ -187,27 +208,19 @@ def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
     )
 
 
-def test_types_of_the_trial_table_do_not_depend_on_how_the_sweep_went(tmp_path: Path) -> None:
-    sweep = simulate_sweep()
-    lay_out(tmp_path / "good", sweep)
-    diverged = sweep.sweep_outcomes.assign(outcome="diverged")
-    lay_out(
-        tmp_path / "bad", SimulatedSweep(sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, diverged)
-    )
-    for run in ("good", "bad"):
-        analyse_directory(tmp_path / run)
-    assert pq.read_schema(tmp_path / "good" / "trials.parquet") == pq.read_schema(tmp_path / "bad" / "trials.parquet")
+def test_types_of_the_trial_table_do_not_depend_on_how_the_sweep_went(default: Analysed, diverged: Analysed) -> None:
+    good, bad = (pq.read_schema(directory / "trials.parquet") for directory, _ in (default, diverged))
+    assert good == bad
 
 
-def test_the_summary_holds_finite_numbers_and_nothing_else_that_counts(tmp_path: Path) -> None:
-    lay_out(tmp_path, simulate_sweep(seeds=1))
-    analyse_directory(tmp_path)
-    text = (tmp_path / "summary.json").read_text()
+def test_the_summary_holds_finite_numbers_and_nothing_else_that_counts(one_seed: Analysed) -> None:
+    directory, _ = one_seed
+    text = (directory / "summary.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
     summary = json.loads(text)
     assert summary["best"]["optimizer"] == "adam" and "delta_m_std" not in summary["best"]
     assert summary["pareto"]["sgd"]["pareto_wrt_adam"] == 0
-    plots = {path.name: pd.read_csv(path) for path in (tmp_path / "plots").glob("*.csv")}
+    plots = {path.name: pd.read_csv(path) for path in (directory / "plots").glob("*.csv")}
     assert set(plots) == {"delta_m_by_learning_rate.csv", "scatter.csv"}
     assert len(plots["delta_m_by_learning_rate.csv"]) == 7 * 8 and len(plots["scatter.csv"]) == 56
 

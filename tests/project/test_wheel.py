@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.slow]
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pipeline/mtlsweep"
 
@@ -38,7 +40,6 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
-@pytest.mark.slow
 def test_the_wheel_installs_one_package(names: set[str]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {name.partition("/")[0] for name in names} == {"mtlsweep", f"mtlsweep-{version}.dist-info"}

@@ -110,6 +110,7 @@ def test_every_panel_has_a_place_and_every_place_a_panel(page: str) -> None:
     assert drawing["light"]["range"]["category"] != drawing["dark"]["range"]["category"]
 
 
+@pytest.mark.slow
 def test_names_from_outside_cannot_become_markup(report: SuiteReport) -> None:
     evil = "<script>alert(1)</script>"
     results = report.analysis.results.replace({"weighting": {"ew": evil}})
@@ -160,6 +161,7 @@ def test_one_seed_one_epoch_and_everything_diverged_still_make_a_page() -> None:
         assert "<h2" in text and "NaN" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_a_single_optimizer_has_no_slope_and_no_differences() -> None:
     sweep = simulate_sweep(epochs=2)
     only = sweep.sweep_outcomes[sweep.sweep_outcomes["optimizer"] == "adam"]
@@ -204,6 +206,7 @@ def write_section(directory: Path) -> None:
     (directory / "section.json").write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_studies_of_ones_own_get_their_section_when_they_ran(tmp_path: Path, report: SuiteReport) -> None:
     assert read_sections(tmp_path) == ()
     write_section(tmp_path / "toy")
@@ -228,6 +231,7 @@ def test_a_broken_section_is_named(tmp_path: Path, victim: str, message: str) ->
 PAPER = Path(__file__).parents[2] / "pipeline" / "mtlsweep" / "analysis" / "paper" / "tables" / "cityscapes_segnet.csv"
 
 
+@pytest.mark.slow
 def test_a_table_made_elsewhere_is_answered_and_reported(tmp_path: Path) -> None:
     text = analyse_table(PAPER, ["semseg_miou", "semseg_pixacc"], "stl", tmp_path / "out")
     assert re.search(r"uw\s+adam\s+0\.001\s+0\s+5\.\d+", text) and "Lowest Delta_m in the table: uw with adam" in text

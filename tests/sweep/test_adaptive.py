@@ -40,7 +40,7 @@ SPACE = {
     "cagrad.c": {"low": 0.1, "high": 0.9},
     "sgd.momentum": [0.0, 0.9],
 }
-SAMPLERS = ("nsga2", "nsga3", "tpe", "gp", "random", "qmc")
+SAMPLERS = ("nsga2", "nsga3", "tpe", pytest.param("gp", marks=pytest.mark.slow), "random", "qmc")
 
 
 @pytest.fixture

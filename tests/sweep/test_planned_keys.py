@@ -45,9 +45,16 @@ def params(section: str = "sweep", /, **changes: object) -> Params:
     return parse_params(raw)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("prepared") / "digits"
+    prepare(params().suite("digits").data.dataset, directory)
+    return directory
+
+
 @pytest.fixture(autouse=True)
-def _prepared(in_directory: Path) -> None:
-    prepare(params().suite("digits").data.dataset, paths.prepared("digits"))
+def _prepared(in_directory: Path, prepared: Path) -> None:
+    shutil.copytree(prepared, paths.prepared("digits"))
 
 
 def written(chosen: Params, stage: str = "sweep") -> bytes:
