@@ -52,10 +52,11 @@ def write_params(directory: Path, resources: dict[str, Any] | None = None, **swe
 
 
 @pytest.fixture(scope="session")
-def study_with_baselines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study_with_baselines(tmp_path_factory: pytest.TempPathFactory, empty_database: bytes) -> Path:
     """A directory with prepared data and trained baselines."""
     directory, before = tmp_path_factory.mktemp("study"), Path.cwd()
     os.chdir(directory)
+    Path("mlflow.db").write_bytes(empty_database)
     params = write_params(directory)
     prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
     run_stage(params, SUITE, "baselines")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -98,19 +99,37 @@ def finish(tasks: tuple[str, ...], data: PreparedData, ledger: Ledger) -> tuple[
     return finished, weights[-1]
 
 
-@pytest.fixture
-def mini_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MiniSuite:
-    """Return a finished suite in an empty directory, which is the current one; every best epoch is the second."""
-    monkeypatch.chdir(tmp_path)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    # MLflow keeps a store open for each URI, so a relative one would mean the database of another test.
-    params = parse_params({**RAW, "resources": {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}})
+@pytest.fixture(scope="session")
+def trained_suite(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: bytes
+) -> tuple[Path, tuple[FinishedTrial, bytes]]:
+    """A directory with a finished suite, and its multi-task trial with its weights; every best epoch is the second."""
+    directory, before = tmp_path_factory.mktemp("suite"), Path.cwd()
+    os.chdir(directory)
+    Path("mlflow.db").write_bytes(empty_database)
+    params = parse_params(RAW)
     prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
     data, ledger = open_prepared(paths.prepared(SUITE)), Ledger(params.resources.ledger_root, SUITE)
     names = tuple(task.name for task in data.tasks)
     made = [finish(tasks, data, ledger) for tasks in (names, *((name,) for name in names))]
     write_tables([finished for finished, _ in made])
-    return MiniSuite(params, data, ledger, *made[0])
+    os.chdir(before)
+    return directory, made[0]
+
+
+@pytest.fixture
+def mini_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained_suite: tuple[Path, tuple[FinishedTrial, bytes]]
+) -> MiniSuite:
+    """Return a copy of the finished suite in an empty directory, which is the current one."""
+    finished, (multi, weights) = trained_suite
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    # MLflow keeps a store open for each URI, so a relative one would mean the database of another test.
+    params = parse_params({**RAW, "resources": {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}})
+    ledger = Ledger(params.resources.ledger_root, SUITE)
+    return MiniSuite(params, open_prepared(paths.prepared(SUITE)), ledger, multi, weights)
 
 
 def write_tables(finished: list[FinishedTrial]) -> None:
