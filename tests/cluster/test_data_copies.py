@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mtlsweep.sweep.executors.ray import verified_copy
+from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.ray.verified_copy import DamagedCopyError, copy_files, describe_files, read_piece
 
 Damage = Callable[[bytes], bytes]
@@ -82,3 +86,36 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(sent: Path, arriving: P
     (sent / "train.arrow").write_bytes(bytes(100))
     with pytest.raises(DamagedCopyError):
         copy_files(described, Way(sent, bytes, times=0), arriving)
+
+
+def open_to_all(place: Path) -> None:
+    place.mkdir()
+    place.chmod(0o777)
+
+
+def a_link(place: Path) -> None:
+    elsewhere = place.with_name("elsewhere")
+    elsewhere.mkdir()
+    place.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("made_by_another", [open_to_all, a_link])
+def test_data_in_a_directory_that_others_can_change_is_not_used(
+    made_by_another: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    copies = tmp_path / f"mtlsweep-data-{os.getuid()}"
+    made_by_another(copies)
+    (copies / ("f" * 16)).mkdir()
+    (copies / ("f" * 16) / "summary.json").write_text(json.dumps({"fingerprint": "f" * 32}))
+    with pytest.raises(OSError, match="is not this user's alone"):
+        DataCopies(tmp_path / "on the driver's host", "node").directory_here("f" * 32)
+
+
+def test_data_in_a_directory_of_ones_own_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    copy = tmp_path / f"mtlsweep-data-{os.getuid()}" / ("f" * 16)
+    copy.mkdir(parents=True)
+    copy.parent.chmod(0o700)
+    (copy / "summary.json").write_text(json.dumps({"fingerprint": "f" * 32}))
+    assert DataCopies(tmp_path / "on the driver's host", "node").directory_here("f" * 32) == copy

@@ -15,6 +15,7 @@ from mtlsweep.cli.submit.follow import follow
 from mtlsweep.errors import UserError
 
 LINES = [f"line {number}\n" for number in range(6)]
+AGAIN = "mtlsweep submit --address http://head:8265 --attach job"
 
 
 class Cluster:
@@ -55,7 +56,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["undisturbed", "the log's connection breaks", "the server is away when the job ends"],
 )
 def test_every_line_is_printed_once(cluster: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert follow(cluster, "job") == 0
+    assert follow(cluster, "job", AGAIN) == 0
     assert capsys.readouterr().out == "".join(LINES)
 
 
@@ -72,12 +73,12 @@ def test_the_patience_begins_with_the_interruption(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("time.monotonic", lambda: now)
     cluster: Any = Long([1, None], [ConnectionError("refused"), JobStatus.RUNNING, JobStatus.SUCCEEDED])
-    assert follow(cluster, "job") == 0
+    assert follow(cluster, "job", AGAIN) == 0
 
 
 def test_the_jobs_exit_code_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
     cluster: Any = Cluster([None], [JobStatus.FAILED], code=2)
-    assert follow(cluster, "job") == 2
+    assert follow(cluster, "job", AGAIN) == 2
     assert capsys.readouterr().err == "job job failed: exit code 2\n"
 
 
@@ -92,8 +93,9 @@ def test_a_lasting_outage_is_one_sentence(error: Exception, sentence: str, monke
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
     cluster: Any = Cluster([1], [error])
     with pytest.raises(UserError) as caught:
-        follow(cluster, "job")
+        follow(cluster, "job", AGAIN)
     assert sentence in str(caught.value)
+    assert f"the job continues without this command; follow it with `{AGAIN}`" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -106,4 +108,4 @@ def test_a_lasting_outage_is_one_sentence(error: Exception, sentence: str, monke
 def test_a_refusal_is_not_repeated(error: Exception) -> None:
     cluster: Any = Cluster([1], [error, AssertionError("asked again")])
     with pytest.raises(UserError, match="the cluster gives no information about job job"):
-        follow(cluster, "job")
+        follow(cluster, "job", AGAIN)

@@ -1,14 +1,14 @@
 """`mtlsweep submit`: send the project's current files to a Ray cluster, and run `dvc repro` there as a Ray job.
 
 On the head the project is copied to a directory that is kept after the job (`mtlsweep.cli.submit.deploy`),
-so a second submission continues where the first one stopped.
+so a second submission continues where the first one stopped. The job does not need this command: after a lost
+connection, or on another machine, `attach` follows it again.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -16,10 +16,10 @@ from pathlib import Path
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-import mtlsweep
 from mtlsweep.addresses import split_address
 from mtlsweep.cli.submit.follow import follow
 from mtlsweep.cli.submit.package import pack_project
+from mtlsweep.cli.submit.submission import OUR_CODE, describe, new_submission
 from mtlsweep.errors import UserError, first_line
 
 for name in ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
@@ -40,34 +40,59 @@ def submit(address: str, stage: str | None = None, directory: str | None = None)
         UserError: this is not a git checkout, `directory` is not absolute, the job server does not
             answer, or it refuses the token.
     """
-    root = Path.cwd()
-    if directory is not None and not directory.startswith(("/", "~")):
-        raise UserError(f"`{directory}` is not an absolute path; use one such as `/data/mtlsweep` or `~/mtlsweep`.")
+    submission = new_submission(Path.cwd(), stage, directory)
     client = _connect(address)
-    target = directory or f"~/mtlsweep/{root.name}"
-    entrypoint = ["python", "-m", "mtlsweep.cli.submit.deploy", target, *([stage] if stage else [])]
     with tempfile.TemporaryDirectory(prefix="mtlsweep-") as temporary:
-        package = pack_project(root, Path(temporary))
+        package = pack_project(submission.root, Path(temporary))
         try:
-            environment = {"working_dir": str(package), "py_modules": [str(Path(mtlsweep.__file__).parent)]}
-            job = client.submit_job(entrypoint=shlex.join(entrypoint), runtime_env=environment)
+            environment = {"working_dir": str(package), "py_modules": [str(OUR_CODE)]}
+            job = client.submit_job(entrypoint=submission.command, runtime_env=environment)
         except (RuntimeError, ValueError) as error:
             raise UserError(f"{address} refused the project ({first_line(error)}).") from error
-    print(f"job {job} at {address}: `dvc repro{f' {stage}' if stage else ''}` in {target}", flush=True)
+    print(f"job {job} at {address}: `{submission.repro}` in {submission.directory}", flush=True)
+    return _follow(client, address, job)
+
+
+def attach(address: str, job: str) -> int:
+    """Show the log of a job that runs or has ended, from its first line, and return the job's exit code.
+
+    Raises:
+        UserError: the job server does not answer, refuses the token, or does not know the job.
+    """
+    return _follow(_connect(address), address, job)
+
+
+def dry_run(address: str, stage: str | None = None, directory: str | None = None) -> None:
+    """Print what `submit` would send, without connecting to the cluster.
+
+    Raises:
+        UserError: this is not a git checkout, or an argument is malformed.
+    """
+    _check_address(address)
+    submission = new_submission(Path.cwd(), stage, directory)
+    with tempfile.TemporaryDirectory(prefix="mtlsweep-") as temporary:
+        for line in describe(submission, pack_project(submission.root, Path(temporary))):
+            print(line)
+    print(f"dry run: nothing was sent to {address}")
+
+
+def _follow(client: JobSubmissionClient, address: str, job: str) -> int:
+    again = f"mtlsweep submit --address {address} --attach {job}"
     try:
-        return follow(client, job)
+        return follow(client, job, again)
     except KeyboardInterrupt:
-        print(
-            f"\nthe job continues; show it with `ray job logs --follow {job}`, stop it with `ray job stop {job}`",
-            file=sys.stderr,
-        )
+        print(f"\nthe job continues; follow it with `{again}`, stop it with `ray job stop {job}`", file=sys.stderr)
         return 130
 
 
-def _connect(address: str) -> JobSubmissionClient:
+def _check_address(address: str) -> None:
     parts = split_address(address)
     if "://" not in address or parts is None or not parts.hostname:
         raise UserError(f"`{address}` is not the address of a job server; use one such as `http://HEAD:8265`.")
+
+
+def _connect(address: str) -> JobSubmissionClient:
+    _check_address(address)
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # they would override the command line
         os.environ.pop(name, None)
     try:

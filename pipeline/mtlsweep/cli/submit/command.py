@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mtlsweep.cli.app import app, user_errors
+from mtlsweep.errors import UserError
 
 
 @app.command()
@@ -16,9 +17,20 @@ def submit(
     directory: Annotated[
         str | None, typer.Option(help="Directory of the project on the head; default: ~/mtlsweep/<name>.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    attach: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Send nothing; follow a job that was submitted before.")
+    ] = None,
 ) -> None:
     """Run `dvc repro` on a Ray cluster as a job, and show its log until it ends."""
-    from mtlsweep.cli.submit.client import submit as submit_project
+    from mtlsweep.cli.submit import client
 
     with user_errors():
-        raise typer.Exit(submit_project(address, stage, directory))
+        if attach is not None:
+            if stage or directory or dry_run:
+                raise UserError("`--attach` sends nothing; use it without `--stage`, `--directory` and `--dry-run`.")
+            raise typer.Exit(client.attach(address, attach))
+        if dry_run:
+            client.dry_run(address, stage, directory)
+        else:
+            raise typer.Exit(client.submit(address, stage, directory))

@@ -22,8 +22,13 @@ PATIENCE_SECONDS = 120.0
 Answer = TypeVar("Answer")
 
 
-def follow(client: JobSubmissionClient, job: str) -> int:
+def follow(client: JobSubmissionClient, job: str, again: str) -> int:
     """Print a job's log until it ends, reconnect if needed, and return its exit code.
+
+    Args:
+        client: of the job server.
+        job: its id there.
+        again: the command that follows the job again, for messages.
 
     Raises:
         UserError: the cluster is not reachable, or refuses to give information about the job.
@@ -31,12 +36,12 @@ def follow(client: JobSubmissionClient, job: str) -> int:
     log = _Log(client, job)
     while True:
         cut_off = not log.follow()
-        info = _ask(client.get_job_info, job)
+        info = _ask(client.get_job_info, job, again)
         if info.status.is_terminal():
             break
         time.sleep(1)
     if cut_off:
-        log.show(_ask(client.get_job_logs, job), start=0)
+        log.show(_ask(client.get_job_logs, job, again), start=0)
     if info.status is JobStatus.SUCCEEDED:
         return 0
     code = info.driver_exit_code
@@ -73,7 +78,7 @@ class _Log:
         self.printed = max(self.printed, start + len(text))
 
 
-def _ask(question: Callable[[str], Answer], job: str) -> Answer:
+def _ask(question: Callable[[str], Answer], job: str, again: str) -> Answer:
     """Ask the job server about a job; retry while it is not reachable.
 
     Raises:
@@ -88,11 +93,12 @@ def _ask(question: Callable[[str], Answer], job: str) -> Answer:
     try:
         return patient(question, job)
     except (OSError, RuntimeError, AuthenticationError) as error:
-        problem = "is not reachable" if _is_temporary(error) else f"gives no information about job {job}"
-        raise UserError(
-            f"the cluster {problem} ({first_line(error)}); finished trials are safe, "
-            "continue with another `mtlsweep submit`."
-        ) from error
+        if _is_temporary(error):
+            problem, step = "is not reachable", f"the job continues without this command; follow it with `{again}`."
+        else:
+            problem = f"gives no information about job {job}"
+            step = "`ray job list` shows its jobs; finished trials are safe, continue with another `mtlsweep submit`."
+        raise UserError(f"the cluster {problem} ({first_line(error)}); {step}") from error
 
 
 def _is_temporary(error: BaseException) -> bool:

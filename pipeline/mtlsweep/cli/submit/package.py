@@ -27,6 +27,18 @@ def project_files(root: Path) -> list[Path]:
     return list(visible(Path(name) for name in names if name and (root / name).is_file()))
 
 
+def commit_of(root: Path) -> str:
+    """Return the current commit's hash."""
+    return git("rev-parse", "HEAD", root=root).strip()
+
+
+def changed_files(root: Path) -> set[str]:
+    """Return the names of the files whose content is not that of the current commit, new ones included."""
+    changed = git("diff", "HEAD", "--name-only", "-z", root=root)
+    new = git("ls-files", "-z", "--others", "--exclude-standard", root=root)
+    return {name for name in (changed + new).split("\0") if name}
+
+
 def pack_project(root: Path, temporary: Path) -> Path:
     """Put the project's files and its current commit into a zip file in `temporary`, and return its path.
 

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +41,11 @@ class DataCopies:
 
         Raises:
             DamagedCopyError: a file arrives damaged.
-            OSError: the copy cannot be written.
+            OSError: the copy cannot be written, or other users could change it.
         """
         if _fingerprint(self.directory) == fingerprint:
             return self.directory
-        copies = Path(tempfile.gettempdir()) / f"mtlsweep-data-{os.getuid()}"
-        copies.mkdir(mode=0o700, exist_ok=True)
+        copies = _own_directory(Path(tempfile.gettempdir()) / f"mtlsweep-data-{os.getuid()}")
         copy = copies / fingerprint[:16]
         with (copies / f"{copy.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # if several trials start together, one copies and the others wait
@@ -64,6 +64,19 @@ class DataCopies:
             files: dict[str, FileContent] = ray.get(describe.remote(self.directory))
             copy_files(files, lambda name, start: ray.get(piece.remote(self.directory / name, start)), arriving)
             arriving.rename(target)
+
+
+def _own_directory(path: Path) -> Path:
+    """Make the directory `path` if it is missing, and return it.
+
+    Raises:
+        OSError: other users can write to it: where all share `/tmp`, one of them may have made it first.
+    """
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{path} is not this user's alone; remove it, or set TMPDIR to a directory of your own")
+    return path
 
 
 def _fingerprint(directory: Path) -> str | None:
