@@ -15,11 +15,13 @@ from pathlib import Path
 import mtlsweep
 from mtlsweep.cli.submit.package import changed_files, commit_of, project_files
 from mtlsweep.errors import UserError
+from mtlsweep.sweep.executors.ray.settings import SETTINGS
 
 OUR_CODE = Path(mtlsweep.__file__).parent
 """Sent beside the project, because it has priority over a copy that is installed on a host."""
 
 _TELLING_PREFIXES = ("AWS_", "CUDA_", "GOOGLE_", "MLFLOW_", "OMP_", "RAY_")
+_NOT_THE_USERS = {*SETTINGS, "RAY_CLIENT_MODE"}  # which this package and ray set when they are imported
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def describe(submission: Submission, package: Path) -> Iterator[str]:
     yield f"mtlsweep: {len(ours)} files, {_megabytes(sum(ours))}, from {OUR_CODE}"
     yield f"directory on the head: {submission.directory}"
     yield f"command: {submission.command}  (in the end `{submission.repro}`)"
-    here = sorted(name for name in os.environ if name.startswith(_TELLING_PREFIXES))
+    here = sorted(name for name in os.environ if name.startswith(_TELLING_PREFIXES) and name not in _NOT_THE_USERS)
     yield f"variables: none; the job has those of the cluster. Set here and not sent: {', '.join(here) or 'none'}"
 
 
