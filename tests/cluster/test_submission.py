@@ -68,8 +68,8 @@ def test_a_dry_run_shows_the_command_that_the_job_would_run(
     command = "python -m mtlsweep.cli.submit.deploy '/data/my study' sweep@digits"
     assert f"command: {command}  (in the end `dvc repro sweep@digits`)" in output
     monkeypatch.setattr("sys.argv", ["deploy", str(tmp_path / "study"), "sweep@digits"])
-    monkeypatch.setattr("os.execv", lambda program, arguments: executed.append(arguments))
     executed: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda program, arguments: executed.append(arguments))
     deploy()
     assert executed[0][1:] == ["-m", "dvc", "repro", "sweep@digits"], "what a deployment runs in the end"
 
@@ -102,8 +102,13 @@ def test_a_submission_sends_no_variable(project: Path, monkeypatch: pytest.Monke
 def test_attach_follows_the_job_and_sends_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = object()
     followed: list[tuple[object, str]] = []
+
+    def follow(there: object, job: str, again: str) -> int:
+        followed.append((there, job))
+        return 3
+
     monkeypatch.setattr(client, "_connect", lambda address: server)
-    monkeypatch.setattr(client, "follow", lambda there, job, again: followed.append((there, job)) or 3)
+    monkeypatch.setattr(client, "follow", follow)
     assert call("--attach", "job-1")[0] == 3, "the job's exit code"
     assert followed == [(server, "job-1")]
 
