@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,17 +110,8 @@ def test_the_hosts_share_no_disk_and_reject_a_wrong_token(hosts: None, capsys: p
 
 
 def test_a_submitted_study_runs_on_all_hosts(hosts: None, laptop: Clone, alone: Clone) -> None:
-    """The connection is lost in the middle: the submitting process is killed, and another one attaches to the job."""
-    to_cluster = ["submit", "--address", rehearse.JOB_ADDRESS]
-    command = [sys.executable, "-m", "mtlsweep.cli.main", *to_cluster, "--stage", STAGE]
-    with subprocess.Popen(command, cwd=laptop.root, stdout=subprocess.PIPE, text=True) as submitting:
-        assert submitting.stdout is not None
-        first = submitting.stdout.readline()
-        job = first.split()[1]
-        wait_for(lambda: running_epochs(on_head("mtlsweep/study"), "baselines"))
-        submitting.kill()
-    log = laptop.run("mtlsweep.cli.main", *to_cluster, "--attach", job).stdout
-    assert first.startswith("job ") and f"running on the Ray cluster at {rehearse.RAY_ADDRESS}" in log
+    log = laptop.run("mtlsweep.cli.main", "submit", "--address", rehearse.JOB_ADDRESS, "--stage", STAGE).stdout
+    assert f"running on the Ray cluster at {rehearse.RAY_ADDRESS}" in log
     assert f"analyse {SUITE}: {BASELINES + TRIALS} trials" in log, "the log is streamed to its end"
     assert not laptop.results.exists()
     home = on_head("mtlsweep/study")
@@ -175,13 +166,6 @@ def running_epochs(clone: Clone, stage: str) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     return {trial["name"]: trial["epoch"] for trial in progress["running"]}
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def wait_for_work(clone: Clone, stage: str, hosts: int, process: subprocess.Popen[bytes]) -> Fault:
