@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting.absence import only
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.testing import SmallProblem, small_problem
+from mtlsweep.testing.handling import inputs, meet, new_method
 from mtlsweep.training.step.divergence import Diverged
 from mtlsweep.training.step.updater import Updater, build_updater
 
@@ -202,3 +204,18 @@ def test_an_explosion_is_measured_by_the_first_loss_that_a_task_had() -> None:
     larger.targets[ABSENT].mul_(3000)
     with pytest.raises(Diverged, match="explosion: loss of task `task1`"):
         updater.step(larger)
+
+
+@pytest.mark.parametrize(("name", "state"), [("sdmgrad", "simplex"), ("modo", "lambdas"), ("moco", "_lambdas")])
+def test_tasks_begin_with_equal_shares_where_absent_ones_have_all_the_weight(name: str, state: str) -> None:
+    method, alone = (new_method(Choice(name=name), tasks) for tasks in (3, 2))
+    (_, losses, gramian), there = inputs(3)[0], torch.tensor([0, 2])
+    meet(method, losses, gramian, torch.device("cpu"))
+    setattr(method, state, torch.zeros_like(getattr(method, state)).index_fill(0, torch.tensor(1), 1.0))
+    with only(method, (0, 2)):
+        found = meet(method, losses[there], gramian[there][:, there], torch.device("cpu"))
+    expected = meet(alone, losses[there], gramian[there][:, there], torch.device("cpu"))
+    assert found is not None and expected is not None
+    assert found.shared.isfinite().all()
+    if name != "moco":  # its averages go on
+        assert torch.equal(found.shared, expected.shared)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mtlsweep.methods.weighting.kinds import JacobianWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
+from mtlsweep.methods.weighting.solvers.simplex import sum_to_one
 from mtlsweep.methods.weighting.weighting import Facts, Weights
 
 _EPSILON = 1e-8
@@ -76,7 +77,7 @@ class MoCo(JacobianWeighting):
         norms = torch.linalg.vector_norm(rows, dim=1)
         lengths = torch.where(norms > 0, losses / (norms + _EPSILON), torch.zeros_like(norms))
         self._averages.mul_(1.0 - beta).addcmul_(rows, (beta * lengths)[:, None])
-        lambdas = self._lambdas / self._lambdas.sum()
+        lambdas = sum_to_one(self._lambdas)
         pull = self._averages @ (lambdas @ self._averages) + self._rho * lambdas
         self._lambdas = (lambdas - gamma * pull).softmax(0)
         return [self._lambdas @ self._averages], Weights(self._lambdas * lengths, torch.ones_like(losses))

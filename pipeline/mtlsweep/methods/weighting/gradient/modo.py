@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtlsweep.methods.weighting.kinds import TwoSampleWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
-from mtlsweep.methods.weighting.solvers.simplex import project_onto_simplex
+from mtlsweep.methods.weighting.solvers.simplex import project_onto_simplex, sum_to_one
 from mtlsweep.methods.weighting.weighting import Facts, Weights
 
 
@@ -52,7 +52,7 @@ class MoDo(TwoSampleWeighting):
         self.lambdas: Tensor
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
-        lambdas = self.lambdas / self.lambdas.sum()
+        lambdas = sum_to_one(self.lambdas)
         slope = gramian @ lambdas + self._rho * lambdas
         self.lambdas = torch.from_numpy(project_onto_simplex((lambdas - self._gamma * slope).numpy()))
         return Weights(self.lambdas, torch.ones_like(losses))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mtlsweep.methods.weighting.kinds import TwoSampleWeighting
 from mtlsweep.methods.weighting.registry import WEIGHTINGS
-from mtlsweep.methods.weighting.solvers.simplex import project_onto_simplex
+from mtlsweep.methods.weighting.solvers.simplex import project_onto_simplex, sum_to_one
 from mtlsweep.methods.weighting.weighting import Facts, Weights
 
 
@@ -65,9 +65,7 @@ class SDMGrad(TwoSampleWeighting):
 
     def weigh(self, losses: Tensor, gramian: Tensor) -> Weights:
         pull = self._preference / len(losses)
-        self.simplex = torch.from_numpy(
-            self._descend(gramian.numpy(), (self.simplex / self.simplex.sum()).numpy(), pull)
-        )
+        self.simplex = torch.from_numpy(self._descend(gramian.numpy(), sum_to_one(self.simplex).numpy(), pull))
         return Weights((self.simplex + pull) / (1.0 + self._preference), torch.ones_like(losses))
 
     def _descend(self, products: np.ndarray, weights: np.ndarray, pull: float) -> np.ndarray:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+import torch
 from scipy.linalg.lapack import dgesv
+from torch import Tensor
 
 _RIDGE = 1e-14
 """Added to the unit diagonal of the cosines: keeps linearly dependent gradients solvable."""
@@ -161,6 +163,12 @@ def conflict_averse_weights(gramian: np.ndarray, c: float) -> np.ndarray:
         return np.full(len(gramian), 1.0 / len(gramian))
     objective = _ConflictAverse(_Products(gramian / squared), gramian.mean(axis=1) / squared, c)
     return _minimise(objective, len(gramian))
+
+
+def sum_to_one(weights: Tensor) -> Tensor:
+    """Return `weights` [T], 0 or more, made to sum to 1; equal ones if all are 0, because absent tasks have all of it."""
+    total = weights.sum()
+    return torch.where(total > 0, weights / total, 1.0 / len(weights))
 
 
 def project_onto_simplex(point: np.ndarray) -> np.ndarray:
