@@ -5,7 +5,8 @@
 Trains the full grid of ten learning rates and three seeds once (four weightings x three optimizers;
 a second start continues where the first stopped), then lets the race choose from the same curves,
 with each seed in turn running it, and compares its choices with the grid's. Nothing is trained for the
-replay, so any schedule can be tried in seconds: `--race '{"rungs": {"0.125": 4, "1.0": 1}}'`.
+replay, so any schedule can be tried in seconds: `--race '{"rungs": {"0.125": 4, "1.0": 1}}'`. Axes of the suite are kept, for
+the baselines at the same rates: `--suite multimnist-lenet-small --settings 18 --rates 0.01 0.0025 0.00075`.
 
 Both select as the analysis does. A race loses, in points, the difference between the two selected cells' validation
 Delta_m. It agrees with the grid when it selects the grid's learning rate, or loses at most one seed deviation of the
@@ -21,6 +22,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import moocore
 import numpy as np
@@ -65,15 +67,27 @@ class Measured:
     test_metrics: tuple[float, ...]
 
 
-def params_of(suite: str, weightings: Sequence[str], rates: Sequence[float], epochs: int | None) -> dict[str, object]:
+def params_of(
+    suite: str,
+    weightings: Sequence[str],
+    optimizers: Sequence[str],
+    rates: Sequence[float],
+    settings: int | None,
+    epochs: int | None,
+) -> dict[str, Any]:
     raw = yaml.safe_load((PROJECT / "params.yaml").read_text())
     section = raw["suites"][suite]
+    axes = section["sweep"].get("axes", {})
+    if axes:
+        section["baselines"]["learning_rates"] = list(rates)
     section["baselines"]["seeds"] = SEEDS
     section["sweep"] = {
         "strategy": "grid",
         "weightings": list(weightings),
-        "optimizers": OPTIMIZERS,
+        "optimizers": list(optimizers),
         "learning_rates": list(rates),
+        "axes": axes,
+        "settings": settings,
         "seeds": SEEDS,
     }
     if epochs is not None:
@@ -81,7 +95,7 @@ def params_of(suite: str, weightings: Sequence[str], rates: Sequence[float], epo
     return {**raw, "active": [suite], "suites": {suite: section}}
 
 
-def train_grid(raw: dict[str, object], suite: str) -> StageContext:
+def train_grid(raw: dict[str, Any], suite: str) -> StageContext:
     Path("params.yaml").write_text(yaml.safe_dump(raw))
     params = parse_params(raw)
     if not paths.prepared(suite).exists():
@@ -181,6 +195,8 @@ def compare(context: StageContext, options: Mapping[str, object], grid: Curves) 
                     "optimizer": cell.optimizer_label,
                     "grid lr": cell.learning_rate,
                     "race lr": None if ours is None else ours.learning_rate,
+                    "grid axes": " ".join(cell.tuned.values()),
+                    "race axes": None if ours is None else " ".join(ours.tuned.values()),
                     "lost": lost,
                     "seed deviation": np.std(validation, ddof=1),
                     "test difference": test,
@@ -208,13 +224,24 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("build/race"))
     parser.add_argument("--race", type=json.loads, default={}, help="options of the race, as JSON")
     parser.add_argument("--weightings", nargs="+", default=WEIGHTINGS)
+    parser.add_argument("--optimizers", nargs="+", default=OPTIMIZERS)
+    parser.add_argument("--settings", type=int, help="of each method, where the suite has axes")
+    parser.add_argument("--executor", default="ray", choices=["ray", "inline"])
     parser.add_argument("--rates", nargs="+", type=float, default=RATES)
     parser.add_argument("--epochs", type=int, help="instead of the suite's")
     arguments = parser.parse_args()
     directory = arguments.directory / arguments.suite
     directory.mkdir(parents=True, exist_ok=True)
     os.chdir(directory)
-    raw = params_of(arguments.suite, arguments.weightings, arguments.rates, arguments.epochs)
+    raw = params_of(
+        arguments.suite,
+        arguments.weightings,
+        arguments.optimizers,
+        arguments.rates,
+        arguments.settings,
+        arguments.epochs,
+    )
+    raw["resources"] = {**raw["resources"], "executor": arguments.executor}
     context = train_grid(raw, arguments.suite)
     grid = {one.trial.key: one for one in context.plan.read().finished}
     rows, races = compare(context, arguments.race, grid)
@@ -226,7 +253,7 @@ def main() -> None:
         mean, low, high = interval(group["test difference"].dropna().tolist())
         print(
             f"{optimizer}: loses {group['lost'].mean():.2f} points of validation Delta_m (worst {group['lost'].max():.2f}); "
-            f"agrees about {group['agrees'].sum()} of {len(group)} (same rate {group['same'].sum()}); "
+            f"agrees about {group['agrees'].sum()} of {len(group)} (same setting {group['same'].sum()}); "
             f"test Delta_m {mean:+.2f} [{low:+.2f}, {high:+.2f}] against the grid's"
         )
     shares = races.filter(like="share of").mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,20 @@ def test_every_suite_names_what_there_is() -> None:
     assert params.active == ("multidigits-lenet",)
     for name, section in params.suites.items():
         check_names(name, section)
+
+
+@pytest.mark.parametrize("name", ["multimnist-lenet", "multimnist-lenet-small"])
+def test_multimnist_is_searched_as_in_its_paper_at_equal_budget(name: str) -> None:
+    """Seven rates x six dropouts for each method and each task alone; CAGrad's c on top of that, in as many settings."""
+    tasks = ["left", "right"]
+    for stage, methods in (("baselines", 1), ("sweep", 10)):
+        cells = plan_cells(name, suite(name), stage, tasks, "f" * 64)  # type: ignore[arg-type]
+        tried = Counter((cell.method, cell.tasks) for cell in cells)
+        assert set(tried.values()) == {7 * 6}
+        assert len({cell.method for cell in cells}) == methods
+    assert {cell.network.options["dropout"] for cell in cells} == {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
+    assert {cell.weighting.options["c"] for cell in cells if cell.weighting.name == "cagrad"} == {0.2, 0.5, 0.8}
+    assert {cell.optimizer.options["weight_decay"] for cell in cells} == {0.0}
 
 
 def test_dvc_reads_the_same_parameters() -> None:
