@@ -124,7 +124,7 @@ def test_the_network_drops_elements_while_it_trains_only() -> None:
     network = NETWORKS.create(
         NETWORKS.resolve(Choice(name="multi_lenet", options={"dropout": 0.5})), MultiMNIST.tasks, (1, 28, 28)
     )
-    inputs = torch.rand(4, 1, 28, 28)
+    inputs = {"image": torch.rand(4, 1, 28, 28)}
     assert {task: tuple(output.shape) for task, output in network(inputs).items()} == {
         "left": (4, 10),
         "right": (4, 10),
