@@ -35,13 +35,21 @@ def set_gradients(parameters, step):
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("adjust", ["match_rms_adamw", "original"])
-def test_hidden_matrices_move_as_torchs_muon_moves_them_and_the_rest_as_adamw_does(memory_format, adjust):
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_hidden_matrices_move_as_torchs_muon_moves_them_and_the_rest_as_adamw_does(
+    memory_format, adjust, nesterov, precision, monkeypatch
+):
+    """With float32 as torch's moves them where its Newton-Schulz steps do not round to bfloat16."""
+    if precision == "float32":
+        monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
     ours, theirs = network().to(memory_format=memory_format), network()
-    muon = muon_of(ours, adjust=adjust, adamw_learning_rate=3e-3, weight_decay=0.1)
+    options = {"adjust": adjust, "nesterov": nesterov, "precision": precision, "weight_decay": 0.1}
+    muon = muon_of(ours, adamw_learning_rate=3e-3, **options)
     kernel, matrix = theirs["backbone"][0].weight, theirs["backbone"][2].weight
     flat = nn.Parameter(kernel.detach().clone().flatten(1))
     others = [each for each in theirs.parameters() if each is not kernel and each is not matrix]
-    reference = torch.optim.Muon([flat, matrix], RATE, weight_decay=0.1, adjust_lr_fn=adjust)
+    reference = torch.optim.Muon([flat, matrix], RATE, weight_decay=0.1, nesterov=nesterov, adjust_lr_fn=adjust)
     adamw = torch.optim.AdamW(others, 3e-3, weight_decay=0.1)
     for step in range(5):
         set_gradients(ours.parameters(), step)
@@ -54,14 +62,29 @@ def test_hidden_matrices_move_as_torchs_muon_moves_them_and_the_rest_as_adamw_do
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
-def test_both_parts_share_the_rate_unless_adamw_has_its_own():
-    assert [group["lr"] for group in muon_of(network()).param_groups] == [RATE, RATE]
-    assert [group["lr"] for group in muon_of(network(), adamw_learning_rate=0.5).param_groups] == [RATE, 0.5]
+@pytest.mark.parametrize("shape", [(6, 18), (40, 5), (1, 7)])
+def test_a_first_step_in_float32_is_as_long_in_each_direction_of_its_gradient(shape):
+    """A step is about U V^T of the gradient U S V^T: five steps leave singular values within 0.3 of 1."""
+    matrix = nn.Parameter(torch.zeros(shape))
+    muon = OPTIMIZERS.create(Choice(name="muon", options={"adjust": "original"}), [matrix], 1.0)
+    matrix.grad = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, _, right = torch.linalg.svd(matrix.grad, full_matrices=False)
+    muon.step()
+    lengths = (left.T @ -matrix.detach() @ right.T).diagonal() / max(1, shape[0] / shape[1]) ** 0.5
+    assert ((lengths - 1).abs() < 0.35).all()
 
 
-def test_a_state_that_was_saved_and_loaded_goes_on_to_the_bit_in_each_group():
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_both_parts_share_the_rate_unless_adamw_has_its_own(precision):
+    own = {"precision": precision, "adamw_learning_rate": 0.5}
+    assert [group["lr"] for group in muon_of(network(), precision=precision).param_groups] == [RATE, RATE]
+    assert [group["lr"] for group in muon_of(network(), **own).param_groups] == [RATE, 0.5]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_a_state_that_was_saved_and_loaded_goes_on_to_the_bit_in_each_group(precision):
     whole, other = network(), network()
-    first, second = muon_of(whole), muon_of(other)
+    first, second = muon_of(whole, precision=precision), muon_of(other, precision=precision)
     for step in range(3):
         set_gradients(whole.parameters(), step)
         first.step()

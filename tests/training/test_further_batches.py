@@ -1,11 +1,13 @@
 """Methods that ask for further batches: that they see them, and that they do with them what they say."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.func import functional_call
 
+from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.suite import Training
@@ -100,6 +102,76 @@ def test_auto_lambda_descends_the_further_batchs_loss_after_the_step_with_its_we
     updater.step(batch)
     torch.testing.assert_close(seen[0].float(), exact, rtol=0.02, atol=1e-3)
     assert updater.batches == 2
+
+
+def test_under_sam_auto_lambda_looks_ahead_from_both_points_with_the_bases_momentum_and_learns_once(monkeypatch):
+    """Against exact derivatives, with the state of the step's beginning at both points."""
+    momentum, decay, rho = 0.9, 0.01, 0.5
+    base = {"sgd": {"momentum": momentum, "weight_decay": decay}}
+    sam = Choice(name="sam", options={"base": base, "rho": rho})
+    problem = small_problem()
+    updater = updater_for(problem, "auto_lambda", sam, learning_rate=0.05)
+    updater.step(batch_with(problem, 5))  # fills the momentum buffers and Adam's moments
+    method, batch = updater._weighting, batch_with(problem, 1)
+    parameters = dict(problem.network.named_parameters())
+    (state,) = (part.state for part in updater._optimizers[0].parts)
+    buffers = {name: state[each]["momentum_buffer"].clone() for name, each in parameters.items()}
+    start = {name: each.detach().clone() for name, each in parameters.items()}
+    adam = copy.deepcopy((method.lambdas, method._adam))
+
+    def exact_slopes(at):
+        lambdas = adam[0].clone().float().requires_grad_()
+        at = {name: each.clone().requires_grad_() for name, each in at.items()}
+        slopes = torch.autograd.grad(lambdas @ losses_of(problem, batch, at), list(at.values()), create_graph=True)
+        tried = {
+            name: each - RATE * (momentum * buffers[name] + slope + decay * each)
+            for (name, each), slope in zip(at.items(), slopes, strict=True)
+        }
+        return torch.autograd.grad(losses_of(problem, batch.further[0], tried).sum(), lambdas)[0]
+
+    def gradient(at, slopes):
+        """Return the gradient at a point with the lambda that these slopes lead to from the step's beginning, and it."""
+        lambdas, own = copy.deepcopy(adam)
+        lambdas.grad = slopes
+        own.step()
+        at = {name: each.clone().requires_grad_() for name, each in at.items()}
+        found = torch.autograd.grad(lambdas.detach().float() @ losses_of(problem, batch, at), list(at.values()))
+        return dict(zip(at, found, strict=True)), lambdas
+
+    seen: list[torch.Tensor] = []
+    descend = type(method).descend
+
+    def noted(self, slopes):
+        seen.append(slopes)
+        descend(self, slopes)
+
+    monkeypatch.setattr(type(method), "descend", noted)
+    updater.step(batch)
+    first, learnt = gradient(start, seen[0])
+    length = torch.stack([each.norm() for each in first.values()]).norm()
+    second_point = {name: start[name] + rho * first[name] / length for name in start}
+    torch.testing.assert_close(seen[0].float(), exact_slopes(start), rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(seen[1].float(), exact_slopes(second_point), rtol=0.02, atol=1e-3)
+    second, _ = gradient(second_point, seen[1])
+    for name, each in parameters.items():
+        moved = momentum * buffers[name] + second[name] + decay * start[name]
+        torch.testing.assert_close(each.detach(), start[name] - RATE * moved, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(method.lambdas, learnt)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
+def test_auto_lambda_tries_a_step_of_every_parameter_under_any_optimizer(optimizer):
+    problem = small_problem()
+    updater = updater_for(problem, "auto_lambda", OPTIMIZERS.resolve(Choice(name=optimizer)))
+    named = dict(problem.network.named_parameters())
+    for index in range(2):
+        batch = batch_with(problem, index + 1)
+        losses = updater._route.forward.losses(batch)
+        tried = updater._route._after_trial_step(losses, torch.ones(3))
+        assert all(not torch.equal(tried.pop(name), each) for name, each in named.items())
+        assert not tried
+        updater.step(batch)
 
 
 def test_the_trial_step_leaves_no_trace():

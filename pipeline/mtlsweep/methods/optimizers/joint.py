@@ -33,6 +33,10 @@ class Joint(Optimizer):
         for part in self.parts:
             part.step()
 
+    def whole(self, parameter: Tensor) -> Tensor:
+        """Return the network's parameter that a part sees as `parameter`."""
+        return parameter
+
     def state_dict(self) -> dict[str, Any]:
         return {"parts": [part.state_dict() for part in self.parts]}
 
@@ -47,6 +51,18 @@ def parts_of(optimizer: Optimizer) -> tuple[Optimizer, ...]:
     if isinstance(optimizer, Joint):
         return tuple(each for part in optimizer.parts for each in parts_of(part))
     return (optimizer,)
+
+
+def settings(optimizer: Optimizer) -> Iterator[tuple[Tensor, Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield each parameter of the network with its group (rate, momentum, ...) and its state, wherever a part keeps them."""
+    if isinstance(optimizer, Joint):
+        for part in optimizer.parts:
+            for parameter, group, state in settings(part):
+                yield optimizer.whole(parameter), group, state
+    else:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                yield parameter, group, optimizer.state.get(parameter, {})
 
 
 class Averaging(Protocol):

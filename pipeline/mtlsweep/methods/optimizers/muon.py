@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, optim
@@ -23,6 +24,7 @@ def muon(
     momentum: BelowOne = 0.95,
     nesterov: bool = True,
     adjust: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
+    precision: Literal["float32", "bfloat16"] = "float32",
     adamw_learning_rate: Positive | None = None,
     beta1: BelowOne = 0.9,
     beta2: BelowOne = 0.999,
@@ -30,9 +32,12 @@ def muon(
 ) -> optim.Optimizer:
     """Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) on shared matrices, AdamW elsewhere.
 
-    A matrix moves along U V^T of its averaged gradient U S V^T, found by torch's five Newton-Schulz steps in
-    bfloat16. A convolution's kernel is the matrix [outputs, inputs x height x width]. Embeddings, norms, biases
-    and heads take AdamW.
+    A matrix moves along U V^T of its averaged gradient U S V^T, found by torch's five Newton-Schulz steps. A
+    convolution's kernel is the matrix [outputs, inputs x height x width]. Embeddings, norms, biases and heads take
+    AdamW.
+
+    Deviation: torch iterates in bfloat16, which few CPUs compute fast; here `precision` is `float32` unless asked
+    otherwise. With `bfloat16` the step is torch's to the bit.
 
     Args:
         parameters: with their groups.
@@ -43,6 +48,7 @@ def muon(
         adjust: how a matrix's shape scales its rate. `match_rms_adamw` (0.2 sqrt(longer side); Liu et al. 2025,
             arXiv 2502.16982) makes steps as long as AdamW's, so both parts can share a rate; `original` is
             sqrt(max(1, rows / columns)).
+        precision: of the Newton-Schulz steps.
         adamw_learning_rate: of AdamW; None means that of the matrices. The schedule applies to both.
         beta1, beta2, epsilon: of AdamW.
     """
@@ -56,9 +62,10 @@ def muon(
         weight_decay,
         fused=has_fused_kernel(others),
     )
+    of_matrices = optim.Muon if precision == "bfloat16" else _FloatMuon
     return _MuonWithAdamW(
         matrices,
-        optim.Muon(
+        of_matrices(
             [{"params": [Parameter(_flat(matrix)) for matrix in matrices]}],
             learning_rate,
             weight_decay,
@@ -68,6 +75,39 @@ def muon(
         ),
         adamw,
     )
+
+
+class _FloatMuon(optim.Muon):
+    """torch's Muon with Newton-Schulz steps in the parameters' own precision, float32."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    self._move(matrix, matrix.grad, group)
+
+    def _move(self, matrix: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> None:
+        state, momentum, rate = self.state[matrix], group["momentum"], group["lr"]
+        average = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
+        average.lerp_(gradient, 1 - momentum)
+        update = gradient.lerp(average, momentum) if group["nesterov"] else average
+        rows, columns = matrix.shape
+        longer = 0.2 * math.sqrt(max(rows, columns))
+        scale = longer if group["adjust_lr_fn"] == "match_rms_adamw" else math.sqrt(max(1, rows / columns))
+        direction = _orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        matrix.mul_(1 - rate * group["weight_decay"]).add_(direction, alpha=-rate * scale)
+
+
+def _orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, epsilon: float) -> Tensor:
+    """Return about U V^T of `matrix` = U S V^T by Newton-Schulz steps, whose singular values lie near 1."""
+    a, b, c = coefficients
+    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    found = wide / wide.norm().clamp(min=epsilon)
+    for _ in range(steps):
+        gram = found @ found.T
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    return found if wide is matrix else found.T
 
 
 class _MuonWithAdamW(Joint):
@@ -81,7 +121,11 @@ class _MuonWithAdamW(Joint):
 
     def __init__(self, matrices: list[Tensor], of_matrices: optim.Muon, of_others: optim.AdamW) -> None:
         self._pairs = list(zip(matrices, of_matrices.param_groups[0]["params"], strict=True))
+        self._matrix_of = {seen: matrix for matrix, seen in self._pairs}
         super().__init__([of_matrices, of_others])
+
+    def whole(self, parameter: Tensor) -> Tensor:
+        return self._matrix_of.get(parameter, parameter)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from mtlsweep.methods.optimizers.joint import settings
 from mtlsweep.methods.weighting import LookAheadWeighting
 from mtlsweep.suites.prepared.splits import Batch
 from mtlsweep.training.step.backward import CombinedGradient, loss_weights
@@ -32,7 +33,7 @@ class LookAhead(CombinedGradient):
         self, forward: Forward, check: DivergenceCheck, optimizers: Sequence[Optimizer], weighting: LookAheadWeighting
     ) -> None:
         super().__init__(forward, check, optimizers, weighting)
-        self._names = {parameter: name for name, parameter in forward.network.named_parameters()}
+        self._names: dict[Tensor, str] = {each: name for name, each in forward.network.named_parameters()}
 
     def gradients(self, batch: Batch) -> Measured:
         losses = self.forward.losses(batch)
@@ -53,15 +54,14 @@ class LookAhead(CombinedGradient):
         torch.autograd.backward(losses, list(weights.to(losses[0]).unbind()), retain_graph=True)
         tried: dict[str, Tensor] = {}
         with torch.no_grad():
-            for group in self.optimizers[0].param_groups:
-                for parameter in group["params"]:
-                    move = parameter * group.get("weight_decay", 0.0)
-                    if parameter.grad is not None:
-                        move += parameter.grad
-                    buffer = self.optimizers[0].state[parameter].get("momentum_buffer")
-                    if buffer is not None:
-                        move += buffer * group["momentum"]
-                    tried[self._names[parameter]] = (parameter - group["lr"] * move).requires_grad_()
+            for parameter, group, state in settings(self.optimizers[0]):
+                move = parameter * group.get("weight_decay", 0.0)
+                if parameter.grad is not None:
+                    move += parameter.grad
+                buffer = state.get("momentum_buffer")
+                if buffer is not None:
+                    move += buffer.view(parameter.shape) * group["momentum"]
+                tried[self._names[parameter]] = (parameter - group["lr"] * move).requires_grad_()
         return tried
 
     def _direction(self, tried: dict[str, Tensor], further: Batch) -> dict[str, Tensor]:
