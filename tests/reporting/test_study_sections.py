@@ -197,7 +197,7 @@ def test_gradients_answer_the_question_with_effect_sizes(cosines, d, words):
 
 def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
     epochs, effects = gradient_tables(layers=("all", "backbone.0.weight"))
-    section = gradients_section(epochs, effects, ABOUT, {"k": {"measuring": 30.0, "total": 40.0}})
+    section = gradients_section(epochs, effects, ABOUT, {"k": {"measuring": 30.0, "total": 40.0}}, pd.DataFrame())
     assert section is not None
     assert (
         "training takes 4.0 times as long with it" in section.sentences[-1]
@@ -212,7 +212,27 @@ def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
     ]
     assert [len(figure.panels) for figure in section.figures] == [len(MEASURES)] * 5
     render(section.figures[0])
-    assert gradients_section(epochs[:0], effects[:0], [], {}) is None
+    assert gradients_section(epochs[:0], effects[:0], [], {}, pd.DataFrame()) is None
+
+
+def test_gradients_show_the_share_of_the_current_gradient_when_measured():
+    epochs, effects = gradient_tables()
+    cell = {"weighting": "ew", "lr": 0.1, "seed": 0, "std": 0.0, "updates": 4}
+    shares = pd.DataFrame(
+        {**cell, "optimizer": optimizer, "epoch": epoch, "mean": mean, "low": mean - 0.1, "high": mean + 0.1}
+        for optimizer, means in (("adam", (0.31, 0.12)), ("sgd", (0.25, 0.104)))
+        for epoch, mean in enumerate(means, start=1)
+    )
+    section = gradients_section(epochs, effects, ABOUT, {}, shares)
+    assert section is not None
+    said = [sentence for sentence in section.sentences if "current gradient" in sentence]
+    assert [sentence.startswith("While ew with adam trains at learning rate 0.1, 31 %") for sentence in said] == [
+        True,
+        False,
+    ]
+    assert "10 % in epoch 2" in said[1]
+    assert section.figures[-1].name == "shares"
+    render(section.figures[-1])
 
 
 def robustness_tables():

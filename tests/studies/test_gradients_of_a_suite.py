@@ -15,7 +15,7 @@ from mtlsweep.studies.finished_trials import ChosenTrial, FinishedSuite
 from mtlsweep.studies.gradients.pairs import MEASURES
 from mtlsweep.studies.gradients.params import Gradients
 from mtlsweep.studies.gradients.run import run
-from mtlsweep.studies.gradients.watcher import EFFECT_COLUMNS, EPOCH_COLUMNS, measure_training
+from mtlsweep.studies.gradients.watcher import EFFECT_COLUMNS, EPOCH_COLUMNS, SHARE_COLUMNS, measure_training
 from mtlsweep.studies.retraining import reproduces_recorded_metrics, retrain, trained_network
 
 SUITE, CPU = "digits", torch.device("cpu")
@@ -50,6 +50,19 @@ def test_tables_have_every_measure_of_every_epoch_and_equal_runs_give_equal_byte
     assert 0 < costs["measuring"] < costs["total"]
     run(mini_suite.params, SUITE)
     assert first == {name: (directory / name).read_bytes() for name in first}
+
+
+def test_the_share_of_the_current_gradient_is_recorded_on_request_and_changes_nothing_else(mini_suite):
+    run(mini_suite.params, SUITE)
+    directory = paths.results(SUITE) / "gradients"
+    other = {name: (directory / name).read_bytes() for name in ("epochs.parquet", "effects.parquet", "about.json")}
+    assert pd.read_parquet(directory / "shares.parquet").empty
+    run(mini_suite.params_with("gradients", shares=True), SUITE)
+    assert other == {name: (directory / name).read_bytes() for name in other}
+    shares = pd.read_parquet(directory / "shares.parquet")
+    assert list(shares.columns) == SHARE_COLUMNS
+    assert list(shares["epoch"]) == [1, 2] and list(shares["updates"]) == [2, 1]  # iterations 0, 2 and 4
+    assert shares["mean"].iloc[0] > shares["mean"].iloc[1] > 0, "the first update of all has nothing to remember"
 
 
 def test_switched_off_it_leaves_empty_tables(mini_suite):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -15,6 +16,7 @@ from mtlsweep.suites.networks import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import PreparedData
 from mtlsweep.training.epoch import Watcher, begin_training, build_network, train_epoch, validate
 from mtlsweep.training.evaluation import evaluate
+from mtlsweep.training.step.updater import Updater
 from mtlsweep.training.trial import EpochEnd, run_trial
 from mtlsweep.trials.trial import Trial
 
@@ -22,13 +24,25 @@ TOLERANCE = 1e-3
 """Largest relative difference between a metric and the recorded one: other hardware rounds differently."""
 
 
-def retrain(trial: Trial, data: PreparedData, device: torch.device, epochs: int, watcher: Watcher) -> MultiTaskNetwork:
-    """Train the first `epochs` of `trial` as `run_trial` does, bit for bit; call `watcher` before every step.
+def retrain(
+    trial: Trial,
+    data: PreparedData,
+    device: torch.device,
+    epochs: int,
+    watcher: Watcher,
+    begin: Callable[[MultiTaskNetwork, Updater], None] = lambda network, updater: None,
+) -> MultiTaskNetwork:
+    """Train the first `epochs` of `trial` as `run_trial` does, bit for bit.
+
+    Args:
+        watcher: called before every step.
+        begin: called with the network and what updates it, before everything else.
 
     Raises:
         Diverged: if the trial diverged.
     """
     network, updater = begin_training(trial, data, device)
+    begin(network, updater)
     for epoch in range(1, epochs + 1):
         train_epoch(trial, data, network, updater, epoch, device, watcher)
         if updater.needs_validation:

@@ -20,6 +20,7 @@ class Gradients(StudySection):
         samples, tasks: how many of each are drawn at random for a measurement.
         epochs: number of epochs to measure, from the first; None means all.
         by_layer: whether to measure each parameter tensor separately, too.
+        shares: whether to measure the share of the current gradient in the update, too (see `shares`).
         memory_mb: memory for gradients; if they need more, they are computed piece by piece.
     """
 
@@ -33,4 +34,5 @@ class Gradients(StudySection):
     tasks: int = Field(default=8, ge=2)
     epochs: Annotated[int, Field(ge=1)] | None = None
     by_layer: bool = False
+    shares: bool = False
     memory_mb: float = Field(default=512, gt=0)

@@ -22,6 +22,7 @@ from mtlsweep.studies.gradients.params import Gradients
 from mtlsweep.studies.gradients.watcher import (
     EFFECT_COLUMNS,
     EPOCH_COLUMNS,
+    SHARE_COLUMNS,
     Measured,
     cell_labels,
     concatenate,
@@ -30,7 +31,8 @@ from mtlsweep.studies.gradients.watcher import (
 from mtlsweep.suites.prepared.splits import open_prepared
 from mtlsweep.training.device import choose_device, torch_threads
 
-EPOCHS, EFFECTS, ABOUT, COSTS = "epochs.parquet", "effects.parquet", "about.json", "costs.json"
+EPOCHS, EFFECTS, SHARES = "epochs.parquet", "effects.parquet", "shares.parquet"
+ABOUT, COSTS = "about.json", "costs.json"
 
 
 def run(params: Params, suite: str) -> str:
@@ -56,6 +58,8 @@ def run(params: Params, suite: str) -> str:
     effects = [one.effects.assign(**cell_labels(chosen)) for chosen, one in measured]
     write_table(directory / EPOCHS, concatenate(epochs, EPOCH_COLUMNS))
     write_table(directory / EFFECTS, concatenate(effects, EFFECT_COLUMNS))
+    shares = [one.shares.assign(**cell_labels(chosen)) for chosen, one in measured]
+    write_table(directory / SHARES, concatenate(shares, SHARE_COLUMNS))
     about = [{**cell_labels(chosen), **one.about} for chosen, one in measured]
     costs = {chosen.trial.key: dict(zip(("measuring", "total"), one.seconds, strict=True)) for chosen, one in measured}
     for name, content in ((ABOUT, about), (COSTS, costs)):

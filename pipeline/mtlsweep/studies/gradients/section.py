@@ -13,10 +13,9 @@ from mtlsweep.record.tables.parquet import read_table
 from mtlsweep.report.figures.figure import Figure
 from mtlsweep.report.sections import Section, read_json
 from mtlsweep.report.tables.table import Table, names, numbers
+from mtlsweep.studies.gradients.shares_section import CELL, shares_figure, shares_sentences
 
 KINDS = ("inter-task", "inter-sample")
-CELL = ["weighting", "optimizer", "lr"]
-
 MEASURES = {
     "cosine": "cosine similarity",
     "magnitude_similarity": "magnitude similarity",
@@ -34,12 +33,13 @@ def read(directory: Path) -> Section | None:
     Raises:
         UserError: a file of the study is missing or damaged.
     """
-    costs = directory / "costs.json"
+    costs, shares = directory / "costs.json", directory / "shares.parquet"  # older results have no shares
     return gradients_section(
         read_table(directory / "epochs.parquet"),
         read_table(directory / "effects.parquet"),
         read_json(directory / "about.json"),
         read_json(costs) if costs.exists() else {},
+        read_table(shares) if shares.exists() else pd.DataFrame(),
     )
 
 
@@ -48,17 +48,20 @@ def gradients_section(
     effects: pd.DataFrame,
     about: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, float]],
+    shares: pd.DataFrame,
 ) -> Section | None:
     """Return the section of the experiment `gradients`; None if nothing was measured.
 
     Args:
         epochs, effects: tables of the study.
         about: how each trial was measured. costs: by trial key, seconds measuring and in all.
+        shares: table of the study; empty where it was not asked for.
     """
     if epochs.empty:
         return None
-    sentences = (*gradients_sentences(effects), *_method_sentences(about, costs))
-    figures = [figure for figure in _figures(epochs) if figure is not None]
+    said_of_shares = () if shares.empty else shares_sentences(shares)
+    sentences = (*gradients_sentences(effects), *said_of_shares, *_method_sentences(about, costs))
+    figures = [figure for figure in (*_figures(epochs), shares_figure(shares)) if figure is not None]
     return Section("gradients", "Gradient conflicts", sentences, (effects_table(effects),), tuple(figures))
 
 

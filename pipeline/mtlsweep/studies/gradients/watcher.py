@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,12 @@ from mtlsweep.studies.gradients.effects import describe, effect
 from mtlsweep.studies.gradients.meter import ConflictMeter, reached_by_all
 from mtlsweep.studies.gradients.pairs import MEASURES, Pairs, draw, join, split_by_sign
 from mtlsweep.studies.gradients.params import Gradients
+from mtlsweep.studies.gradients.shares import ShareMeter
 from mtlsweep.studies.retraining import retrain
 from mtlsweep.suites.networks import MultiTaskNetwork
 from mtlsweep.suites.prepared.splits import Batch, PreparedData
 from mtlsweep.training.seeds import stream
+from mtlsweep.training.step.updater import Updater
 
 LABELS = ["trial_key", "weighting", "optimizer", "lr", "seed"]
 
@@ -40,6 +43,8 @@ EPOCH_COLUMNS = [
     "pairs",
 ]
 
+SHARE_COLUMNS = [*LABELS, "epoch", "mean", "std", "low", "high", "updates"]
+
 EFFECT_COLUMNS = [
     *(*LABELS, "averaged", "measure", "inter_task", "inter_sample", "difference", "cohens_d", "task_above_sample"),
     *("task_pairs", "sample_pairs", "task_conflicts", "sample_conflicts"),
@@ -56,12 +61,15 @@ class Measured:
         effects: EFFECT_COLUMNS without labels, over all epochs: means of both kinds, their difference,
             that in pooled standard deviations (Cohen's d), the probability that a random pair of tasks
             lies above a random pair of samples, and the shares of pairs with a negative cosine.
+        shares: SHARE_COLUMNS without labels: the same statistics as in `epochs` of the share of the current gradient
+            in the measured updates of an epoch; empty where it was not asked for.
         about: how it was measured.
         seconds: spent measuring, and in all.
     """
 
     epochs: pd.DataFrame
     effects: pd.DataFrame
+    shares: pd.DataFrame
     about: dict[str, Any]
     seconds: tuple[float, float]
 
@@ -75,7 +83,7 @@ def measure_training(chosen: ChosenTrial, data: PreparedData, section: Gradients
     watcher = _Watcher(chosen, data, section)
     epochs = min(section.epochs or len(chosen.state.curve), len(chosen.state.curve))
     began = time.perf_counter()
-    retrain(chosen.trial, data, device, epochs, watcher)
+    retrain(chosen.trial, data, device, epochs, watcher, watcher.begin)
     return watcher.read(time.perf_counter() - began)
 
 
@@ -88,20 +96,31 @@ class _Watcher:
         if len(self._tasks) < 2:
             raise UserError(f"trial `{chosen.trial.key}` has one task; gradients of tasks can be compared from two on.")
         self._meter: ConflictMeter | None = None
+        self._share_meter: ShareMeter | None = None
         self._about: dict[str, Any] = {}
         self._current: list[Pairs] = []
         self._epoch, self._iterations = 0, itertools.count()
         self._rows: list[dict[str, Any]] = []
+        self._shares: list[float] = []
+        self._share_rows: list[dict[str, Any]] = []
         self._over_training: dict[tuple[str, bool], list[Mapping[str, Tensor]]] = {}
         self._seconds = 0.0
 
+    def begin(self, network: MultiTaskNetwork, updater: Updater) -> None:
+        """Take note of what trains."""
+        if self._section.shares:
+            self._share_meter = ShareMeter(network, updater.optimizers)
+
     def __call__(self, network: MultiTaskNetwork, batch: Batch, epoch: int) -> None:
+        self._read_share()
         if epoch != self._epoch:
             self._close_epoch()
             self._epoch = epoch
         iteration = next(self._iterations)
         if iteration % self._section.every:
             return
+        if self._share_meter is not None:
+            self._share_meter.start()
         batch = batch.complete([task.name for task in self._tasks])
         if not len(batch):
             return
@@ -112,6 +131,12 @@ class _Watcher:
         tasks = [self._tasks[number] for number in draw(self._section.tasks, len(self._tasks), generator).tolist()]
         self._current += meter.measure(network, tasks, batch, samples)
         self._seconds += time.perf_counter() - began
+
+    def _read_share(self) -> None:
+        """Note the share of the update before, if it was measured."""
+        share = None if self._share_meter is None else self._share_meter.read()
+        if share is not None:
+            self._shares.append(share)
 
     def _start(self, network: MultiTaskNetwork, batch: Batch) -> ConflictMeter:
         parameters = reached_by_all(network, self._tasks, batch)
@@ -141,9 +166,14 @@ class _Watcher:
             if layer == "all":
                 self._over_training.setdefault((kind, averaged), []).append(values)
         self._current = []
+        if self._shares:
+            described = describe(np.array(self._shares))
+            self._share_rows.append({"epoch": self._epoch, **described, "updates": described["pairs"]})
+        self._shares = []
 
     def read(self, seconds: float) -> Measured:
         """Return everything measured; `seconds` is what training took with it."""
+        self._read_share()
         self._close_epoch()
         if not self._over_training:
             raise UserError(
@@ -163,7 +193,8 @@ class _Watcher:
             for averaged in (False, True)
             for measure in MEASURES
         ]
-        return Measured(pd.DataFrame(self._rows), pd.DataFrame(effects), self._about, (self._seconds, seconds))
+        shares = pd.DataFrame(self._share_rows, columns=[name for name in SHARE_COLUMNS if name not in LABELS])
+        return Measured(pd.DataFrame(self._rows), pd.DataFrame(effects), shares, self._about, (self._seconds, seconds))
 
 
 def cell_labels(chosen: ChosenTrial) -> dict[str, Any]:
