@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from mtlsweep.analysis.baselines import select_baselines
 from mtlsweep.analysis.suite import SuiteAnalysis, analyse_suite
@@ -77,6 +79,46 @@ def test_a_lead_is_the_sum_of_its_parts_and_both_are_found(analysis: SuiteAnalys
         assert lead[f"{part}_low"] < lead[part] < lead[f"{part}_high"]
 
 
+def test_both_leads_are_tested_over_seeds_and_corrected_for_the_number_of_pairs() -> None:
+    """SGD is behind with a gap of its own; a third optimizer is Adam but for noise."""
+    truth = Truth({"ew": 0.0, "uw": 1.0}, {**EFFECTS, "signsgd": EFFECTS["adam"]}, noise=0.3)
+    sweep = with_sgd(simulate_sweep(learning_rates=(1e-2, 1e-3), seeds=5, epochs=2, truth=truth))
+    adams = sweep.baseline_outcomes[sweep.baseline_outcomes["optimizer"] == "adam"]
+    keys = {name: adams[name] + "t" for name in ("trial_key", "cell_key")}
+    curves = sweep.baseline_curves
+    of_adam = curves[curves["trial_key"].isin(adams["trial_key"])]
+    third = replace(
+        sweep,
+        baseline_curves=pd.concat([curves, of_adam.assign(trial_key=of_adam["trial_key"] + "t")], ignore_index=True),
+        baseline_outcomes=pd.concat(
+            [sweep.baseline_outcomes, adams.assign(optimizer="signsgd", **keys)], ignore_index=True
+        ),
+    )
+    analysis = analysed(third)
+    found = analysis.leads.set_index(["a", "b"])
+    for part, true in (("difference", -8.0), ("gap", SINGLE_TASK_SGD - 8.0)):
+        p = found[f"{part}_p_holm"]
+        assert found.loc[("adam", "sgd"), part] == pytest.approx(true, abs=0.7)
+        assert p["adam", "sgd"] < 0.05 < p["adam", "signsgd"]
+    chosen = analysis.trials[analysis.trials["cell_key"].isin(analysis.results["cell_key"])]
+    means = chosen.pivot_table(index="seed", columns="optimizer", values="test_delta_m", observed=True)
+    raw = [stats.ttest_rel(means[a], means[b]).pvalue for a, b in found.index]
+    assert found["difference_p_holm"].to_numpy() == pytest.approx(multipletests(raw, method="holm")[1])
+
+
+def test_with_too_few_seeds_a_lead_has_an_interval_and_no_test() -> None:
+    analysis = analysed(with_sgd(simulated(seeds=3)))
+    assert analysis.leads["difference_low"].notna().all()
+    assert analysis.leads.filter(like="_p_holm").isna().all(axis=None)
+
+
+def test_optimizers_that_cannot_be_compared_over_weightings_are_named_in_one_sentence(analysis: SuiteAnalysis) -> None:
+    (sentence,) = (line for line in answer(analysis) if "cannot be tested" in line and "over weightings" in line)
+    assert sentence.startswith(
+        "Which of adam and sgd is better over weightings cannot be tested: too few weightings (2"
+    )
+
+
 def test_the_difference_is_that_of_the_comparison_of_optimizers(analysis: SuiteAnalysis) -> None:
     overall = analysis.comparisons.set_index("question").loc["optimizer overall"]
     assert analysis.leads["difference"].item() == pytest.approx(overall["difference"])
@@ -86,6 +128,7 @@ def test_the_page_says_it_in_one_sentence_and_draws_it(analysis: SuiteAnalysis) 
     (sentence,) = (line for line in answer(analysis) if "single-task training with adam has, too" in line)
     assert sentence.startswith("Of the 8.")
     assert sentence.count("95 % interval") == 3
+    assert sentence.count("after Holm") == 2
     assert "a multi-task gap that is smaller (2 weightings, 5 seeds)" in sentence
     report = SuiteReport("simulated", analysis, {})
     assert "leads" in [figure.name for figure in report.figures]

@@ -134,11 +134,13 @@ def _head_to_head(a: str, b: str, counts: pd.DataFrame) -> str:
 
 def _optimizers_overall(analysis: SuiteAnalysis) -> Iterator[str]:
     overall = analysis.comparisons[analysis.comparisons["question"] == "optimizer overall"]
-    for row in overall.itertuples():
+    untested = overall[overall["p_holm"].isna()]
+    for note, pairs in untested.groupby("note", sort=False):
+        names = optimizer_order([*pairs["a"], *pairs["b"]])
+        yield f"Which of {', '.join(names[:-1])} and {names[-1]} is better over weightings cannot be tested: {note}."
+    for row in overall.drop(untested.index).itertuples():
         better, worse = (row.a, row.b) if row.difference < 0 else (row.b, row.a)
-        if pd.isna(row.p_holm):
-            yield f"Whether {row.a} or {row.b} is better over weightings cannot be tested: {row.note}."
-        elif row.p_holm < 0.05:
+        if row.p_holm < 0.05:
             low, high = sorted((abs(row.low), abs(row.high)))
             yield (
                 f"Over {row.pairs} weightings {better} is better than {worse} by {abs(row.difference):.1f} points of Delta_m on average "
@@ -166,7 +168,11 @@ def _leads(analysis: SuiteAnalysis) -> Iterator[str]:
 
 def _ends(row: Mapping[Hashable, Any], part: str, sign: int) -> str:
     low, high = sorted(sign * row[f"{part}_{end}"] for end in ("low", "high"))
-    return "" if pd.isna(low) else f" (95 % interval {low:.1f} to {high:.1f})"
+    if pd.isna(low):
+        return ""
+    p = row.get(f"{part}_p_holm", float("nan"))
+    tested = "" if pd.isna(p) else f"; {_p(p)} after Holm"
+    return f" (95 % interval {low:.1f} to {high:.1f}{tested})"
 
 
 def _tested_methods(analysis: SuiteAnalysis) -> Iterator[str]:

@@ -19,14 +19,21 @@ import pandas as pd
 
 from mtlsweep.analysis.baselines import Baselines
 from mtlsweep.analysis.chosen_epochs import measured_on
-from mtlsweep.analysis.conclusions.statistics import mean_interval
+from mtlsweep.analysis.conclusions.statistics import compare_pairs, holm, mean_interval
 from mtlsweep.analysis.delta_m import delta_m
 from mtlsweep.analysis.objectives import Objective, counted
 from mtlsweep.analysis.selection import without_compared
 from mtlsweep.trials.metric_names import DELTA_M
 
 PARTS = ("difference", "single_task", "gap")
-_COLUMNS = ["a", "b", "weightings", "seeds", *(f"{part}{end}" for part in PARTS for end in ("", "_low", "_high"))]
+TESTED = ("difference", "gap")
+"""Against the best baselines, and against those of each optimizer."""
+
+_COLUMNS = [
+    *("a", "b", "weightings", "seeds"),
+    *(f"{part}{end}" for part in PARTS for end in ("", "_low", "_high")),
+    *(f"{part}_p_holm" for part in TESTED),
+]
 
 
 def optimizer_leads(
@@ -43,7 +50,8 @@ def optimizer_leads(
     Returns:
         a, b; `weightings` that both have, whose mean is taken; `seeds` that multi-task and single-task training of both
         have in common. `difference` is Delta_m of a minus b in points, negative where a is better; `single_task` and
-        `gap` are its two parts; each with the ends of its 95 % interval over seeds (none with one seed).
+        `gap` are its two parts; each with the ends of its 95 % interval over seeds (none with one seed). `difference_p_holm`
+        and `gap_p_holm` are of paired t tests over seeds, corrected for the number of pairs (none with too few seeds).
     """
     chosen = trials[trials["cell_key"].isin(selected["cell_key"])]
     by_seed = chosen.pivot_table(index="seed", columns=["optimizer", "weighting"], values="test_delta_m", observed=True)
@@ -62,8 +70,12 @@ def optimizer_leads(
         parts["gap"] = parts["difference"] - parts["single_task"]
         low, high, _ = mean_interval(parts.to_numpy())
         figures = np.column_stack([parts.mean().to_numpy(), low, high]).ravel()
-        rows.append([a, b, len(weightings), len(parts), *figures])
-    return _typed(pd.DataFrame(rows, columns=_COLUMNS))
+        tests = [compare_pairs(parts[part].to_numpy(), np.zeros(len(parts))).p for part in TESTED]
+        rows.append([a, b, len(weightings), len(parts), *figures, *tests])
+    table = _typed(pd.DataFrame(rows, columns=_COLUMNS))
+    for part in TESTED:
+        table[f"{part}_p_holm"] = holm(table[f"{part}_p_holm"].to_numpy())
+    return table
 
 
 def no_leads() -> pd.DataFrame:
