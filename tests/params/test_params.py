@@ -66,6 +66,17 @@ def test_the_projects_own_params_are_valid() -> None:
             "params.yaml: `suites.digits.sweep.learning_rates` is [0.1, 0.1]: 0.1 occurs twice.",
         ),
         (
+            lambda raw: raw["suites"]["digits"]["sweep"].update(
+                learning_rates_of={"sgd": [0.1]}, learning_rates=[1, 2]
+            ),
+            "`suites.digits.sweep.learning_rates_of` is {'sgd': [0.1]}: `sgd` would try 1 and the others 2; results are "
+            "comparable when every method tries equally many.",
+        ),
+        (
+            lambda raw: raw["suites"]["digits"]["sweep"].update(learning_rates_of={"sgd": [0.1, -1]}),
+            "`suites.digits.sweep.learning_rates_of.sgd[1]` is -1; it should be greater than 0.",
+        ),
+        (
             lambda raw: raw["suites"]["digits"]["training"]["schedule"].update(facter=1),
             "`suites.digits.training.schedule.facter` is an unknown key; did you mean `factor`? Allowed: kind, every, factor.",
         ),

@@ -22,6 +22,9 @@ SEEDS = (0, 1, 2)
 OBJECTIVE = Objective("left", "error", higher_is_better=False)
 REFERENCE = Reference((OBJECTIVE,), {"val": {"left_error": 1.0}, "test": {"left_error": 1.0}}, noise=4.0)
 
+MEASURED = ("val/left/error", "val/left/loss")
+"""What an epoch measures; both are the error."""
+
 Errors = Callable[[Cell, int, int], float]
 """Validation error of a cell with a seed after an epoch; 1 is the baseline, so Delta_m = 100 (error - 1)."""
 
@@ -50,7 +53,7 @@ def run_to(trial: Trial, until: int, error: Errors, diverges: Callable[[Cell, in
         state: State = Finished(Outcome.DIVERGED, (), "nan", "")
     else:
         curve = tuple(
-            EpochRecord(epoch, {"val/left/error": error(trial.cell, trial.seed, epoch)}, 0.0, 1.0)
+            EpochRecord(epoch, dict.fromkeys(MEASURED, error(trial.cell, trial.seed, epoch)), 0.0, 1.0)
             for epoch in range(1, until + 1)
         )
         state = Finished(Outcome.DONE, curve) if until == EPOCHS else Paused(curve)

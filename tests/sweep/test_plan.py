@@ -64,6 +64,18 @@ def test_baselines_may_be_trained_with_several_optimizers() -> None:
     assert {trial.key for trial in one} < {trial.key for trial in several}, "what is trained is kept"
 
 
+@pytest.mark.parametrize("stage", ["baselines", "sweep"])
+def test_an_optimizer_may_have_learning_rates_of_its_own(stage: Stage) -> None:
+    several = {"optimizers": ["sgd", {"sgd": {"momentum": 0}}, "adam"], "learning_rates": [0.01, 0.001]}
+    own = plan_cells("digits", suite(stage, **several, learning_rates_of={"sgd": [0.3, 0.1]}), stage, TASKS, "f" * 64)
+    tried: dict[str, set[float]] = {}
+    for cell in own:
+        tried.setdefault(cell.optimizer_label, set()).add(cell.learning_rate)
+    assert tried == {"sgd": {0.3, 0.1}, "sgd(momentum=0)": {0.3, 0.1}, "adam": {0.01, 0.001}}
+    shared = plan_cells("digits", suite(stage, **several), stage, TASKS, "f" * 64)
+    assert {cell.key for cell in own if cell.optimizer_label == "adam"} < {cell.key for cell in shared}
+
+
 def test_a_default_spelt_out_is_the_same_trial() -> None:
     implicit = trials_of("digits", suite(weightings=["cagrad"]), "sweep", TASKS, "f" * 64)
     explicit = trials_of("digits", suite(weightings=[{"cagrad": {"c": 0.5}}]), "sweep", TASKS, "f" * 64)
@@ -116,6 +128,16 @@ def test_the_plan_minus_the_ledger_is_counted_by_method() -> None:
             "baselines",
             {"optimizers": ["sgd", "adm"]},
             "`suites.digits.baselines.optimizers[1]`: unknown optimizer `adm`",
+        ),
+        (
+            "sweep",
+            {"learning_rates_of": {"sdg": [0.1, 0.01]}},
+            "`suites.digits.sweep.learning_rates_of.sdg`: no optimizer there is called `sdg`; did you mean `sgd`? Allowed: adam, sgd.",
+        ),
+        (
+            "baselines",
+            {"learning_rates_of": {"sgd": [0.1, 0.01]}},
+            "`suites.digits.baselines.learning_rates_of.sgd`: no optimizer there is called `sgd`",
         ),
         (
             "data",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mtlsweep.analysis.selection import rank_cells, select_learning_rates
+from mtlsweep.params.choice import Choice
+from mtlsweep.sweep.reference import Reference
+from mtlsweep.sweep.strategies import STRATEGIES
 from mtlsweep.sweep.strategies.known import outcome_of
 from mtlsweep.sweep.strategies.replication import Standing, cell_to_replicate
 from mtlsweep.trials.cell import Cell
@@ -101,6 +105,28 @@ def test_an_interrupted_race_gives_the_same_seeds(cells: list[Cell], stop_after:
     resumed, rest = play(maker(cells, "race"), error, known=half)
     assert {key: record.state for key, record in resumed.items()} == {k: record.state for k, record in whole.items()}
     assert spent + rest == cost
+
+
+def test_the_rates_of_each_task_race_by_themselves_in_single_task_training(make_trial: Callable[..., Trial]) -> None:
+    """Tasks have losses of their own; with the best rate of one alone, the other would be without a baseline."""
+    trained = [
+        replace(cell, role="stl", tasks=(task,), weighting_label="stl")
+        for task in ("left", "right")
+        for cell in make_cells(make_trial, ["ew"])
+    ]
+    best = {"left": 1, "right": 4}
+
+    def error(cell: Cell, seed: int, epoch: int) -> float:
+        loss = 1.0 if cell.tasks == ("left",) else 50.0
+        distance = abs(RATES.index(cell.learning_rate) - best[cell.tasks[0]] - 0.2)  # no two are alike
+        return loss * (1 + distance + 1 / epoch)
+
+    choice = STRATEGIES.resolve(Choice(name="race", options={"rungs": {0.25: 2, 1.0: 1}}))
+    known, epochs = play(lambda before: STRATEGIES.create(choice, trained, SEEDS, Reference((), {}), before), error)
+    for task, rate in best.items():
+        finished = [one for one in known.values() if one.trial.cell.tasks == (task,) and len(one.state.curve) == EPOCHS]
+        assert {one.trial.cell.learning_rate for one in finished if one.trial.seed == SEEDS[-1]} == {RATES[rate]}
+    assert epochs == 2 * (6 * 2 + 2 * 6 + 2 * EPOCHS)
 
 
 def test_a_rate_in_front_gets_its_seeds_one_at_a_time(cells: list[Cell]) -> None:

@@ -9,7 +9,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mtlsweep.errors import nearest
 from mtlsweep.params.choice import Choice
-from mtlsweep.params.section import Choices, LearningRate, LearningRates, Section, Seeds, without_repeats
+from mtlsweep.params.section import (
+    Choices,
+    LearningRate,
+    LearningRates,
+    RatesByOptimizer,
+    Section,
+    Seeds,
+    without_repeats,
+)
 
 Stage = Literal["baselines", "sweep"]
 """The stages of a suite that train."""
@@ -119,14 +127,19 @@ class Baselines(Section):
     """Single-task (STL) trials: every task x optimizer x learning rate x seed.
 
     Attributes:
+        strategy: `grid`, or a `race` of each task's learning rates on its validation loss.
         optimizer: the optimizer of the baselines.
         optimizers: several, in its place: Delta_m compares with the best of them, and also with a method's own.
+        learning_rates: of every optimizer but those in `learning_rates_of`.
+        learning_rates_of: other lists, by the name of an optimizer.
         axes: options that are tuned for each task, as its learning rate is.
     """
 
+    strategy: Choice = Choice(name="grid")
     optimizer: Choice = Choice(name="adam")
     optimizers: Annotated[tuple[Choice, ...], AfterValidator(without_repeats)] = ()
     learning_rates: LearningRates
+    learning_rates_of: RatesByOptimizer = Field(default_factory=dict)
     axes: Annotated[Axes, AfterValidator(_check_tuned)] = Field(default_factory=dict)
     seeds: Seeds
 
@@ -145,6 +158,8 @@ class Sweep(Section):
     AdaTask, which works only with Adam).
 
     Attributes:
+        learning_rates: of every optimizer but those in `learning_rates_of`.
+        learning_rates_of: other lists, by the name of an optimizer.
         axes: options of which several values are tried, beside the learning rates.
         settings: how many settings (a learning rate with a value of each tuned axis) each method tries; None for all.
     """
@@ -154,9 +169,15 @@ class Sweep(Section):
     optimizers: Choices
     methods: Annotated[tuple[Method, ...], AfterValidator(without_repeats)] = ()
     learning_rates: LearningRates
+    learning_rates_of: RatesByOptimizer = Field(default_factory=dict)
     axes: Axes = Field(default_factory=dict)
     settings: Annotated[int, Field(ge=1)] | None = None
     seeds: Seeds
+
+
+def rates_of(section: Baselines | Sweep, optimizer: Choice) -> tuple[float, ...]:
+    """Return the learning rates that a section tries with an optimizer."""
+    return section.learning_rates_of.get(optimizer.name, section.learning_rates)
 
 
 class Analysis(Section):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, nearest
 from mtlsweep.files import content_hash
 from mtlsweep.methods.combination import check_combination, check_sharing
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
-from mtlsweep.params.suite import Method, Stage, Suite, Sweep
+from mtlsweep.params.section import RatesByOptimizer
+from mtlsweep.params.suite import Method, Stage, Suite, Sweep, rates_of
 from mtlsweep.suites.datasets.dataset import DATASETS
 from mtlsweep.suites.networks import NETWORKS
 from mtlsweep.suites.networks.multitask import has_one_representation
@@ -84,7 +85,8 @@ def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint
         _resolve(OPTIMIZERS, choice, f"{path}.baselines.{field}")
         for field, choice in listed or [("optimizer", suite.baselines.optimizer)]
     ]
-    rates, axes = suite.baselines.learning_rates, suite.baselines.axes
+    axes = suite.baselines.axes
+    _check_rates_of(suite.baselines.learning_rates_of, optimizers, f"{path}.baselines")
     methods = [
         Cell(
             suite=name,
@@ -93,7 +95,7 @@ def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint
             network=network,
             weighting=WEIGHTINGS.resolve(EQUAL_WEIGHTS),
             optimizer=optimizer,
-            learning_rate=rates[0],
+            learning_rate=rates_of(suite.baselines, optimizer)[0],
             training=suite.training,
             data_fingerprint=fingerprint,
             weighting_label="stl",
@@ -103,7 +105,11 @@ def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint
         for optimizer in optimizers
     ]
     check_axes(axes, methods, f"{path}.baselines.axes")
-    return [cell for method in methods for cell in all_settings(method, rates, axes, f"{path}.baselines.axes")]
+    return [
+        cell
+        for method in methods
+        for cell in all_settings(method, rates_of(suite.baselines, method.optimizer), axes, f"{path}.baselines.axes")
+    ]
 
 
 def _grid_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:
@@ -119,7 +125,12 @@ def _tried(path: str, suite: Suite, methods: Sequence[Cell]) -> list[Cell]:
     """Return the cells that the methods try."""
     sweep, field = suite.sweep, f"{path}.sweep.axes"
     check_axes(sweep.axes, methods, field)
-    cells = [cell for method in methods for cell in all_settings(method, sweep.learning_rates, sweep.axes, field)]
+    _check_rates_of(sweep.learning_rates_of, [method.optimizer for method in methods], f"{path}.sweep")
+    cells = [
+        cell
+        for method in methods
+        for cell in all_settings(method, rates_of(sweep, method.optimizer), sweep.axes, field)
+    ]
     if not sweep.axes and sweep.settings is None:
         return cells
     _refuse_twins(cells, field)
@@ -133,6 +144,17 @@ def _tried(path: str, suite: Suite, methods: Sequence[Cell]) -> list[Cell]:
     for cell in cells:
         by_method.setdefault(cell.method, []).append(cell)
     return in_field(field, lambda: equal_budgets(by_method, sweep.settings))
+
+
+def _check_rates_of(own: RatesByOptimizer, optimizers: Iterable[Choice], path: str) -> None:
+    """Check that learning rates of some optimizers name optimizers that there are."""
+    known = list(dict.fromkeys(optimizer.name for optimizer in optimizers))
+    for name in own:
+        if name not in known:
+            raise UserError(
+                f"params.yaml: `{path}.learning_rates_of.{name}`: no optimizer there is called `{name}`{nearest(name, known)} "
+                f"Allowed: {', '.join(known)}."
+            )
 
 
 def _refuse_twins(cells: Sequence[Cell], field: str) -> None:
@@ -161,7 +183,7 @@ def _methods(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) 
                 network=network,
                 weighting=method.weighting,
                 optimizer=method.optimizer,
-                learning_rate=suite.sweep.learning_rates[0],
+                learning_rate=rates_of(suite.sweep, method.optimizer)[0],
                 training=suite.training,
                 data_fingerprint=fingerprint,
                 weighting_label=WEIGHTINGS.label(without_axes(method.weighting, "weighting", axes)),

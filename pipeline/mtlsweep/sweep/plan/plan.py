@@ -133,13 +133,16 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
         for cell in cells
     )
     cells = add_content(suite, cells, tasks)
+    chosen = section.baselines.strategy if baselines else section.sweep.strategy
     try:
-        strategy = STRATEGIES.resolve(Choice(name="grid") if baselines else section.sweep.strategy)
+        strategy = STRATEGIES.resolve(chosen)
+        if baselines and is_adaptive(strategy):
+            raise UserError(f"`{strategy.name}` chooses cells by Delta_m, which baselines have not: use grid or race.")
         plan = Plan(
             Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy, tuple(metric_definitions(tasks))
         )
     except UserError as error:
-        raise UserError(f"params.yaml: `suites.{suite}.sweep.strategy`: {error}") from error
+        raise UserError(f"params.yaml: `suites.{suite}.{stage}.strategy`: {error}") from error
     return plan
 
 

@@ -38,7 +38,7 @@ class Space:
 
     def __init__(self, cells: Sequence[Cell], ranges: Mapping[str, Any] = {}) -> None:
         self._ranges: Ranges = TypeAdapter(dict[str, Range | Values]).validate_python(dict(ranges))
-        self._rates = sorted({cell.learning_rate for cell in cells})
+        rates = sorted({cell.learning_rate for cell in cells})
         self._check(cells)
         unique = {(self._fixed_part(cell), self._fixed_rate(cell)): cell for cell in reversed(cells)}
         self._listed = frozenset(unique)
@@ -52,7 +52,11 @@ class Space:
         self._weightings = sorted({weighting for weighting, _ in methods})
         self._optimizers = _optimizer_parameters(methods)
         chosen = self._ranges.get(LEARNING_RATE)
-        self._rate_ends = (chosen.low, chosen.high) if isinstance(chosen, Range) else (self._rates[0], self._rates[-1])
+        self._rate_ends = (chosen.low, chosen.high) if isinstance(chosen, Range) else (rates[0], rates[-1])
+        self._rates_of = {
+            name: sorted({cell.learning_rate for cell in cells if cell.optimizer.name == name})
+            for name in {cell.optimizer.name for cell in cells}
+        }
 
     @property
     def key(self) -> str:
@@ -92,7 +96,8 @@ class Space:
         cell = self._by_setting[(cell.method, *setting)]
         rate = trial.suggest_float("lr", *self._rate_ends, log=True)
         if LEARNING_RATE not in self._ranges:
-            rate = min(self._rates, key=lambda listed: abs(math.log(listed) - math.log(rate)))
+            listed = self._rates_of[cell.optimizer.name]
+            rate = min(listed, key=lambda one: abs(math.log(one) - math.log(rate)))
         proposed = {key: propose(trial, key, self._ranges[key]) for key in self._ranged_keys(cell)}
         return replace(
             cell,

@@ -1,9 +1,12 @@
-"""Base class of the grid and the race: decisions about a method depend only on trials of this method."""
+"""Base class of the grid and the race: decisions about a method depend only on trials of this method.
+
+In the stage `baselines` a method is one optimizer on one task: the learning rates of a task compete with each other.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +17,13 @@ from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
+
+Contest = tuple[str, tuple[str, ...]]
+"""The method and the tasks of the cells that compete with each other."""
+
+
+def _contest(cell: Cell) -> Contest:
+    return cell.method, cell.tasks
 
 
 @dataclass(frozen=True)
@@ -45,14 +55,14 @@ class MethodByMethod(Strategy):
         self._seeds = tuple(seeds)
         self._reference = reference
         self._known = dict(known)
-        self._cells: dict[str, list[Cell]] = defaultdict(list)
+        self._cells: dict[Contest, list[Cell]] = defaultdict(list)
         for cell in cells:
-            self._cells[cell.method].append(cell)
+            self._cells[_contest(cell)].append(cell)
         self._running: set[str] = set()
-        self._decisions: dict[str, Decision] = {}
-        self._epochs_left: dict[str, int] = {}
-        for method in self._cells:
-            self._decide(method)
+        self._decisions: dict[Contest, Decision] = {}
+        self._epochs_left: dict[Contest, int] = {}
+        for contest in self._cells:
+            self._decide(contest)
 
     @abstractmethod
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
@@ -64,7 +74,10 @@ class MethodByMethod(Strategy):
 
     def epochs_left(self) -> Mapping[str, int]:
         """Return for each method the minimum number of epochs left, later rungs included."""
-        return dict(self._epochs_left)
+        left: Counter[str] = Counter()
+        for (method, _), epochs in self._epochs_left.items():
+            left[method] += epochs
+        return dict(left)
 
     def next(self, suggest: Suggest) -> Assignment | None:
         """Return the most urgent trial of the first method that wants one."""
@@ -79,10 +92,10 @@ class MethodByMethod(Strategy):
         """Decide again about the trial's method."""
         self._running.discard(record.trial.key)
         self._known[record.trial.key] = record
-        method = record.trial.cell.method
-        before = {trial.key for trial in self._decisions[method].cut}
-        self._decide(method)
-        return [trial for trial in self._decisions[method].cut if trial.key not in before]
+        contest = _contest(record.trial.cell)
+        before = {trial.key for trial in self._decisions[contest].cut}
+        self._decide(contest)
+        return [trial for trial in self._decisions[contest].cut if trial.key not in before]
 
     def cut_now(self) -> Sequence[Trial]:
         """Return the pruned trials of every method."""
@@ -96,8 +109,8 @@ class MethodByMethod(Strategy):
         """Return the sum over methods."""
         return sum(decision.total for decision in self._decisions.values())
 
-    def _decide(self, method: str) -> None:
-        cells = self._cells[method]
-        self._decisions[method] = decision = self.decide(cells, self._known)
+    def _decide(self, contest: Contest) -> None:
+        cells = self._cells[contest]
+        self._decisions[contest] = decision = self.decide(cells, self._known)
         now = sum(assignment.until - epochs_seen(assignment.trial, self._known) for assignment in decision.wanted)
-        self._epochs_left[method] = max(now, self.least_epochs_left(cells, self._known)) if decision.wanted else 0
+        self._epochs_left[contest] = max(now, self.least_epochs_left(cells, self._known)) if decision.wanted else 0
