@@ -36,7 +36,7 @@ from mtlsweep import paths
 from mtlsweep.analysis.fronts.pareto_set import nondominated
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params, load_params
-from mtlsweep.params.suite import Training
+from mtlsweep.params.suite import STAGES, Training
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.record.mlflow.recorder import Recorder
@@ -224,7 +224,7 @@ def status(arguments: argparse.Namespace) -> None:
         "seeds": list(range(-(-arguments.trials // 100))),
     }
     params = open_study(arguments.directory / "study", arguments.epochs, sweep)
-    write_plans(params, SUITE)
+    write_plans(dict.fromkeys(STAGES, params), SUITE)
     opened, generator = open_plan(params, SUITE, "sweep"), np.random.default_rng(0)
     for number, trial in enumerate(opened.trials):
         opened.ledger.finish(finished(trial, number, generator))

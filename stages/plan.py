@@ -8,13 +8,17 @@ from __future__ import annotations
 import sys
 
 from mtlsweep.params.params import load_params
-from mtlsweep.sweep.plan.planned_keys import write_plans
+from mtlsweep.studies.training_stages import training_stages
+from mtlsweep.sweep.plan.planned_keys import write_no_plan, write_plans
 from stages.command import run_for_suite
 
 
 def plan(suite: str) -> None:
-    """Plan both training stages of a suite."""
-    write_plans(load_params(), suite)
+    """Plan every stage of a suite that trains."""
+    trained = training_stages(load_params(), suite)
+    write_plans(trained, suite)
+    if "referee" not in trained:
+        write_no_plan(suite, "referee")
 
 
 if __name__ == "__main__":

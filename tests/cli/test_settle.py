@@ -16,6 +16,7 @@ from mtlsweep.analysis.conclusions.comparisons import compare_methods
 from mtlsweep.analysis.conclusions.settling import with_seeds_to_settle
 from mtlsweep.cli.main import app
 from mtlsweep.params.params import load_params
+from mtlsweep.params.suite import STAGES
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.sweep.control.plan_overview import read_plan
 from mtlsweep.sweep.control.settle import with_further_seeds, with_seeds
@@ -75,7 +76,10 @@ def test_the_plan_it_names_is_what_params_yaml_says_with_these_seeds(in_director
     more["suites"]["digits"]["sweep"]["seeds"] = content["seeds"]
     write(more)
     assert with_seeds(before, "digits", content["seeds"]) == load_params()
-    assert read_plan(load_params(), "digits")["stages"]["sweep"] == content["plan"]["stages"]["sweep"]
+    assert (
+        read_plan(dict.fromkeys(STAGES, load_params()), "digits")["stages"]["sweep"]
+        == content["plan"]["stages"]["sweep"]
+    )
 
 
 def test_no_trial_is_trained_twice(in_directory: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_new_learning_rate_runs_exactly_its_trials(study: Clone) -> None:
     after = study.ledger_times()
     assert {key: after[key] for key in before} == before
     assert len(after) == len(before) + TRIALS
-    follow = {f"{stage}@{SUITE}" for stage in ("sweep", "analyse", "gradients", "robustness")}
+    follow = {f"{stage}@{SUITE}" for stage in ("sweep", "analyse", "gradients", "robustness", "referee")}
     assert sorted(stages_run(output)) == sorted(follow | {"report", "methods", *ALWAYS})
     check_every_trial_once(study, BASELINES + 2 * TRIALS)
 

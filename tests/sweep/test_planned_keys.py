@@ -14,6 +14,7 @@ import pytest
 from mtlsweep import paths
 from mtlsweep.params import followed
 from mtlsweep.params.params import Params, parse_params
+from mtlsweep.params.suite import STAGES
 from mtlsweep.suites.prepared import prepare
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.sweep.plan.planned_keys import read_planned_keys, write_plan, write_plans
@@ -58,7 +59,7 @@ def _prepared(in_directory: Path, prepared: Path) -> None:
 
 
 def written(chosen: Params, stage: str = "sweep") -> bytes:
-    write_plans(chosen, "digits")
+    write_plans(dict.fromkeys(STAGES, chosen), "digits")
     return (paths.plan("digits") / f"{stage}.json").read_bytes()
 
 

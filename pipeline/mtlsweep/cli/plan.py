@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from mtlsweep.cli.app import Json, Suites, app, chosen_suites, show, user_errors
-from mtlsweep.params.params import load_params
+from mtlsweep.params.params import Params, load_params
+from mtlsweep.studies.training_stages import later_stages, training_stages
 from mtlsweep.sweep.progress import format_seconds
 
 
@@ -21,14 +22,19 @@ def show_plan(
     json_output: Json = False,
 ) -> None:
     """Show what would run: trials by method, how many are finished, and the forecast cost of the rest."""
-    from mtlsweep.sweep.control.plan_overview import read_plan
     from mtlsweep.sweep.control.settle import read_settling
 
     with user_errors():
         params = load_params()
-        read, lines = (read_settling, settling_lines) if settle else (read_plan, plan_lines)
+        read, lines = (read_settling, settling_lines) if settle else (_planned, plan_lines)
         found = [read(params, suite) for suite in chosen_suites(params, suites)]
         show(found, [line for one in found for line in lines(one)], json_output)
+
+
+def _planned(params: Params, suite: str) -> dict[str, Any]:
+    from mtlsweep.sweep.control.plan_overview import read_plan
+
+    return {**read_plan(training_stages(params, suite), suite), "later": later_stages(params, suite)}
 
 
 def settling_lines(settling: Mapping[str, Any]) -> Iterator[str]:
@@ -75,6 +81,8 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
             yield "    past forecasts were off by " + ", ".join(
                 f"{error:+.0%}" for error in content["past_errors"][-5:]
             )
+    for sentence in plan.get("later", ()):
+        yield f"  {sentence}"
 
 
 def _cost(cost: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from mtlsweep.cli.app import Json, app, show, user_errors
 from mtlsweep.params.params import load_params
+from mtlsweep.studies.training_stages import training_stages
 from mtlsweep.trials.metric_names import of_split
 
 
@@ -24,6 +25,6 @@ def run(key: Annotated[str, typer.Argument(help="Trial key or a prefix of it.")]
             print(f"epoch {record.epoch} ({record.seconds:.1f} s): {values}", flush=True)
 
     with user_errors():
-        trial, state = run_alone(load_params(), key, report)
+        trial, state = run_alone(load_params(), key, report, training_stages)
         cause = f" ({state.cause}: {state.detail})" if state.cause else ""
         show(state_to_json(state), [f"{trial.key} {trial.name}: {state.outcome}{cause}"], json_output)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mtlsweep.cli.app import Json, Suites, app, chosen_suites, show, user_errors
 from mtlsweep.params.params import load_params
+from mtlsweep.studies.training_stages import training_stages
 from mtlsweep.sweep.progress import format_seconds
 
 
@@ -18,7 +19,7 @@ def status(suites: Suites = None, json_output: Json = False) -> None:
 
     with user_errors():
         params = load_params()
-        found = [read_status(params, suite) for suite in chosen_suites(params, suites)]
+        found = [read_status(training_stages(params, suite), suite) for suite in chosen_suites(params, suites)]
         show(found, [line for one in found for line in status_lines(one)], json_output)
 
 

@@ -19,9 +19,11 @@ class StudySection(Section):
 
     Attributes:
         per_suite: whether the study uses a suite's trials (`suites.<suite>.studies`) or is independent (`studies`).
+        trains: whether the study of a suite trains trials of its own, by stages of the suite.
     """
 
     per_suite: ClassVar[bool]
+    trains: ClassVar[bool] = False
 
 
 S = TypeVar("S", bound=StudySection)

@@ -19,10 +19,11 @@ from mtlsweep.params.section import (
     without_repeats,
 )
 
-Stage = Literal["baselines", "sweep"]
-"""The stages of a suite that train."""
+Stage = Literal["baselines", "sweep", "referee", "referee_refined"]
+"""The stages of a suite that train; the last two are those of a study, see `mtlsweep.studies.training_stages`."""
 
 STAGES: tuple[Stage, ...] = ("baselines", "sweep")
+"""Those of every suite."""
 
 
 class Schedule(Section):

@@ -21,6 +21,7 @@ from mtlsweep.project.objects import named
 from mtlsweep.record.outputs import check_outputs
 from mtlsweep.report.suite import SuiteReport
 from mtlsweep.studies.study import run_study
+from mtlsweep.studies.training_stages import training_stages
 from mtlsweep.suites.prepared.preparation import is_prepared, prepare
 from mtlsweep.sweep.control.plan_overview import read_plan
 from mtlsweep.sweep.control.run_one import run_alone
@@ -63,7 +64,7 @@ class Project:
         """
         with self._ready():
             name = self._prepared(suite)
-            overview = read_plan(self.params, name)["stages"]
+            overview = read_plan(training_stages(self.params, name), name)["stages"]
         rows = [
             {"stage": stage, "method": method, **count}
             for stage, content in overview.items()
@@ -132,7 +133,7 @@ class Project:
         """
         records: list[EpochRecord] = []
         with self._ready():
-            run_alone(self.params, key, records.append)
+            run_alone(self.params, key, records.append, training_stages)
         return pd.DataFrame([{"epoch": one.epoch, "seconds": one.seconds, **one.metrics} for one in records])
 
     @contextmanager

@@ -1,5 +1,5 @@
-"""The study's four experiments in addition to the sweep: toy problem, loss scaling, gradient conflicts, robustness.
+"""Experiments in addition to the sweep: toy problem, loss scaling, gradient conflicts, robustness, and fixed weights as referee.
 
-Each is a function from typed params (and, for two of them, a suite's finished trials) to tables. What
-the tables look like on a page is `mtlsweep.report`'s; Ray, Optuna and the sweep may not enter.
+Each is a function from typed params (and, for three of them, a suite's finished trials) to tables. What the tables look
+like on a page is `mtlsweep.report`'s. Ray and Optuna may not enter, and the sweep only into a study that trains trials of its own.
 """

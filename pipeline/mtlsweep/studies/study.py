@@ -5,6 +5,7 @@ A study is one folder beside this file, with
 - `params.py`   its section of params.yaml, a `StudySection`
 - `run.py`      `run(params, suite) -> str`: writes tables under `results/<suite>/<study>/` (or `results/<study>/`)
 - `section.py`  `read(directory) -> Section | None`
+- `sweeps.py`   only of a study that trains trials, see `mtlsweep.studies.training_stages`
 
 and its stage in dvc.yaml (`python -m stages.study NAME [SUITE]`).
 """

@@ -8,9 +8,17 @@ from mtlsweep.trials.trial import Trial
 
 
 def stages_of(trials: Iterable[Trial]) -> list[str]:
-    """Return the names of the training stages that have these trials, in their order."""
-    roles = {trial.cell.role for trial in trials}
-    return [stage for stage, role in (("baselines", "stl"), ("sweep", "mtl")) if role in roles]
+    """Return the names of DVC's stages that train these trials, in their order.
+
+    Fixed weights may be of the sweep or of the study `referee`, so both are named: a stage without anything to train takes seconds.
+    """
+    cells = [trial.cell for trial in trials]
+    has = {
+        "baselines": any(cell.role == "stl" for cell in cells),
+        "sweep": any(cell.role == "mtl" for cell in cells),
+        "referee": any(cell.weighting.name == "scalar" for cell in cells),
+    }
+    return [stage for stage, present in has.items() if present]
 
 
 def training_command(suite: str, trials: Iterable[Trial]) -> str:

@@ -159,7 +159,7 @@ def _sweep_id(context: StageContext) -> str:
 
 
 def _study(context: StageContext, strategy: Strategy, finished: Iterable[FinishedTrial]) -> CellStudy | None:
-    if context.stage == "baselines":
+    if context.stage != "sweep":
         return None
     path = paths.results(context.suite) / "optuna.journal"
     targets = Targets(context.reference, strategy.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from mtlsweep import paths
 from mtlsweep.environment import usable_cpus
 from mtlsweep.params.params import Params
-from mtlsweep.params.suite import STAGES, Stage
+from mtlsweep.params.suite import Stage
 from mtlsweep.record.outputs import check_outputs
 from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, unobserved_examples
 from mtlsweep.sweep.plan.cells import check_names
@@ -23,19 +24,26 @@ from mtlsweep.sweep.plan.stage_inputs import open_stage
 from mtlsweep.training.device import choose_device
 
 
-def read_plan(params: Params, suite: str) -> dict[str, Any]:
+def read_plan(trained: Mapping[Stage, Params], suite: str) -> dict[str, Any]:
     """Return the plan of a suite as plain data.
+
+    Args:
+        trained: the stages of the suite that train, with the params of each.
+        suite: its name.
 
     Raises:
         UserError: unknown suite, invalid params, missing raw data, or a place of results that DVC refuses.
     """
-    check_names(suite, params.suite(suite))
+    check_names(suite, trained["sweep"].suite(suite))
     check_outputs(suite)
-    plans = {stage: open_plan(params, suite, stage) for stage in STAGES}
+    plans = {stage: open_plan(own, suite, stage) for stage, own in trained.items()}
     for stage, plan in plans.items():
         with suppress(OSError):  # such as: the data is not prepared
-            write_plan(params, suite, stage, plan)
-    return {"suite": suite, "stages": {stage: read_stage(params, suite, stage, plan) for stage, plan in plans.items()}}
+            write_plan(trained[stage], suite, stage, plan)
+    return {
+        "suite": suite,
+        "stages": {stage: read_stage(trained[stage], suite, stage, plan) for stage, plan in plans.items()},
+    }
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
+from mtlsweep.params.suite import STAGES, Stage
 from mtlsweep.paths import prepared
 from mtlsweep.sweep.control.clean_up import open_ledger
 from mtlsweep.sweep.executors.checkpoint_store import NoCheckpoints
@@ -19,8 +20,19 @@ from mtlsweep.trials.state import Finished, State
 from mtlsweep.trials.trial import Trial
 
 
-def run_alone(params: Params, key: str, report: Callable[[EpochRecord], None]) -> tuple[Trial, Finished]:
+def run_alone(
+    params: Params,
+    key: str,
+    report: Callable[[EpochRecord], None],
+    trained: Callable[[Params, str], Mapping[Stage, Params]] = lambda params, suite: dict.fromkeys(STAGES, params),
+) -> tuple[Trial, Finished]:
     """Train one planned or finished trial in this process, from the start, without recording it.
+
+    Args:
+        params: of the study.
+        key: trial key, or a prefix of it.
+        report: receives every epoch.
+        trained: returns the stages of a suite that train, with the params of each.
 
     Raises:
         UserError: the prefix `key` matches no trial, or more than one.
@@ -32,8 +44,8 @@ def run_alone(params: Params, key: str, report: Callable[[EpochRecord], None]) -
         finished = {name: ledger.read(name).trial for name in ledger.finished_keys() if name.startswith(key)}
         planned: dict[str, Trial] = {}
         if suite in params.active:
-            for stage in ("baselines", "sweep"):
-                planned |= {t.key: t for t in open_plan(params, suite, stage).trials if t.key.startswith(key)}
+            for stage, own in trained(params, suite).items():
+                planned |= {t.key: t for t in open_plan(own, suite, stage).trials if t.key.startswith(key)}
         found |= finished | planned
     if len(found) != 1:
         raise UserError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mtlsweep.params.params import Params
-from mtlsweep.params.suite import STAGES, Stage
+from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.display import progress_path, read_progress
 from mtlsweep.sweep.lease import read_holder
@@ -15,18 +16,22 @@ from mtlsweep.sweep.plan.planned_keys import read_planned_keys
 from mtlsweep.trials.state import Outcome
 
 
-def read_status(params: Params, suite: str) -> dict[str, Any]:
+def read_status(trained: Mapping[Stage, Params], suite: str) -> dict[str, Any]:
     """Return the progress of a suite as plain data.
+
+    Args:
+        trained: the stages of the suite that train, with the params of each.
+        suite: its name.
 
     Raises:
         UserError: unknown suite, invalid params, or missing raw data.
     """
-    params.suite(suite)
+    params = trained["sweep"]
     ledger = Ledger(params.resources.ledger_root, suite)
     holder = read_holder(ledger.directory)
     stages: dict[str, Any] = {}
-    for stage in STAGES:
-        ended = _read_ends(params, suite, stage, ledger)
+    for stage, own in trained.items():
+        ended = _read_ends(own, suite, stage, ledger)
         outcomes = Counter(outcome.value for outcome, _ in ended.ends)
         failed = Counter(cause for outcome, cause in ended.ends if outcome is Outcome.FAILED)
         progress = (read_progress(progress_path(ledger, stage)) if holder else None) or {}

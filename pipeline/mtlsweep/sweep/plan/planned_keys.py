@@ -7,26 +7,32 @@ imports torch and hashes every cell, which takes seconds; as long as nothing has
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtlsweep import paths
 from mtlsweep.errors import UserError
+from mtlsweep.files import write_atomically
 from mtlsweep.params.followed import read_followed, write_followed
 from mtlsweep.params.params import Params
-from mtlsweep.params.suite import STAGES, Stage
+from mtlsweep.params.suite import Stage
 
 if TYPE_CHECKING:  # it imports torch
     from mtlsweep.sweep.plan.plan import Plan
 
 
-def write_plans(params: Params, suite: str) -> None:
-    """Write the plan of every stage of a suite, if anything has changed that it follows from.
+def write_plans(trained: Mapping[Stage, Params], suite: str) -> None:
+    """Write the plan of each stage of a suite, if anything has changed that it follows from.
+
+    Args:
+        trained: the params under which each stage trains.
+        suite: its name.
 
     Raises:
         UserError: as `open_plan`, or the files cannot be written.
     """
-    for stage in STAGES:
+    for stage, params in trained.items():
         if _read(params, suite, stage) is None:
             from mtlsweep.sweep.plan.plan import open_plan  # imports torch
 
@@ -44,6 +50,20 @@ def write_plan(params: Params, suite: str, stage: Stage, plan: Plan) -> None:
     """
     files = {path for cell in plan.cells for path in cell.files()}
     write_followed(_path(suite, stage), _content(plan), _values(params, suite, stage), files)
+
+
+def write_no_plan(suite: str, stage: Stage) -> None:
+    """Write that a stage has nothing to train: DVC wants every file that a stage depends on.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path, nothing = _path(suite, stage), b"{}\n"
+    try:
+        if not path.exists() or path.read_bytes() != nothing:
+            write_atomically(path, nothing)
+    except OSError as error:
+        raise UserError(f"`{path}` cannot be written ({error.strerror}).") from error
 
 
 def read_planned_keys(params: Params, suite: str, stage: Stage) -> list[str] | None:
@@ -75,7 +95,9 @@ def _read(params: Params, suite: str, stage: Stage) -> dict[str, Any] | None:
 
 def _values(params: Params, suite: str, stage: Stage) -> list[Any]:
     """Return the params and the prepared data that a plan follows from."""
-    section = params.suite(suite).model_dump(mode="json", include={"data", "network", "training", stage})
+    section = params.suite(suite).model_dump(
+        mode="json", include={"data", "network", "training", "baselines" if stage == "baselines" else "sweep"}
+    )
     summary = json.loads(paths.prepared_summary(suite).read_bytes())
     return [suite, section, summary["fingerprint"], summary["tasks"]]
 

@@ -63,7 +63,7 @@ def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:
     """
     data = open_prepared(paths.prepared(suite))
     objectives = tuple(Objective(**definition) for definition in metric_definitions(data.tasks))
-    reference = read_reference(suite, objectives) if stage == "sweep" else Reference(objectives, {})
+    reference = read_reference(suite, objectives) if stage != "baselines" else Reference(objectives, {})
     return StageContext(suite, stage, data, open_plan(params, suite, stage), reference)
 
 
