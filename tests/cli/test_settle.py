@@ -19,7 +19,7 @@ from mtlsweep.params.params import load_params
 from mtlsweep.params.suite import STAGES
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.sweep.control.plan_overview import read_plan
-from mtlsweep.sweep.control.settle import with_further_seeds, with_seeds
+from mtlsweep.sweep.control.settle import with_further_seeds
 from mtlsweep.sweep.plan.plan import open_plan
 
 RAW: dict[str, Any] = {
@@ -75,7 +75,7 @@ def test_the_plan_it_names_is_what_params_yaml_says_with_these_seeds(in_director
     more = copy.deepcopy(RAW)
     more["suites"]["digits"]["sweep"]["seeds"] = content["seeds"]
     write(more)
-    assert with_seeds(before, "digits", content["seeds"]) == load_params()
+    assert before.with_sweep("digits", seeds=tuple(content["seeds"])) == load_params()
     assert (
         read_plan(dict.fromkeys(STAGES, load_params()), "digits")["stages"]["sweep"]
         == content["plan"]["stages"]["sweep"]
@@ -88,10 +88,12 @@ def test_no_trial_is_trained_twice(in_directory: Path) -> None:
     seeds = with_further_seeds(params.suite("digits").sweep.seeds, 6)
     now, then = (
         {trial.key for trial in open_plan(one, "digits", "sweep").trials}
-        for one in (params, with_seeds(params, "digits", seeds))
+        for one in (params, params.with_sweep("digits", seeds=seeds))
     )
     assert now < then and len(then) == 2 * len(now)
-    baselines = [open_plan(one, "digits", "baselines").trials for one in (params, with_seeds(params, "digits", seeds))]
+    baselines = [
+        open_plan(one, "digits", "baselines").trials for one in (params, params.with_sweep("digits", seeds=seeds))
+    ]
     assert baselines[0] == baselines[1]
 
 

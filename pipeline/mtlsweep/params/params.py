@@ -50,6 +50,12 @@ class Params(Section):
             )
         return self.suites[name]
 
+    def with_sweep(self, name: str, **changes: Any) -> Params:
+        """Return the params with fields of one suite's sweep changed; the values are taken as they are."""
+        suite = self.suite(name)
+        changed = suite.model_copy(update={"sweep": suite.sweep.model_copy(update=changes)})
+        return self.model_copy(update={"suites": {**self.suites, name: changed}})
+
 
 @cache
 def params_model() -> type[Params]:

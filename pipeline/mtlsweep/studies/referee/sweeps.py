@@ -86,17 +86,16 @@ def with_methods(params: Params, suite: str, methods: Sequence[Method]) -> Param
         rates = min(len(rates_of(own.sweep, method.optimizer)) for method in methods)
         settings = min(settings, rates * prod(tuned))
     optimizers = {method.optimizer.name for method in methods}
-    change = {
-        "weightings": (),
-        "methods": tuple(methods),
-        "axes": axes,
-        "settings": settings,
-        "learning_rates_of": {
+    return params.with_sweep(
+        suite,
+        weightings=(),
+        methods=tuple(methods),
+        axes=axes,
+        settings=settings,
+        learning_rates_of={
             name: own_rates for name, own_rates in own.sweep.learning_rates_of.items() if name in optimizers
         },
-    }
-    changed = own.model_copy(update={"sweep": own.sweep.model_copy(update=change)})
-    return params.model_copy(update={"suites": {**params.suites, suite: changed}})
+    )
 
 
 def scalar(tasks: Sequence[str], weights: Sequence[float]) -> Choice:

@@ -30,7 +30,7 @@ def read_settling(params: Params, suite: str) -> dict[str, Any]:
     seeds = with_further_seeds(present, wanted)
     plan = None
     if len(seeds) > len(present):
-        extended = with_seeds(params, suite, seeds)
+        extended = params.with_sweep(suite, seeds=seeds)
         plan = {
             "suite": suite,
             "stages": {"sweep": read_stage(extended, suite, "sweep", open_plan(extended, suite, "sweep"))},
@@ -53,10 +53,3 @@ def with_further_seeds(present: Sequence[int], number: int) -> tuple[int, ...]:
     """Return the present seeds and, behind them, the lowest numbers that are none of them, until there are `number`."""
     others = (seed for seed in count() if seed not in present)
     return (*present, *(next(others) for _ in range(number - len(present))))
-
-
-def with_seeds(params: Params, suite: str, seeds: Sequence[int]) -> Params:
-    """Return the params with other seeds of a suite's sweep."""
-    section = params.suite(suite)
-    sweep = section.sweep.model_copy(update={"seeds": tuple(seeds)})
-    return params.model_copy(update={"suites": {**params.suites, suite: section.model_copy(update={"sweep": sweep})}})
