@@ -41,6 +41,13 @@ def test_nothing_finished_has_a_headline_too() -> None:
     assert headline(empty) == {"best": {}, "trials": {"done": 0, "diverged": 3, "failed": 0}}
 
 
+def test_the_report_follows_every_file_that_words_or_draws_a_study() -> None:
+    followed = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]["report"]["deps"]
+    sections = sorted((PROJECT / "pipeline/mtlsweep/studies").glob("*/*section.py"))
+    assert len(sections) > 5
+    assert {str(path.relative_to(PROJECT)) for path in sections} <= set(followed)
+
+
 def declared_plots() -> list[tuple[str, dict[str, str]]]:
     stage = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]["analyse"]["do"]
     return [(Path(name).stem, settings) for plot in stage["plots"] for name, settings in plot.items()]
