@@ -19,6 +19,7 @@ from mtlsweep.params.resources import Budget
 from mtlsweep.record.checkpoints import Checkpoints
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.trial_file import read_record
+from mtlsweep.studies.training_stages import training_stages
 from mtlsweep.sweep import stage
 from mtlsweep.sweep.control.run_one import run_alone
 from mtlsweep.sweep.driver import Driver
@@ -128,7 +129,7 @@ def test_what_a_users_code_raises_is_the_trials_and_not_the_sweeps(
     failed = [one for one in Ledger(Path("results"), SUITE).read_all() if one.state.outcome is Outcome.FAILED]
     assert [(one.state.cause, "a bug of mine" in (one.state.detail or "")) for one in failed] == [("code", True)]
     with pytest.raises(KeyError, match="a bug of mine"):
-        run_alone(params, failed[0].trial.key, lambda record: None)
+        run_alone(params, failed[0].trial.key, lambda record: None, training_stages)
 
 
 def test_a_device_that_is_not_there_is_no_result_of_any_trial(study: Write) -> None:
@@ -142,7 +143,7 @@ def test_a_device_that_is_not_there_is_no_result_of_any_trial(study: Write) -> N
         run_stage(study({"device": "cuda"}, **options), SUITE, "sweep")
     (key, *_) = (trial.key for trial in open_stage(study(**options), SUITE, "sweep").plan.trials)
     with pytest.raises(UserError, match=r"`resources.device` is `cuda`, but torch finds no GPU"):
-        run_alone(study({"device": "cuda"}, **options), key, lambda record: None)
+        run_alone(study({"device": "cuda"}, **options), key, lambda record: None, training_stages)
     assert not any(one.trial.cell.role == "mtl" for one in Ledger(Path("results"), SUITE).read_all())
     run_stage(study(**options), SUITE, "sweep")
     assert pd.read_parquet("results/digits/sweep/outcomes.parquet")["outcome"].tolist() == ["done", "done"]
@@ -237,7 +238,7 @@ def test_a_trial_run_alone_is_the_recorded_one_and_leaves_nothing(study: Write) 
     (key,) = [one.trial.key for one in Ledger(Path("results"), SUITE).read_all() if one.trial.cell.role == "mtl"]
     before = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*")}
     seen: list[EpochRecord] = []
-    _, state = run_alone(params, key[:6], seen.append)
+    _, state = run_alone(params, key[:6], seen.append, training_stages)
     recorded = Ledger(Path("results"), SUITE).read(key).state
     assert [record.metrics for record in state.curve] == [record.metrics for record in recorded.curve]
     assert len(seen) == 3

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
-from mtlsweep.params.suite import STAGES, Stage
+from mtlsweep.params.suite import Stage
 from mtlsweep.paths import prepared
 from mtlsweep.sweep.control.clean_up import open_ledger
 from mtlsweep.sweep.executors.checkpoint_store import NoCheckpoints
@@ -24,7 +24,7 @@ def run_alone(
     params: Params,
     key: str,
     report: Callable[[EpochRecord], None],
-    trained: Callable[[Params, str], Mapping[Stage, Params]] = lambda params, suite: dict.fromkeys(STAGES, params),
+    trained: Callable[[Params, str], Mapping[Stage, Params]],
 ) -> tuple[Trial, Finished]:
     """Train one planned or finished trial in this process, from the start, without recording it.
 
