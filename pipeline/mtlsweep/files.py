@@ -76,6 +76,21 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def write_if_changed(path: Path, content: bytes) -> None:
+    """Write `content` to `path` as `write_atomically`, unless it is there already: a file of equal content keeps its time.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, content)
+
+
+def indented_json(value: Any) -> bytes:
+    """Serialise `value` for readers, with a newline at its end."""
+    return json.dumps(value, indent=1).encode() + b"\n"
+
+
 def canonical_json(value: Any) -> bytes:
     """Serialise `value` with sorted keys and no spaces: equal values give equal bytes.
 

@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mtlsweep.errors import UserError
-from mtlsweep.files import content_hash, file_hash, write_atomically
+from mtlsweep.files import content_hash, file_hash, indented_json, write_atomically, write_if_changed
 from mtlsweep.params.source import PACKAGE_FOLDER, module_identity
 
 OWN_NAME = re.compile(r"([\w.]+):\w+")
@@ -43,11 +44,10 @@ def write_followed(path: Path, content: Any, values: Any, files: Iterable[str] =
         OSError: a file cannot be read or written.
         UserError: the source of own code is not found.
     """
-    text = json.dumps(content, indent=1).encode() + b"\n"
+    text = indented_json(content)
     files = sorted(files)
     made = {"content": content_hash(text.hex()), "basis": _basis(values, files), "files": files}
-    if not path.exists() or path.read_bytes() != text:
-        write_atomically(path, text)
+    write_if_changed(path, text)
     write_atomically(_basis_file(path), json.dumps(made).encode())
 
 
@@ -62,9 +62,15 @@ def _basis(values: Any, files: Iterable[str]) -> str:
             values,
             {module: module_identity(module) for module in modules},
             {file: file_hash(Path(file)) for file in files},
-            [content_hash(path.read_bytes().hex()) for path in sorted(PACKAGE_FOLDER.rglob("*.py"))],
+            _package_hashes(PACKAGE_FOLDER),
         ]
     )
+
+
+@lru_cache
+def _package_hashes(folder: Path) -> list[str]:
+    """Return the hash of each file of the package, once a process: a process runs the code that it was started with."""
+    return [content_hash(path.read_bytes().hex()) for path in sorted(folder.rglob("*.py"))]
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -7,12 +7,10 @@ samples differ over the whole training.
 
 from __future__ import annotations
 
-import json
-
 import torch
 
 from mtlsweep import paths
-from mtlsweep.files import write_atomically
+from mtlsweep.files import indented_json, write_atomically
 from mtlsweep.params.params import Params
 from mtlsweep.params.studies import find_section
 from mtlsweep.record.ledger import Ledger
@@ -63,5 +61,5 @@ def run(params: Params, suite: str) -> str:
     about = [{**cell_labels(chosen), **one.about} for chosen, one in measured]
     costs = {chosen.trial.key: dict(zip(("measuring", "total"), one.seconds, strict=True)) for chosen, one in measured}
     for name, content in ((ABOUT, about), (COSTS, costs)):
-        write_atomically(directory / name, json.dumps(content, indent=1).encode() + b"\n")
+        write_atomically(directory / name, indented_json(content))
     return f"-> {directory}" if section.enabled else "not enabled"

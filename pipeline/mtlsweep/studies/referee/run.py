@@ -6,7 +6,6 @@ the first is thin. A stopped run continues where it stopped, since the same resu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from mtlsweep.analysis.baselines import select_baselines
 from mtlsweep.analysis.objectives import Objective, counted, read_objectives, tasks_of
 from mtlsweep.analysis.selection import select_learning_rates, without_compared
 from mtlsweep.analysis.trial_table import measure_trials, trial_table, with_delta_m
-from mtlsweep.files import write_atomically
+from mtlsweep.files import indented_json, write_atomically
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.params import Params
@@ -39,7 +38,7 @@ from mtlsweep.studies.referee.sweeps import (
     with_methods,
     write_refined,
 )
-from mtlsweep.studies.referee.verdicts import is_fixed, judge
+from mtlsweep.studies.referee.verdicts import FIXED, is_fixed, judge
 from mtlsweep.sweep.plan.settings import without_axes
 from mtlsweep.sweep.stage import run_stage
 from mtlsweep.trials.metric_names import column_of, delta_m_of
@@ -128,11 +127,11 @@ def _weights_by_label(
     return {
         WEIGHTINGS.label(without_axes(choice, "weighting", axes)): [choice.options.get(task, 1.0) for task in tasks]
         for choice in resolved
-        if choice.name in ("ew", "scalar")
+        if choice.name in FIXED
     }
 
 
 def _write(directory: Path, tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> None:
     for name, table in tables.items():
         write_table(directory / f"{name}.parquet", table)
-    write_atomically(directory / ABOUT, json.dumps(about, indent=1).encode() + b"\n")
+    write_atomically(directory / ABOUT, indented_json(about))

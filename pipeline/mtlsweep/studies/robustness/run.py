@@ -9,7 +9,6 @@ continues after the last corruption that each model has finished.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pandas as pd
 
 from mtlsweep import paths
 from mtlsweep.environment import usable_cpus
-from mtlsweep.files import write_atomically
+from mtlsweep.files import indented_json, write_atomically
 from mtlsweep.params.params import Params
 from mtlsweep.params.studies import find_section
 from mtlsweep.record.ledger import Ledger
@@ -85,4 +84,4 @@ def _write(directory: Path, scores: pd.DataFrame, about: dict[str, Any]) -> None
     write_table(directory / SCORES, scores)
     write_table(directory / BY_CORRUPTION, by_corruption)
     write_table(directory / DELTA_T, delta_t(by_corruption))
-    write_atomically(directory / ABOUT, json.dumps(about, indent=1).encode() + b"\n")
+    write_atomically(directory / ABOUT, indented_json(about))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtlsweep import paths
 from mtlsweep.errors import UserError
-from mtlsweep.files import write_atomically
+from mtlsweep.files import indented_json, write_if_changed
 from mtlsweep.params.followed import read_followed, write_followed
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
@@ -58,10 +58,9 @@ def write_no_plan(suite: str, stage: Stage) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    path, nothing = _path(suite, stage), b"{}\n"
+    path = _path(suite, stage)
     try:
-        if not path.exists() or path.read_bytes() != nothing:
-            write_atomically(path, nothing)
+        write_if_changed(path, indented_json({}))
     except OSError as error:
         raise UserError(f"`{path}` cannot be written ({error.strerror}).") from error
 
