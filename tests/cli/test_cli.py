@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from mtlsweep.cli.main import app
@@ -25,28 +24,9 @@ from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.trials.state import FinishedTrial
 from stages.command import run_for_suite
 from tests.forks import run_module
+from tests.small_study import call, small_study, write
 
-RAW: dict[str, Any] = {
-    "active": ["digits"],
-    "suites": {
-        "digits": {
-            "data": {"dataset": {"multidigits": {"train": 64, "val": 16, "test": 16}}},
-            "network": "lenet",
-            "training": {"epochs": 1, "batch_size": 16},
-            "baselines": {"learning_rates": [0.01], "seeds": [0]},
-            "sweep": {"weightings": ["ew", "uw"], "optimizers": ["adam"], "learning_rates": [0.01], "seeds": [0, 1]},
-        }
-    },
-}
-
-
-def write(raw: dict[str, Any]) -> None:
-    Path("params.yaml").write_text(yaml.safe_dump(raw))
-
-
-def call(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    return result.exit_code, " ".join(result.output.split())
+RAW = small_study()
 
 
 def test_plan_needs_no_prepared_data(in_directory: Path) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from mtlsweep.analysis.conclusions.comparisons import compare_methods
@@ -21,33 +19,9 @@ from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.sweep.control.plan_overview import read_plan
 from mtlsweep.sweep.control.settle import with_further_seeds
 from mtlsweep.sweep.plan.plan import open_plan
+from tests.small_study import call, small_study, write
 
-RAW: dict[str, Any] = {
-    "active": ["digits"],
-    "suites": {
-        "digits": {
-            "data": {"dataset": {"multidigits": {"train": 64, "val": 16, "test": 16}}},
-            "network": "lenet",
-            "training": {"epochs": 1, "batch_size": 16},
-            "baselines": {"learning_rates": [0.01], "seeds": [0]},
-            "sweep": {
-                "weightings": ["ew", "uw", "rlw", "dwa"],
-                "optimizers": ["adam"],
-                "learning_rates": [0.01],
-                "seeds": [1, 0, 7],
-            },
-        }
-    },
-}
-
-
-def write(raw: dict[str, Any]) -> None:
-    Path("params.yaml").write_text(yaml.safe_dump(raw))
-
-
-def call(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    return result.exit_code, " ".join(result.output.split())
+RAW = small_study(weightings=["ew", "uw", "rlw", "dwa"], seeds=[1, 0, 7])
 
 
 def compare(worse: dict[str, float]) -> None:

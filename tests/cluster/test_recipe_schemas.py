@@ -67,6 +67,8 @@ def test_compose_takes_it(path: Path) -> None:
 @pytest.mark.parametrize(("path", "document"), CORE, ids=id_of)
 def test_kubernetes_takes_it(path: Path, document: dict[str, Any]) -> None:
     kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**document, "metadat": {}}, KUBERNETES_VERSION, strict=True)
 
 
 @pytest.mark.parametrize(("path", "document"), RAY, ids=id_of)

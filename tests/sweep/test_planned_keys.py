@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,25 +17,9 @@ from mtlsweep.params.suite import STAGES
 from mtlsweep.suites.prepared import prepare
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.sweep.plan.planned_keys import read_planned_keys, write_plan, write_plans
+from tests.small_study import small_study
 
-RAW: dict[str, Any] = {
-    "active": ["digits"],
-    "suites": {
-        "digits": {
-            "data": {"dataset": {"multidigits": {"train": 64, "val": 16, "test": 16}}},
-            "network": "lenet",
-            "training": {"epochs": 2, "batch_size": 16},
-            "baselines": {"learning_rates": [0.01], "seeds": [0]},
-            "sweep": {
-                "strategy": "grid",
-                "weightings": ["ew", "cagrad"],
-                "optimizers": ["adam"],
-                "learning_rates": [0.01, 0.1],
-                "seeds": [0, 1],
-            },
-        }
-    },
-}
+RAW = small_study(2, strategy="grid", weightings=["ew", "cagrad"], learning_rates=[0.01, 0.1])
 SEARCH = {"optuna": {"sampler": "random", "cells_tried": 3}}
 
 
