@@ -53,8 +53,13 @@ def analysis() -> SuiteAnalysis:
     return analysed(with_sgd(simulated()))
 
 
-def test_the_best_baselines_stay_the_definition(analysis: SuiteAnalysis) -> None:
-    alone = analysed(simulated())
+@pytest.fixture(scope="module")
+def alone() -> SuiteAnalysis:
+    """With baselines of one optimizer."""
+    return analysed(simulated())
+
+
+def test_the_best_baselines_stay_the_definition(analysis: SuiteAnalysis, alone: SuiteAnalysis) -> None:
     assert set(analysis.baselines["optimizer"]) == {"adam"}
     pd.testing.assert_frame_equal(analysis.baselines.drop(columns="optimizer"), alone.baselines)
     pd.testing.assert_frame_equal(analysis.results[list(alone.results)], alone.results)
@@ -146,11 +151,10 @@ def test_with_one_seed_there_is_no_interval() -> None:
     assert "interval" not in sentence
 
 
-def test_with_one_optimizer_of_baselines_there_is_nothing_to_say() -> None:
-    analysis = analysed(simulated())
-    assert analysis.leads.empty
-    assert not [name for table in (analysis.trials, analysis.results) for name in table if "own" in name]
-    assert leads(analysis) is None
+def test_with_one_optimizer_of_baselines_there_is_nothing_to_say(alone: SuiteAnalysis) -> None:
+    assert alone.leads.empty
+    assert not [name for table in (alone.trials, alone.results) for name in table if "own" in name]
+    assert leads(alone) is None
 
 
 def test_an_optimizer_that_diverged_in_a_task_has_no_baseline_of_its_own() -> None:

@@ -25,6 +25,12 @@ def simulated(seeds: int = 2, **truth: Any) -> SimulatedSweep:
     return simulate_sweep(seeds=seeds, epochs=2, truth=Truth(**truth))
 
 
+@pytest.fixture(scope="module")
+def text() -> str:
+    """The answer of two seeds with little noise."""
+    return answer_of(simulated(seeds=2, noise=0.2))
+
+
 def test_the_first_sentence_is_the_best_method_with_its_uncertainty() -> None:
     text = answer_of(simulated(seeds=5, noise=0.2))
     assert text.startswith("Best on validation: ew with adam at learning rate 0.001; on test it is 5.9")
@@ -34,22 +40,19 @@ def test_the_first_sentence_is_the_best_method_with_its_uncertainty() -> None:
     )
 
 
-def test_fronts_and_domination_are_put_in_words() -> None:
-    text = answer_of(simulated(noise=0.2))
+def test_fronts_and_domination_are_put_in_words(text: str) -> None:
     assert "sgd 0 times, signsgd 0 times" in text
     assert "Every sgd run is dominated by some adam run" in text
 
 
-def test_equal_numbers_of_runs_are_counted_and_raw_counts_are_named_so() -> None:
-    text = answer_of(simulated(noise=0.2))
+def test_equal_numbers_of_runs_are_counted_and_raw_counts_are_named_so(text: str) -> None:
     assert (
         "of 42 at the selected learning rates are Pareto-optimal over the 3 metrics that count in Delta_m: adam" in text
     )
     assert "Among all 112 finished runs the raw counts are: adam 2 of 42, sgd 0 of 28, signsgd 0 of 42." in text
 
 
-def test_few_seeds_are_said_instead_of_a_p_value_but_the_overall_question_is_answered() -> None:
-    text = answer_of(simulated(seeds=2, noise=0.2))
+def test_few_seeds_are_said_instead_of_a_p_value_but_the_overall_question_is_answered(text: str) -> None:
     assert "With 2 seeds no single pair of methods can be tested; 5 are needed." in text
     assert (
         "Over 7 weightings adam is better than sgd by" in text and "exact sign-flip test, p = 0.047 after Holm" in text

@@ -44,11 +44,15 @@ def test_equal_weights_with_plain_sgd_is_gradient_descent_on_the_summed_loss():
 
 
 COMBINED = [
-    (weighting, optimizer)
-    for optimizer in OPTIMIZERS.names()
-    for weighting in ("ew", "uw", "pcgrad", "imtl", "mtl_io")
-    if (weighting, optimizer) != ("mtl_io", "schedule_free")  # refused
+    *((weighting, "adam") for weighting in ("ew", "pcgrad", "imtl")),
+    *(  # a parameter of the weighting's own, and an optimizer for each task
+        (weighting, optimizer)
+        for optimizer in OPTIMIZERS.names()
+        for weighting in ("uw", "mtl_io")
+        if (weighting, optimizer) != ("mtl_io", "schedule_free")  # refused
+    ),
 ]
+"""Each kind of weighting once, and each optimizer where it has state beside that of the network."""
 
 
 @pytest.mark.parametrize(("weighting", "optimizer"), COMBINED)
