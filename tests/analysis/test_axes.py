@@ -43,6 +43,7 @@ def analysis() -> SuiteAnalysis:
     return analyse_suite(first.baseline_curves, first.baseline_outcomes, curves, outcomes, first.objectives)
 
 
+@pytest.mark.slow
 def test_the_value_is_selected_with_the_learning_rate(analysis: SuiteAnalysis) -> None:
     results = analysis.results
     assert len(results) == 3 * 2, "a row per method, however many values it tried"
@@ -51,6 +52,7 @@ def test_the_value_is_selected_with_the_learning_rate(analysis: SuiteAnalysis) -
     assert set(analysis.trials[AXIS].dropna()) == set(GAIN)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_was_selected_and_at_which_budget(analysis: SuiteAnalysis) -> None:
     sentences = answer(analysis)
     assert "at learning rate 0.001, network.dropout 0.2;" in sentences[0]
@@ -86,6 +88,7 @@ def test_an_axis_has_an_importance_of_its_own(analysis: SuiteAnalysis) -> None:
     assert everything[AXIS] > everything["weighting"] > 0
 
 
+@pytest.mark.slow
 def test_a_compared_value_counts_for_the_axis_and_not_for_the_optimizer(analysis: SuiteAnalysis) -> None:
     """The same trials, named by their values: the figures are the same."""
     trials = analysis.trials

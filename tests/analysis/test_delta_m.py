@@ -35,6 +35,7 @@ def test_the_baseline_itself_has_zero() -> None:
     assert one(0.8, 0.4, baseline=(0.8, 0.4))["delta_m"] == 0.0
 
 
+@pytest.mark.slow
 @given(positive, positive, positive, positive, st.floats(0.1, 10.0))
 def test_units_do_not_matter(accuracy: float, error: float, base: float, base_error: float, unit: float) -> None:
     plain, scaled = one(accuracy, error, (base, base_error)), one(accuracy, error * unit, (base, base_error * unit))

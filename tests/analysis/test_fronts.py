@@ -92,6 +92,7 @@ GRID = st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0])
 UGLY = st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, np.inf, -np.inf, np.nan])
 
 
+@pytest.mark.slow
 @given(arrays(float, st.tuples(st.integers(1, 12), st.just(2)), elements=UGLY), st.data())
 def test_surfaces_bound_what_one_half_and_all_seeds_attain(points: NDArray[np.float64], data: st.DataObject) -> None:
     """With ties, duplicates and infinities; a seed without a run that can be compared is no attempt."""

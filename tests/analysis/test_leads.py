@@ -17,6 +17,8 @@ from mtlsweep.report.figures.methods import leads
 from mtlsweep.report.suite import SuiteReport
 from mtlsweep.testing.simulated_sweep import SimulatedSweep, Truth, simulate_sweep
 
+pytestmark = pytest.mark.slow
+
 EFFECTS = {"adam": 6.0, "sgd": 14.0}
 SINGLE_TASK_SGD = 5.0
 """How many percent worse single-task training with SGD is in every metric; the rest of SGD's 8 is a larger gap."""

@@ -18,6 +18,8 @@ from mtlsweep.analysis.trial_table import measure_trials, with_delta_m
 from mtlsweep.testing.simulated_arrays import ArrayTruth, Noise, normal, simulate_arrays, skewed
 from mtlsweep.testing.simulated_sweep import SimulatedSweep, Truth, simulate_sweep
 
+pytestmark = pytest.mark.slow
+
 FEW = {"ew": 0.0, "uw": 1.0, "rlw": 2.0}
 NEAR = Truth(
     weighting_effect=FEW,

@@ -14,6 +14,8 @@ from mtlsweep.analysis.trial_table import measure_trials, with_delta_m
 from mtlsweep.errors import UserError
 from mtlsweep.testing.simulated_sweep import OBJECTIVES, SimulatedSweep, simulate_sweep
 
+pytestmark = pytest.mark.slow
+
 
 def analysed(sweep: SimulatedSweep) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the results and the trials of a sweep."""

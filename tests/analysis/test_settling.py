@@ -64,6 +64,7 @@ def test_variances_of_few_seeds_are_drawn_towards_each_other() -> None:
     assert (closer <= np.abs(drawn - own)).all(), "what many seeds show counts more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pilot", [3, 6])
 def test_the_number_of_seeds_gives_the_power_that_was_promised(pilot: int) -> None:
     """Over simulated comparisons whose true differences spread as widely as the noise and three times as widely."""

@@ -126,6 +126,7 @@ def test_membership_is_sure_for_the_clearly_best_and_even_between_equals() -> No
     assert statistics.membership_probability(shared_luck).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.slow
 @given(arrays(float, st.tuples(st.integers(2, 4), st.integers(1, 5), st.integers(1, 3)), elements=st.integers(0, 3)))
 @settings(max_examples=20)
 def test_membership_is_the_share_of_samples_in_which_no_other_method_dominates(values: NDArray[np.float64]) -> None:
@@ -177,6 +178,7 @@ def analysis_of(seeds: int, generator_seed: int = 0, **truth: Any) -> SuiteAnaly
     )
 
 
+@pytest.mark.slow
 def test_two_seeds_give_no_p_value_but_the_overall_question_has_one() -> None:
     table = analysis_of(seeds=2).comparisons
     by_question = table.groupby("question")["p"]
@@ -184,6 +186,7 @@ def test_two_seeds_give_no_p_value_but_the_overall_question_has_one() -> None:
     assert by_question.size().to_dict() == {"optimizer": 21, "optimizer overall": 3, "weighting": 18}
 
 
+@pytest.mark.slow
 def test_clear_differences_are_found_with_their_sign_and_size() -> None:
     table = analysis_of(seeds=6, noise=0.5).comparisons
     adam_sgd = table[(table["question"] == "optimizer") & (table["a"] == "adam") & (table["b"] == "sgd")]

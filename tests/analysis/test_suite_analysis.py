@@ -21,6 +21,8 @@ from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.record.tables.schema import CURVES, OUTCOMES
 from mtlsweep.testing.simulated_sweep import OBJECTIVES, SimulatedSweep, Truth, simulate_sweep
 
+pytestmark = pytest.mark.slow
+
 
 def lay_out(directory: Path, sweep: SimulatedSweep) -> None:
     """Write the raw tables as the sweep does."""

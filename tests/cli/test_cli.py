@@ -48,6 +48,7 @@ def test_plan_states_how_many_settings_each_method_tries(in_directory: Path) -> 
     assert "8 trials to run" in output
 
 
+@pytest.mark.slow
 def test_plan_counts_what_the_ledger_holds(in_directory: Path, make_finished: Callable[..., FinishedTrial]) -> None:
     write(RAW)
     prepare(
@@ -117,6 +118,7 @@ def test_nothing_recorded_yet(in_directory: Path) -> None:
     assert (code, "no trial is recorded yet" in output) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken(in_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write({**RAW, "resources": {"tracking_uri": f"sqlite:///{in_directory}/taken.db"}})
     create_database(f"sqlite:///{in_directory}/taken.db")

@@ -281,16 +281,19 @@ def fails_then_succeeds(
     assert not list(tmp_path.glob(".store*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", CITYSCAPES)
 def test_cityscapes(what: str, write_cityscapes: Write, tmp_path: Path) -> None:
     fails_then_succeeds("cityscapes", write_cityscapes(), tmp_path, *CITYSCAPES[what], size=[16, 32])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", MTAN)
 def test_mtan(what: str, write_mtan: Write, tmp_path: Path) -> None:
     fails_then_succeeds("nyuv2_mtan", write_mtan(), tmp_path, *MTAN[what])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", NYUV2)
 def test_nyuv2(what: str, write_nyuv2: Write, tmp_path: Path) -> None:
     fails_then_succeeds("nyuv2", write_nyuv2(size=(48, 64)), tmp_path, *NYUV2[what], size=[24, 32])

@@ -156,6 +156,7 @@ def test_street_has_inverse_depth_and_no_depth_of_the_sky(tmp_path: Path) -> Non
     assert near > 3 * far
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rooms", "street"])
 def test_same_seed_same_data_and_more_scenes_keep_those_before(name: str, tmp_path: Path) -> None:
     options = {"train": 10, "test": 3, "size": [32, 48]}

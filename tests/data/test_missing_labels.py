@@ -239,6 +239,7 @@ def test_a_plan_knows_from_the_prepared_data_whether_labels_are_missing(in_direc
     assert found == {0.0: False, 0.2: True}
 
 
+@pytest.mark.slow
 def test_labels_of_multidigits_are_removed_by_share_task_and_seed(tmp_path: Path) -> None:
     fingerprints = []
     for name, share, seed in (("a", 0.8, 0), ("b", 0.8, 0), ("c", 0.2, 0), ("d", 0.8, 1)):

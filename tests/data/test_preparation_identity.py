@@ -81,6 +81,7 @@ def test_rows_of_equal_code_are_kept(write: Callable[[str], None]) -> None:
     assert sorted(Path("asked").read_text().split()) == ["train-0", "train-1024"], "of the second attempt there is none"
 
 
+@pytest.mark.slow
 def test_the_code_of_built_in_datasets_counts_too(tmp_path: Path) -> None:
     """What a dataset imports counts; a comment, another dataset and what only reads prepared data do not."""
     shutil.copytree(PACKAGE, tmp_path / "mtlsweep", ignore=shutil.ignore_patterns("__pycache__"))

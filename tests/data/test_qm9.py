@@ -30,6 +30,7 @@ def heavy() -> QM9:
     return QM9(**COUNTS, seed=METHANE_IS_DRAWN, hydrogens=False)
 
 
+@pytest.mark.slow
 def test_targets_of_methane_are_the_published_ones_in_their_units(molecules: QM9) -> None:
     columns = molecules.rows("train", 0, COUNTS["train"])
     hydrogen, carbon = ELEMENTS.index("H") + 1, ELEMENTS.index("C") + 1
@@ -52,6 +53,7 @@ def test_splits_share_no_molecule(molecules: QM9) -> None:
     assert len(np.unique(np.concatenate(places), axis=0)) == sum(COUNTS.values())
 
 
+@pytest.mark.slow
 def test_without_hydrogens_heavy_atoms_stay_and_every_hydrogen_is_counted(molecules: QM9, heavy: QM9) -> None:
     with_them, without = molecules.rows("val", 0, 20), heavy.rows("val", 0, 20)
     assert without["atoms"].shape == (20, 9)

@@ -283,6 +283,7 @@ def test_absent_data_is_answered_with_what_to_download(name: str, words: list[st
     assert all(word in str(caught.value) for word in [*words, str(tmp_path / "nowhere"), "option `root`"])
 
 
+@pytest.mark.slow
 def test_generated_and_bundled_data_need_no_files() -> None:
     with_files = {"cityscapes", "cityscapes_mtan", "nyuv2", "nyuv2_mtan", "celeba", "table", "qm9"}
     for name in set(DATASETS.names()) - with_files:

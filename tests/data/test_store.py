@@ -137,6 +137,7 @@ def test_record_batches_have_256_to_1024_rows_and_tensor_columns(prepared: Prepa
     assert reader.schema.metadata[b"fingerprint"].decode() == prepared.fingerprint
 
 
+@pytest.mark.slow
 def test_the_fingerprint_knows_content_only(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

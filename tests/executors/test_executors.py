@@ -35,6 +35,8 @@ from mtlsweep.trials.curve import EpochRecord, UnreadCurve
 from mtlsweep.trials.state import Finished, FinishedTrial, Outcome, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
+pytestmark = pytest.mark.slow
+
 SUITE = "digits"
 Write = Callable[..., Params]
 

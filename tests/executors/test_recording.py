@@ -21,6 +21,7 @@ GRID = {"strategy": "grid"}
 PLANNED = 2 * 2 * 2
 
 
+@pytest.mark.slow
 def test_a_mistake_of_ours_stops_the_sweep_and_keeps_what_is_computed(
     study: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

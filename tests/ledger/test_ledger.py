@@ -166,6 +166,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_instant_leaves_a_whole_resume_point(tmp_path: Path) -> None:
     """SIGKILL while the same file is written over and over: what is found is always one whole version."""
     for pause in (0.003, 0.011, 0.029):

@@ -13,6 +13,8 @@ import yaml
 from mtlsweep.errors import UserError
 from mtlsweep.record.outputs import check_outputs, kept_outputs
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 PIPELINE = """
 stages:

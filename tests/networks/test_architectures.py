@@ -126,6 +126,7 @@ def save(tensors: dict[str, torch.Tensor], path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
     ("name", "prefix", "wrapper"), [("resnet18", "", "module."), ("deeplabv3", "", ""), ("segnet", "features.", "")]

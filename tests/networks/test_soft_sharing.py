@@ -228,6 +228,7 @@ def test_a_unit_begins_with_nine_tenths_of_the_tasks_own_features() -> None:
             torch.testing.assert_close(row, expected[:, None].expand_as(row))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "features"), [("mtan", "segnet.features"), ("cross_stitch", "networks.{}.features")])
 def test_pretrained_weights_reach_every_encoder(name: str, features: str, tmp_path: Path) -> None:
     def encoders(network: MultiTaskNetwork) -> list[nn.Module]:

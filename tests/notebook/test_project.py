@@ -88,6 +88,7 @@ def test_an_object_without_a_file_is_refused(value: object, sentence: str) -> No
         named({"network": value})
 
 
+@pytest.mark.slow
 def test_code_edited_after_its_import_is_refused_until_it_is_loaded_again(my_tasks: Path) -> None:
     project = mtlsweep.Project(CONTENT, directory=my_tasks)
     with pytest.raises(mtlsweep.UserError, match="is missing; run"):

@@ -77,6 +77,7 @@ def test_its_arguments_are_options_with_types_and_defaults_and_so_in_the_key():
     assert OPTIMIZERS.label(choice("torch.optim:NAdam", eps=0.1)) == "NAdam(eps=0.1)"
 
 
+@pytest.mark.slow
 def test_the_key_follows_the_release_of_the_package_and_not_its_build():
     release = torch.__version__.partition("+")[0]
     assert OPTIMIZERS.content(choice("torch.optim:NAdam")) == {"source code": f"torch=={release}"}

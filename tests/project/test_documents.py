@@ -79,6 +79,7 @@ def test_every_module_of_a_document_exists(page: Path) -> None:
     assert [name for name in MODULE.findall(page.read_text()) if not resolves(name)] == []
 
 
+@pytest.mark.slow
 def test_every_module_that_comments_and_strings_of_the_code_name_exists() -> None:
     named = {(name, name_of(path)) for path in SOURCES for name in MODULE.findall(path.read_text())}
     assert [(name, path) for name, path in sorted(named) if not resolves(name)] == []

@@ -68,6 +68,7 @@ def test_folders_that_may_grow_exist() -> None:
     assert all((PACKAGE / folder / "__init__.py").exists() for folder in ONE_FILE_EACH)
 
 
+@pytest.mark.slow
 def test_private_names_stay_in_their_module() -> None:
     taken = {str(path.relative_to(ROOT)): list(private_names(ast.parse(path.read_text()))) for path in FILES}
     assert {path: names for path, names in taken.items() if names} == {}

@@ -24,6 +24,7 @@ def analysis() -> SuiteAnalysis:
     )
 
 
+@pytest.mark.slow
 def test_the_headline_is_the_best_method_the_optimizers_and_the_outcomes(analysis: SuiteAnalysis) -> None:
     summary = summarise(analysis)
     line = headline(summary)

@@ -23,6 +23,8 @@ from mtlsweep.report.sections import read_sections
 from mtlsweep.report.suite import SuiteReport, read_suite
 from mtlsweep.testing.simulated_sweep import SimulatedSweep, simulate_sweep
 
+pytestmark = pytest.mark.slow
+
 FIGURES = {
     "slope", "fronts", "parallel_coordinates", "learning_rates", "differences", "attainment_differences", "learning_curves",
     "weights", "hypervolume_compute", "importance", "raw_fronts", "raw_attainment_differences",

@@ -11,6 +11,8 @@ from mtlsweep.analysis.suite import analyse_suite
 from mtlsweep.report.answer import answer
 from mtlsweep.testing.simulated_sweep import WEIGHTINGS, SimulatedSweep, Truth, simulate_sweep
 
+pytestmark = pytest.mark.slow
+
 SAME = dict.fromkeys(["adam", "sgd", "signsgd"], 5.0)
 
 

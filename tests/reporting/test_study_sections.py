@@ -195,6 +195,7 @@ def test_gradients_answer_the_question_with_effect_sizes(cosines, d, words):
     assert f"{shares[1]} between samples (Cohen's d {d:+.2f}" in sentences[2]
 
 
+@pytest.mark.slow
 def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
     epochs, effects = gradient_tables(layers=("all", "backbone.0.weight"))
     section = gradients_section(epochs, effects, ABOUT, {"k": {"measuring": 30.0, "total": 40.0}}, pd.DataFrame())
@@ -215,6 +216,7 @@ def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
     assert gradients_section(epochs[:0], effects[:0], [], {}, pd.DataFrame()) is None
 
 
+@pytest.mark.slow
 def test_gradients_show_the_share_of_the_current_gradient_when_measured():
     epochs, effects = gradient_tables()
     cell = {"weighting": "ew", "lr": 0.1, "seed": 0, "std": 0.0, "updates": 4}
@@ -309,6 +311,7 @@ def test_robustness_ranks_methods_and_shows_absolute_scores():
     assert robustness_section(scores[:0], by_corruption[:0], delta_t[:0], {}) is None
 
 
+@pytest.mark.slow
 def test_what_has_run_is_read_and_what_has_not_is_not_shown(tmp_path):
     assert study_results(tmp_path, per_suite=False) == () and study_results(tmp_path, per_suite=True) == ()
     iterations, trajectories, surface = toy_tables()

@@ -35,6 +35,7 @@ def bold(table: Table, heading: str) -> list[int]:
     return [position for position, cell in enumerate(cells) if cell.bold]
 
 
+@pytest.mark.slow
 def test_results_hold_every_method_and_every_metric(analysis: SuiteAnalysis) -> None:
     table = tables.results_table(analysis)
     assert len(table.rows) == 21

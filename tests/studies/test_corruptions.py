@@ -88,6 +88,7 @@ def test_golden_hashes_of_every_corruption_over_its_five_severities(shape):
     assert found == GOLDEN[shape]
 
 
+@pytest.mark.slow
 def test_an_image_is_corrupted_alike_alone_and_among_others_and_numpys_state_is_left_alone():
     images = np.stack([picture((1, 36, 36)), 255 - picture((1, 36, 36))])
     np.random.seed(5)

@@ -75,6 +75,7 @@ def test_differences_are_relative_and_no_movement_is_no_difference():
     assert relative_differences(one, other).tolist() == [pytest.approx(0.1), 0.0, float("inf")]
 
 
+@pytest.mark.slow
 def test_every_optimizer_of_the_registry_gets_a_verdict_on_backbone_and_heads():
     section = find_section(load_params().studies, LossScaling)
     named = [*section.optimizers, *(method.optimizer for method in section.methods)]

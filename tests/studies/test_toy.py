@@ -135,6 +135,7 @@ def test_the_steppers_round_as_torchs_optimizers_do():
         np.testing.assert_array_equal(ours, torch.stack(parameters, dim=1)[:2].numpy())
 
 
+@pytest.mark.slow
 def test_the_figures_of_the_study_at_learning_rate_1_and_again_the_same():
     section = Toy(learning_rates=(1.0,), iterations=600)
     first, second = run_toy(section, workers=1), run_toy(section, workers=1)
@@ -159,6 +160,7 @@ def test_processes_change_nothing():
     assert alone.iterations.equals(shared.iterations) and alone.trajectories.equals(shared.trajectories)
 
 
+@pytest.mark.slow
 def test_any_weighting_and_optimizer_runs_on_the_projects_own_trainer():
     section = toy(
         weightings=("ew", {"cagrad": {"c": 0.4}}, "imtl"),

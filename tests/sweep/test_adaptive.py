@@ -149,6 +149,7 @@ def test_every_sampler_tries_as_many_cells_of_the_space_as_asked(
     assert {cell.optimizer.name for cell in tried.values() if cell.weighting.name == "adatask"} <= {"adam"}
 
 
+@pytest.mark.slow
 def test_a_model_of_the_space_finds_better_cells_than_its_first_tries(cells: list[Cell], tmp_path: Path) -> None:
     _, _, study = search(cells, tmp_path / "study", sampler="tpe", cells_tried=40, space=SPACE, slots=1)
     values = [sum(trial.values) for trial in study._study.trials]
@@ -241,6 +242,7 @@ def test_rungs_are_shares_of_the_epochs() -> None:
     assert Asha(first=0.5, eta=3).rungs(1) == []
 
 
+@pytest.mark.slow
 def test_rungs_save_most_of_the_epochs_and_keep_the_best_cell(cells: list[Cell], tmp_path: Path) -> None:
     options: dict[str, Any] = {"sampler": "random", "cells_tried": 27, "space": SPACE}
     whole, everything, _ = search(cells, tmp_path / "a", **options)

@@ -75,6 +75,7 @@ def test_no_rate_that_lacks_seeds_would_be_selected(cells: list[Cell], world: in
     assert list(leading["seeds"]) == [len(SEEDS), len(SEEDS)]
 
 
+@pytest.mark.slow
 def test_a_race_loses_a_small_part_of_a_seed_deviation(make_trial: Callable[..., Trial]) -> None:
     """Trained with its first seed only, the best rate of each method loses a third of a deviation on average."""
     cells, error = make_cells(make_trial, "abcdefghijklmnopqrst"), half_a_deviation_apart(0)

@@ -101,6 +101,7 @@ def odd_trials(make: MakeFinished) -> list[FinishedTrial]:
     return [*trials, make(99, epochs=0, outcome=Outcome.FAILED)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "trials"), [(1, 500), (50, 500), (10**6, 3), (10**6, 500)])
 def test_the_bytes_are_those_of_a_table_made_in_one_piece(
     record: Record, make_finished: MakeFinished, monkeypatch: pytest.MonkeyPatch, rows: int, trials: int
@@ -190,6 +191,7 @@ def test_times_and_hosts_stay_out_of_the_outs(make_finished: MakeFinished) -> No
     assert {"seconds", "host", "started", "attempts"} <= set(build_costs([make_finished()]).columns)
 
 
+@pytest.mark.slow
 def test_an_altered_record_is_found(record: Record, make_finished: MakeFinished) -> None:
     record.add(make_finished())
     record.log("val/left/accuracy", 0.99, epoch=9)

@@ -211,6 +211,7 @@ def write_every_kind_of_run(uri: str, make_finished: MakeFinished) -> None:
     Tracker(uri, "another", "ours").finish(make_finished(1), {})
 
 
+@pytest.mark.slow
 def test_a_database_and_the_client_find_the_same_runs(
     uri: str, tmp_path: Path, make_finished: MakeFinished, caplog: pytest.LogCaptureFixture
 ) -> None:

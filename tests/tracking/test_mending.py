@@ -25,6 +25,8 @@ from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import Finished, FinishedTrial, Outcome
 from tests.servers import MlflowServer, runs_of
 
+pytestmark = pytest.mark.slow
+
 MakeFinished = Callable[..., FinishedTrial]
 
 

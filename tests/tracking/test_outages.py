@@ -92,6 +92,7 @@ def test_a_refusal_is_said_at_once_and_the_others_are_written(
     assert [tracker.has(one) for one in finished] == [False, True, True]
 
 
+@pytest.mark.slow
 def test_an_experiment_that_was_deleted_meanwhile_is_a_refusal(
     tmp_path: Path, make_finished: Callable[..., FinishedTrial]
 ) -> None:

@@ -37,6 +37,7 @@ def rows_of(uri: str, run_id: str) -> dict[str, list[tuple[int, int, float]]]:
     }
 
 
+@pytest.mark.slow
 def test_a_trial_is_one_flat_run_with_names_tags_params_and_curves(
     uri: str, make_finished: Callable[..., FinishedTrial]
 ) -> None:

@@ -203,6 +203,7 @@ def batches_of(make_trial, data, weighting):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weighting", "count"), [("auto_lambda", 1), ("modo", 2)])
 def test_further_batches_are_the_training_data_in_orders_of_their_own(make_trial, digits, weighting, count):
     plain, seen = batches_of(make_trial, digits, "ew"), batches_of(make_trial, digits, weighting)

@@ -110,6 +110,7 @@ def test_batchnorm_on_one_value_per_channel_trains(make_lone: Callable[..., Tria
         run_trial(make_lone(), lone, lambda end: None, score=lambda _: 0.0, device=CPU)
 
 
+@pytest.mark.slow
 def test_only_a_trial_with_such_a_batch_has_another_key(make_lone: Callable[..., Trial]) -> None:
     plain, merged = make_lone(), make_lone(merges_last_batch=True)
     assert merged.key != plain.key and "last_batch" not in plain.cell.identity

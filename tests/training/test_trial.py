@@ -21,6 +21,8 @@ from mtlsweep.training.trial import EpochEnd, run_trial
 from mtlsweep.trials.state import Finished, Outcome
 from mtlsweep.trials.trial import Trial
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

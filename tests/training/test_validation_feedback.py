@@ -45,6 +45,7 @@ def accuracy_of(data):
     return {task.name: task.metrics[0].name for task in data.tasks}
 
 
+@pytest.mark.slow
 def test_the_second_epoch_knows_the_validation_of_the_first_resumed_or_trained_again(make_trial, digits):
     trial = trial_with(make_trial, digits, pivrg(**accuracy_of(digits)))
     whole = train(trial, digits)

@@ -221,6 +221,7 @@ def test_names_made_by_hand_are_noticed(source: str) -> None:
     assert list(by_hand(source))
 
 
+@pytest.mark.slow
 def test_names_are_made_and_parsed_in_one_place() -> None:
     """Columns of prepared data, which the room `suites` names, are no metrics."""
     package = PROJECT / "pipeline/mtlsweep"
