@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ def test_a_file_is_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
         path.write_bytes(text.encode(encoding))
         with pytest.raises(UserError, match=rf"params\.yaml: it is not UTF-8: line 1 holds byte {byte}"):
             load_params(path)
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(str(tmp_path))}: a folder; name the file in it, .*params.yaml"):
+        load_params(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["digits", "digits-lenet_2", "Größe", "2024", "a+b"])

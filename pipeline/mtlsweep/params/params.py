@@ -81,6 +81,10 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raw = parse_yaml(read_text(path))
     except FileNotFoundError as error:
         raise UserError(f"{path}: file not found; run from the project's root.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: a folder; name the file in it, {path / PARAMS_FILE}.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}.") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from error
     except ValueError as error:
