@@ -13,7 +13,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick venv ui check unit rooms clean
+.PHONY: repro test quick venv ui check unit rooms schema clean
 
 repro: venv
 	dvc repro
@@ -53,6 +53,9 @@ test: check
 
 rooms: venv
 	python docs/draw_rooms.py
+
+schema: venv
+	mtlsweep schema > docs/params.schema.json
 
 clean:
 	rm -rf $(VENV)

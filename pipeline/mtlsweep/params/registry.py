@@ -89,6 +89,10 @@ class Registry(Generic[Made]):
         kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
         return {parameter.name: parameter for parameter in parameters if parameter.kind in kinds}
 
+    def options_schema(self, name: str) -> dict[str, Any]:
+        """Return the JSON schema of the options of `name`."""
+        return self._options_model(name).model_json_schema()
+
     def resolve(self, choice: Choice) -> Choice:
         """Return `choice` with all options checked and converted, and defaults filled in.
 
