@@ -35,6 +35,40 @@ def test_without_baselines_the_score_is_the_mean_validation_loss() -> None:
     assert Reference(OBJECTIVES, {}).score(epoch) == 2.0
 
 
+def epoch_of(accuracy: float, loss: float) -> dict[str, float]:
+    return {f"{split}/left/accuracy": accuracy for split in ("val", "test")} | {
+        "val/mass/mae": 0.5,
+        "test/mass/mae": 0.6,
+        "val/left/loss": loss,
+    }
+
+
+def test_the_epoch_that_counts_is_the_first_of_lowest_validation_delta_m_with_its_figures() -> None:
+    epochs = [epoch_of(0.6, 0.1), epoch_of(0.8, 0.3), epoch_of(0.8, 0.2), epoch_of(0.4, 0.1)]
+    assert REFERENCE.at_best(epochs) == (
+        1,
+        {
+            "val_left_accuracy": 0.8,
+            "val_mass_mae": 0.5,
+            "test_left_accuracy": 0.8,
+            "test_mass_mae": 0.6,
+            "val_delta_m": pytest.approx(0.0),
+            "test_delta_m": pytest.approx(10.0),
+        },
+    )
+
+
+def test_without_baselines_the_epoch_of_lowest_validation_loss_counts() -> None:
+    position, figures = Reference(OBJECTIVES, {}).at_best([epoch_of(0.8, 0.3), epoch_of(0.6, 0.1)]) or (None, {})
+    assert (position, figures["val_left_accuracy"]) == (1, 0.6)
+    assert "val_delta_m" not in figures
+
+
+def test_no_epoch_counts_where_the_criterion_is_never_finite() -> None:
+    assert REFERENCE.at_best([{"val/left/accuracy": 0.6}, {}]) is None
+    assert Reference(OBJECTIVES, {}).at_best([{"train/left/loss": 1.0}]) is None
+
+
 def baselines(metrics: dict[str, dict[str, list[list[float]]]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return curves and replicates of baselines: by task and metric, a curve for each seed."""
     rows = [

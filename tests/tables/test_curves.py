@@ -160,11 +160,13 @@ def test_the_order_in_which_trials_are_named_does_not_matter(record: Record, mak
     assert record.table() == table
 
 
-def test_figures_over_all_tasks_are_no_part_of_the_table(record: Record, make_finished: MakeFinished) -> None:
+def test_figures_over_all_tasks_and_those_of_the_epoch_that_counts_are_no_part_of_the_table(
+    record: Record, make_finished: MakeFinished
+) -> None:
     finished = make_finished()
     record.add(finished)
-    record.log("val/delta_m", 3.0, epoch=1)
-    record.log("loss", 3.0, epoch=1)
+    for name in ("val/delta_m", "loss", "best/epoch", "best/val_delta_m", "best/test_left_accuracy"):
+        record.log(name, 3.0, epoch=1)
     assert record.table() == in_one_piece([finished])
 
 

@@ -148,12 +148,31 @@ def test_new_baselines_replace_what_was_derived_from_the_old(
 ) -> None:
     finished = make_finished()
     Tracker(uri, "digits", "ours").finish(finished, {})
-    renewed = Tracker(uri, "digits", "ours", twice, "other baselines")
+    renewed = Tracker(uri, "digits", "ours", twice, reference="other baselines")
     assert not renewed.has(finished)
     renewed.finish(finished, {})
     assert renewed.has(finished)
     (run,) = runs_of(uri)
     assert [row[2] for row in rows_of(uri, run.info.run_id)["val/delta_m"]] == pytest.approx([0.2, 0.4, 0.6])
+
+
+def second(epochs: Sequence[Mapping[str, float]]) -> tuple[int, Mapping[str, float]]:
+    return 1, {"test_left_accuracy": epochs[1]["test/left/accuracy"]}
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_the_epoch_that_counts_stands_beside_the_last_where_a_trial_has_a_result(
+    uri: str, make_finished: Callable[..., FinishedTrial], outcome: Outcome
+) -> None:
+    finished = make_finished(outcome=outcome)
+    tracker = Tracker(uri, "digits", "ours", at_best=second)
+    for _ in range(2):
+        tracker.finish(finished, {})
+    (run,) = runs_of(uri)
+    assert run.data.metrics["test/left/accuracy"] == pytest.approx(0.3)
+    best = {name: value for name, value in run.data.metrics.items() if name.startswith("best/")}
+    has_result = outcome in (Outcome.DONE, Outcome.PRUNED)
+    assert best == ({"best/epoch": 2.0, "best/test_left_accuracy": pytest.approx(0.2)} if has_result else {})
 
 
 def test_system_metrics_are_a_run_of_their_own_when_asked_for(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,12 +269,12 @@ def test_views_of_the_sweep_and_the_baselines_are_saved_with_links_to_them(
     state = json.loads(view["state"])
     assert (state["searchFilter"], state["orderByKey"], state["orderByAsc"]) == (
         "tags.`role` = 'mtl'",
-        "metrics.`val/delta_m`",
+        "metrics.`best/val_delta_m`",
         True,
     )
     assert [name.split("`")[1] for name in state["selectedColumns"]] == [
-        *("weighting", "optimizer", "lr", "seed", "val/delta_m", "test/delta_m"),
-        *("test/left/accuracy", "test/right/accuracy", "outcome", "Dataset"),
+        *("weighting", "optimizer", "lr", "seed", "best/val_delta_m", "best/test_delta_m"),
+        *("best/test_left_accuracy", "best/test_right_accuracy", "outcome", "Dataset"),
     ]
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from mtlsweep.analysis.delta_m import delta_m, relative_change
 from mtlsweep.analysis.objectives import Objective, counted
 from mtlsweep.files import content_hash, encode_float
-from mtlsweep.trials.metric_names import DELTA_M, LOSS, MetricName, live_delta_m
+from mtlsweep.trials.metric_names import DELTA_M, LOSS, MetricName, column_of, live_delta_m
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,28 @@ class Reference:
             ]
             return sum(changes) / len(changes)
         losses = [value for text, value in epoch.items() if _is_validation_loss(MetricName.parse(text))]
-        return sum(losses) / len(losses)
+        return sum(losses) / len(losses) if losses else math.nan
+
+    def at_best(self, epochs: Sequence[Mapping[str, float]]) -> tuple[int, dict[str, float]] | None:
+        """Return the position of the epoch that counts, and its figures by the names of columns of `trials.parquet`.
+
+        It is the first with the lowest validation Delta_m, and without baselines the one with the lowest validation loss.
+
+        Returns:
+            None if the criterion is finite at no epoch.
+        """
+        scores = [self.score(epoch) for epoch in epochs]
+        finite = [score for score in scores if math.isfinite(score)]
+        if not finite:
+            return None
+        best = scores.index(min(finite))
+        names = [objective.of(split) for split in ("val", "test") for objective in self.objectives]
+        figures = {name.column: epochs[best][str(name)] for name in names if str(name) in epochs[best]}
+        if self.values:
+            figures |= {
+                column_of(split, DELTA_M): self.compare([epochs[best]], split)[DELTA_M].item() for split in self.values
+            }
+        return best, figures
 
     def best_epoch(self, epochs: Sequence[Mapping[str, float]]) -> pd.Series | None:
         """Return Delta_m, as `compare` does, at the epoch where validation Delta_m is lowest; None if it is never finite."""

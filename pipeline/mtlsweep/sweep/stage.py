@@ -150,7 +150,7 @@ def make_executor(resources: Resources, context: StageContext, fence: Fence) -> 
 def open_tracker(params: Params, ledger: Ledger, suite: str, reference: Reference) -> Tracker:
     """Return the MLflow tracker of a suite's ledger; it computes Delta_m against `reference`."""
     compared = reference.key if reference.values else ""
-    return Tracker(params.resources.tracking_uri, suite, ledger.id, reference.derive, compared)
+    return Tracker(params.resources.tracking_uri, suite, ledger.id, reference.derive, reference.at_best, compared)
 
 
 def _sweep_id(context: StageContext) -> str:

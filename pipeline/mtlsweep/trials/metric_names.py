@@ -91,6 +91,11 @@ def live_delta_m(split: str) -> str:
     return f"{split}/{DELTA_M}"
 
 
+def at_best(column: str) -> str:
+    """Return the name under which MLflow shows a figure of the epoch that counts, such as `best/test_left_accuracy`."""
+    return f"best/{column}"
+
+
 def figure_of(task: str, metric: str) -> str:
     """Return the name of a task's metric in tables, such as `left_accuracy`."""
     return f"{task}_{metric}"

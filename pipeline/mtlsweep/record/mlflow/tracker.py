@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow.database import FoundRun
-from mtlsweep.record.mlflow.entries import dataset_of, end_tags, params_of
+from mtlsweep.record.mlflow.entries import AtBest, best_rows, dataset_of, end_tags, params_of
 from mtlsweep.record.mlflow.experiment import LEDGER_ID, Experiment, found_run
 from mtlsweep.record.mlflow.history import MetricHistory
 from mtlsweep.record.mlflow.outage import is_outage, server_errors
@@ -38,6 +38,10 @@ Derived = Callable[[Sequence[Mapping[str, float]]], Sequence[Mapping[str, float]
 def nothing_derived(epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
     """Derive no metric from any epoch."""
     return [{} for _ in epochs]
+
+
+def nothing_is_best(epochs: Sequence[Mapping[str, float]]) -> None:
+    """Choose no epoch."""
 
 
 @dataclass
@@ -65,19 +69,27 @@ class Tracker:
         suite: name of the suite, and of the experiment.
         ledger_id: see `Ledger.id`; runs of other ledgers are left alone.
         derived: metrics to log beside each epoch's own.
-        reference: names what `derived` compares with; a run logged with another is written anew.
+        at_best: the epoch that counts, whose figures are logged as `best/...` when a trial with a result has ended.
+        reference: names what `derived` and `at_best` compare with; a run logged with another is written anew.
 
     Raises:
         UserError: the store cannot be reached or opened, or the experiment is deleted.
     """
 
     def __init__(
-        self, uri: str, suite: str, ledger_id: str, derived: Derived = nothing_derived, reference: str = ""
+        self,
+        uri: str,
+        suite: str,
+        ledger_id: str,
+        derived: Derived = nothing_derived,
+        at_best: AtBest = nothing_is_best,
+        reference: str = "",
     ) -> None:
         self._experiment = Experiment(uri, suite, ledger_id)
         self._client = self._experiment.client
         self._uri = self._experiment.uri
         self._derived = derived
+        self._at_best = at_best
         self._reference = reference
         self._views_are_saved = False
         self._runs: dict[str, _Run] = {}
@@ -200,6 +212,7 @@ class Tracker:
             self._delete(key)
         run = self._open_run(finished.trial, finished.execution.started_at)
         self._log_records(run, [record for record in curve if _row(record) not in run.rows])
+        self._log_metrics(run, best_rows(finished.state.outcome, curve, self._at_best))
         self._client.log_batch(
             run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **end_tags(finished)}.items()]
         )
@@ -262,9 +275,12 @@ class Tracker:
             values = {**record.metrics, **derived}
             timestamp = _row(record)[1]
             rows += [Metric(name, value, timestamp, record.epoch) for name, value in values.items()]
+        self._log_metrics(run, rows)
+        run.rows |= {_row(record) for record in records}
+
+    def _log_metrics(self, run: _Run, rows: Sequence[Metric]) -> None:
         for start in range(0, len(rows), BATCH_OF_METRICS):
             self._client.log_batch(run.run_id, metrics=rows[start : start + BATCH_OF_METRICS])
-        run.rows |= {_row(record) for record in records}
 
 
 def _known(run: FoundRun) -> _Run:

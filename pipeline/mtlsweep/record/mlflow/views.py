@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow.server import shown_uri, tracking_origin
-from mtlsweep.trials.metric_names import LOSS, MetricName, live_delta_m
+from mtlsweep.trials.metric_names import DELTA_M, LOSS, MetricName, at_best, column_of
 
 VIEW_TAG = "mlflow.sharedViewState."
 
@@ -35,12 +35,14 @@ def saved_views(metrics: Iterable[str], created: int) -> dict[str, str]:
         metrics: names of the metrics of a multi-task trial, `<split>/<task>/<metric>`.
         created: creation time of the experiment in milliseconds, shown in the menu.
     """
-    parsed = [(text, MetricName.parse(text)) for text in sorted(metrics)]
-    measured = {text: name.task for text, name in parsed if name and name.split == "test" and name.metric != LOSS}
+    parsed = [MetricName.parse(text) for text in sorted(metrics)]
+    measured = {
+        at_best(name.column): name.task for name in parsed if name and name.split == "test" and name.metric != LOSS
+    }
     test = list(measured)
     if not test:
         return {}
-    delta = [live_delta_m("val"), live_delta_m("test")]
+    delta = [at_best(column_of(split, DELTA_M)) for split in ("val", "test")]
     sweep = _view(
         "Sweep: best first",
         "tags.`role` = 'mtl'",
@@ -98,7 +100,7 @@ def _charts(measured: dict[str, str]) -> list[dict[str, Any]]:
         "type": "PARALLEL",
         "displayName": "Methods and validation Delta_m",
         "selectedParams": ["weighting", "optimizer", "lr"],
-        "selectedMetrics": [live_delta_m("val")],
+        "selectedMetrics": [at_best(column_of("val", DELTA_M))],
         "showAllRuns": True,
     }
     charts: list[dict[str, Any]] = [parallel]
