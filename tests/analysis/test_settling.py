@@ -15,12 +15,12 @@ from mtlsweep.analysis.conclusions.comparisons import compare_methods
 from mtlsweep.analysis.conclusions.settling import (
     MOST_SEEDS,
     SETTLES,
-    moderated_variance,
     seeds_needed,
     settling_steps,
     with_seeds_to_settle,
 )
 from mtlsweep.analysis.conclusions.statistics import FEWEST_SEEDS
+from mtlsweep.analysis.moderated_variances import with_fixed_prior
 
 OPEN = np.zeros(6, dtype=bool)
 ONES, THREE = np.ones(6), np.full(6, 3.0)
@@ -56,11 +56,11 @@ def test_it_asks_for_seeds_that_are_not_there_yet() -> None:
 
 def test_variances_of_few_seeds_are_drawn_towards_each_other() -> None:
     own = np.array([0.01, 1.0, 1.0, 1.2, 0.8, 1.1, 0.9, 10.0])
-    drawn, degrees = moderated_variance(own, np.full(8, 2.0))
+    drawn, degrees = with_fixed_prior(own, np.full(8, 2.0))
     assert own[0] < drawn[0] < own.mean() < drawn[-1] < own[-1] and (np.argsort(drawn) == np.argsort(own)).all()
     assert drawn.mean() == pytest.approx(own.mean()) and (degrees > 2.0).all()
-    assert moderated_variance(10 * own, np.full(8, 2.0))[0] == pytest.approx(10 * drawn)
-    closer = np.abs(moderated_variance(own, np.full(8, 20.0))[0] - own)
+    assert with_fixed_prior(10 * own, np.full(8, 2.0))[0] == pytest.approx(10 * drawn)
+    closer = np.abs(with_fixed_prior(own, np.full(8, 20.0))[0] - own)
     assert (closer <= np.abs(drawn - own)).all(), "what many seeds show counts more"
 
 

@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 
 from benchmarks.referee import MARGIN, hardest_cases, simulate
 from mtlsweep import paths
+from mtlsweep.analysis.moderated_variances import with_fitted_prior
 from mtlsweep.cli.main import app
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params, load_params
 from mtlsweep.project import steps
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.studies.referee.attained import INSIDE, OUTSIDE, UNDECIDED, leads
-from mtlsweep.studies.referee.noise import moderated_variances, search_variance, selection_shares
+from mtlsweep.studies.referee.noise import search_variance, selection_shares
 from mtlsweep.studies.referee.section import referee_sentences
 from mtlsweep.studies.referee.simplex import refined_weights, spread_weights
 from mtlsweep.studies.study import run_study
@@ -112,11 +113,11 @@ def test_leads_depend_neither_on_the_order_of_tasks_and_weights_nor_on_the_basel
 def test_variances_that_differ_by_chance_become_one_and_others_stay_apart() -> None:
     generator = np.random.default_rng(0)
     same = generator.normal(size=(3, 400)).var(axis=0, ddof=1)
-    moderated, freedom = moderated_variances(same, 2, 400)
+    moderated, freedom = with_fitted_prior(same, 2, 400)
     assert np.ptp(moderated) < 0.1 and abs(moderated.mean() - 1) < 0.15 and (freedom > 100).all()
     scale = np.where(np.arange(400) < 200, 0.1, 10.0)
     different = (scale * generator.normal(size=(3, 400))).var(axis=0, ddof=1)
-    moderated, freedom = moderated_variances(different, 2, 400)
+    moderated, freedom = with_fitted_prior(different, 2, 400)
     assert np.median(moderated[200:]) > 100 * np.median(moderated[:200]) and (freedom < 4).all()
 
 

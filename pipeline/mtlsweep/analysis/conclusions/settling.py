@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mtlsweep.analysis.conclusions.statistics import FEWEST_SEEDS, LEVEL
+from mtlsweep.analysis.moderated_variances import with_fixed_prior
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +23,6 @@ POWER = 0.8
 MOST_SEEDS = 30
 """Nobody trains more; a comparison that needs more stays open."""
 
-_PRIOR_DEGREES = 4.0
 _VARIANCES = 5  # so many equally probable values of the noise, over which power is averaged
 
 SETTLES = "seeds_to_settle"
@@ -88,7 +88,7 @@ def seeds_needed(difference: Floats, deviation: Floats, pairs: Floats, decided: 
         difference, deviation, pairs: mean, standard deviation and number of the paired differences.
         decided: whether Holm's correction found it; those come first in the order of his steps.
     """
-    variance, degrees = moderated_variance(deviation**2, pairs - 1)
+    variance, degrees = with_fixed_prior(deviation**2, pairs - 1)
     spread = max(float(np.mean(difference**2 - variance / pairs)), 0.0)  # of the true differences
     level = _levels(np.abs(difference) / np.sqrt(variance), decided)
     seeds = np.arange(FEWEST_SEEDS, MOST_SEEDS + 1)[:, None]
@@ -124,13 +124,3 @@ def _power(
     centre = np.abs(mean) / deviation
     power: Floats = stats.nct.sf(bound, seeds - 1, centre)
     return power
-
-
-def moderated_variance(variances: Floats, degrees: Floats) -> tuple[Floats, Floats]:
-    """Return variances of few degrees of freedom, drawn towards the mean of all, and their degrees of freedom.
-
-    As if four further degrees of freedom of each had shown the mean (a scaled inverse chi-square prior, as Smyth 2004 has
-    it for many similar tests; its degrees of freedom are fixed here, since twenty variances of two seeds do not tell them).
-    """
-    drawn: Floats = (_PRIOR_DEGREES * np.mean(variances) + degrees * variances) / (_PRIOR_DEGREES + degrees)
-    return drawn, _PRIOR_DEGREES + degrees

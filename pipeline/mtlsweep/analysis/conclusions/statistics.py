@@ -6,7 +6,6 @@ With too few seeds for a figure the functions return None instead of a guess, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mtlsweep.analysis.fronts.pareto_set import nondominated
+from mtlsweep.analysis.seed_samples import seed_samples
 
 LEVEL = 0.95
 FEWEST_SEEDS = 5  # with fewer, bootstrap intervals cover far less than 95 %, and no test can check normality
@@ -62,7 +62,7 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     if count < FEWEST_SEEDS:
         reach = stats.t.ppf(0.5 + LEVEL / 2, count - 1) * error
         return mean - reach, mean + reach, "student_t"
-    weights, centred = _resamples(count), values - mean
+    weights, centred = seed_samples(count, _RESAMPLES, _STREAM), values - mean
     shift = weights @ centred
     variance = (weights @ centred**2 - shift**2) * (count / (count - 1))
     spread = np.sqrt(np.maximum(variance, 0.0) / count)
@@ -92,12 +92,6 @@ def pooled_variance(deviations: NDArray[np.float64], counts: NDArray[np.float64]
     degrees = float(np.median(counts[known])) - 1
     variance = float(np.median(deviations[known] ** 2)) * degrees / float(stats.chi2.median(degrees))
     return variance, float(known.sum() * degrees)
-
-
-@lru_cache(maxsize=32)
-def _resamples(count: int) -> NDArray[np.float64]:
-    """Return bootstrap samples of `count` values as weights [samples, values] that sum to one."""
-    return np.random.default_rng(_STREAM).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
 
 
 def compare_pairs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:
@@ -185,7 +179,8 @@ def membership_probability(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     count, methods = values.shape[0], values.shape[1]
     mean = values.mean(axis=0)
-    stretched = mean + np.sqrt(count / (count - 1)) * np.einsum("rs,smk->rmk", _resamples(count), values - mean)
+    samples = seed_samples(count, _RESAMPLES, _STREAM)
+    stretched = mean + np.sqrt(count / (count - 1)) * np.einsum("rs,smk->rmk", samples, values - mean)
     member = np.zeros(methods)
     for sample in stretched:
         member += nondominated(sample)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,7 @@ from scipy import stats
 from mtlsweep.analysis.conclusions.statistics import LEVEL
 from mtlsweep.analysis.repetition.arrays import Floats, SweepArrays
 from mtlsweep.analysis.repetition.procedure import Repetitions, repeat_procedure
+from mtlsweep.analysis.seed_samples import balanced_seed_samples
 from mtlsweep.analysis.selection import METHOD
 
 Method = tuple[str, str]
@@ -110,8 +110,9 @@ def repeat(sweep: SweepArrays) -> Repeated | None:
     seeds, baseline_seeds = sweep.seeds, sweep.baseline_seeds
     if min(seeds, baseline_seeds) < 2 or not sweep.methods:
         return None
-    draws = _draws(seeds, stream=0)
-    both = np.hstack([draws, draws if sweep.same_seeds else _draws(baseline_seeds, stream=1)])
+    draws = balanced_seed_samples(seeds, _SAMPLES, (_STREAM, 0))
+    others = draws if sweep.same_seeds else balanced_seed_samples(baseline_seeds, _SAMPLES, (_STREAM, 1))
+    both = np.hstack([draws, others])
     distinct, counts = np.unique(both, axis=0, return_counts=True)
     groups = (distinct[:, :seeds],) if sweep.same_seeds else (distinct[:, :seeds], distinct[:, seeds:])
     own = np.full((1, seeds), 1 / seeds), np.full((1, baseline_seeds), 1 / baseline_seeds)
@@ -123,17 +124,6 @@ def repeat(sweep: SweepArrays) -> Repeated | None:
         probability=counts / counts.sum(),
         shares=tuple(group - 1 / group.shape[1] for group in groups),
     )
-
-
-@lru_cache(maxsize=32)
-def _draws(seeds: int, stream: int) -> Floats:
-    """Return balanced bootstrap samples as shares of the seeds [samples, seeds]: in all of them together each seed is drawn
-    equally often (Davison, Hinkley and Schechtman 1986), so that without any choice the expected optimism is zero.
-    """
-    drawn = np.random.default_rng([_STREAM, stream]).permutation(np.repeat(np.arange(seeds), _SAMPLES))
-    counts = np.zeros((_SAMPLES, seeds))
-    np.add.at(counts, (np.repeat(np.arange(_SAMPLES), seeds), drawn), 1.0)
-    return counts / seeds
 
 
 def with_search_intervals(results: pd.DataFrame, repeated: Repeated | None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mtlsweep.studies.referee.noise import moderated_variances
+from mtlsweep.analysis.moderated_variances import with_fitted_prior
 
 Array = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def leads(
     independent = 4 / (
         1 / count + 1 / others + 2 / (count * others)
     )  # W F differences share the noise of W + F methods
-    flat, freedom = moderated_variances(by_task.reshape(*by_task.shape[:-2], -1), seeds - 1, independent)
+    flat, freedom = with_fitted_prior(by_task.reshape(*by_task.shape[:-2], -1), seeds - 1, independent)
     variance, degrees = (np.moveaxis(each.reshape(by_task.shape), -3, -1) for each in (flat, freedom))
     search = np.asarray(weightings_search)[..., :, None, :] if np.ndim(weightings_search) else weightings_search
     search = search + (np.asarray(fixed_search)[..., None, :, :] if np.ndim(fixed_search) else fixed_search)
