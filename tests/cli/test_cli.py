@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.mlflow.server import create_database
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.sweep.plan.plan import open_plan
-from mtlsweep.trials.state import FinishedTrial
+from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.state import Finished, FinishedTrial, Outcome
 from stages.command import run_for_suite
 from tests.forks import run_module
 from tests.small_study import call, small_study, write
@@ -46,6 +48,34 @@ def test_plan_states_how_many_settings_each_method_tries(in_directory: Path) -> 
     assert "each of them tries 3 settings of the learning rate and of training.batch_size" in output
     assert "each of them tries 2 settings of the learning rate and of training.batch_size" in output
     assert "8 trials to run" in output
+
+
+def test_plan_states_which_prior_it_took_from_where(
+    in_directory: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    earlier = Ledger(Path("results"), "earlier")
+    losses = {"val/left/loss": 1.0, "val/right/loss": 1.0}
+    curve = tuple(EpochRecord(epoch, losses, 0.0, 1.0) for epoch in (1, 2, 3))
+    for name, rate in [("adam", 0.008), ("muon", 0.1), ("sgd", 0.1)]:
+        one = make_finished(suite="earlier", optimizer=Choice(name=name), learning_rate=rate)
+        earlier.start(one.trial)
+        earlier.finish(replace(one, state=Finished(Outcome.DONE, curve)))
+    search = {"optuna": {"cells_tried": 2, "prior": {"ledgers": ["results/earlier/ledger"], "share": 0.5}}}
+    write(small_study(strategy=search, optimizers=["adam", "sgd", "lion"], learning_rates=[0.02, 0.005]))
+    code, output = call("plan")
+    assert code == 0
+    assert (
+        "prior from results/earlier/ledger (3 survived): adam 0.005; at most 50% of the cells follow it, fewer if they do badly "
+        "of the prior 1 are left out: their rates are outside of those that the sweep searches "
+        "the prior has no rate for lion, sgd" in output
+    )
+    write(small_study(strategy={"optuna": {"prior": {"ledgers": ["results/earlir/ledger"]}}}))
+    code, output = call("plan")
+    assert code == 2
+    assert (
+        "params.yaml: `suites.digits.sweep.strategy`: `prior.ledgers`: there is no ledger `results/earlir/ledger`"
+        in output
+    )
 
 
 @pytest.mark.slow

@@ -68,6 +68,8 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
                 f"    each of them tries {settings['each_method']} settings of the learning rate and of "
                 f"{' and '.join(settings['axes'])} (where it has that option)"
             )
+        if (prior := content.get("prior")) is not None:
+            yield from _prior_lines(prior)
         left = content["planned"] - content["finished"]
         cost = content["forecast"]
         if cost is not None and not cost["trials_wanted_now"]:
@@ -83,6 +85,16 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
             )
     for sentence in plan.get("later", ()):
         yield f"  {sentence}"
+
+
+def _prior_lines(prior: Mapping[str, Any]) -> Iterator[str]:
+    rates = "; ".join(f"{name} {', '.join(f'{rate:g}' for rate in own)}" for name, own in prior["rates"].items())
+    sources = " and ".join(f"{path} ({count} survived)" for path, count in prior["ledgers"].items())
+    yield f"    prior from {sources}: {rates}; at most {prior['share']:.0%} of the cells follow it, fewer if they do badly"
+    if prior["outside"]:
+        yield f"    of the prior {prior['outside']} are left out: their rates are outside of those that the sweep searches"
+    if prior["missing"]:
+        yield f"    the prior has no rate for {', '.join(prior['missing'])}"
 
 
 def _cost(cost: Mapping[str, Any]) -> str:

@@ -11,11 +11,12 @@ import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
+from pydantic_core import ErrorDetails
 
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.files import file_hash
@@ -106,10 +107,12 @@ class Registry(Generic[Made]):
             first = error.errors()[0]
             option = str(first["loc"][0]) if first["loc"] else ""
             allowed = ", ".join(model.model_fields) or "none"
-            if first["type"] == "extra_forbidden":
+            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
                 what = f"has no option `{option}`{nearest(option, model.model_fields)} Allowed: {allowed}."
             else:
-                what = f"option `{option}` is {first['input']!r}: {first['msg']}."
+                inner = _field_within(first, choice.options)
+                where = f" (`{option}.{inner}`)" if inner else ""
+                what = f"option `{option}` is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}{where}."
             raise UserError(f"{self.kind} `{choice.name}` {what}") from error
         return Choice(name=choice.name, options=options.model_dump(mode="json"))
 
@@ -205,6 +208,16 @@ class Registry(Generic[Made]):
         package = importlib.import_module(self._package)
         for module in pkgutil.walk_packages(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
+
+
+def _field_within(error: ErrorDetails, options: Any) -> str:
+    """Return the names that lead from an option to its wrong field, with dots; pydantic's own marks are left out."""
+    names, missing = [], error["type"] == "missing"
+    for part in error["loc"]:
+        if isinstance(options, Mapping) and (part in options or (missing and part == error["loc"][-1])):
+            names.append(str(part))
+            options = options.get(part)
+    return ".".join(names[1:])
 
 
 def _signature_owner(entry: Any) -> Any:

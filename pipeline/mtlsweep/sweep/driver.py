@@ -174,8 +174,8 @@ class Driver:
             "correct it, then run `dvc repro` again to continue."
         )
 
-    def _suggest(self) -> Cell | None:
-        return None if self._study is None else self._study.suggest()
+    def _suggest(self, start: Cell | None = None) -> Cell | None:
+        return None if self._study is None else self._study.suggest(start)
 
     def _pause(self, record: PausedTrial) -> PausedTrial:
         """Write a paused trial to the ledger; return it as the ledger keeps it, with its curve left on disk."""

@@ -17,6 +17,7 @@ from mtlsweep.record.outputs import check_outputs
 from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, unobserved_examples
 from mtlsweep.sweep.plan.cells import check_names
 from mtlsweep.sweep.plan.counts import count_by_method
+from mtlsweep.sweep.plan.fields import in_field
 from mtlsweep.sweep.plan.outdated import count_outdated
 from mtlsweep.sweep.plan.plan import Plan, open_plan
 from mtlsweep.sweep.plan.planned_keys import write_plan
@@ -55,6 +56,12 @@ def _settings(plan: Plan) -> dict[str, Any]:
     return {"settings": {"axes": axes, "each_method": max(methods.values())}}
 
 
+def _prior(suite: str, stage: Stage, plan: Plan) -> dict[str, Any]:
+    """Return what an adaptive search takes from which earlier ledgers."""
+    prior = in_field(f"suites.{suite}.{stage}.strategy", plan.read_prior)
+    return {} if prior is None else {"prior": prior.describe()}
+
+
 def read_stage(params: Params, suite: str, stage: Stage, plan: Plan) -> dict[str, Any]:
     """Return one stage of the plan of a suite as plain data; writes nothing.
 
@@ -77,6 +84,7 @@ def read_stage(params: Params, suite: str, stage: Stage, plan: Plan) -> dict[str
         "forecast": None,
         "past_errors": [past.error for past in read_past_forecasts(plan.ledger, stage)],
         **_settings(plan),
+        **_prior(suite, stage, plan),
     }
     baselines = paths.stage_tables(suite, "baselines") / "curves.parquet"
     if paths.prepared(suite).exists() and (stage == "baselines" or baselines.exists()):

@@ -22,6 +22,7 @@ from mtlsweep.suites.tasks.metric_definitions import metric_definitions
 from mtlsweep.sweep.plan.cells import add_content, plan_cells
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies import STRATEGIES
+from mtlsweep.sweep.strategies.prior import Prior, read_prior
 from mtlsweep.sweep.strategies.strategy import is_adaptive
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import FinishedTrial, PausedTrial, State, TrialRecord
@@ -85,6 +86,15 @@ class Plan:
     def trials(self) -> list[Trial]:
         """Every trial of the full factorial of the listed cells."""
         return [Trial(cell, seed) for cell in self.cells for seed in self.seeds]
+
+    def read_prior(self) -> Prior | None:
+        """Return what an adaptive search learns from earlier ledgers; None without a prior.
+
+        Raises:
+            UserError: nothing can be learned from them.
+        """
+        options = self.strategy.options
+        return read_prior(options["prior"], self.space, options["seed"]) if options.get("prior") else None
 
     def read(self) -> RecordedTrials:
         """Return the records of the plan's trials, and the other trials of the ledger."""

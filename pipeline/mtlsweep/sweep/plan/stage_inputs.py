@@ -17,6 +17,7 @@ from mtlsweep.record.tables.schema import CURVES
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.suites.tasks.metric_definitions import metric_definitions
 from mtlsweep.sweep.display import progress_path
+from mtlsweep.sweep.plan.fields import in_field
 from mtlsweep.sweep.plan.plan import Plan, open_plan
 from mtlsweep.sweep.reference import Reference, seed_noise
 from mtlsweep.sweep.strategies import STRATEGIES, Known, Strategy
@@ -51,8 +52,16 @@ class StageContext:
         return progress_path(self.ledger, self.stage)
 
     def make_strategy(self, known: Known) -> Strategy:
-        """Return the stage's strategy; `known` are the trials recorded so far."""
-        return STRATEGIES.create(self.plan.strategy, self.plan.cells, self.plan.seeds, self.reference, known)
+        """Return the stage's strategy; `known` are the trials recorded so far.
+
+        Raises:
+            UserError: the strategy cannot use what it is given, such as the ledgers of a prior.
+        """
+        plan = self.plan
+        return in_field(
+            f"suites.{self.suite}.{self.stage}.strategy",
+            lambda: STRATEGIES.create(plan.strategy, plan.cells, plan.seeds, self.reference, known),
+        )
 
 
 def open_stage(params: Params, suite: str, stage: Stage) -> StageContext:

@@ -78,8 +78,14 @@ class CellStudy:
         trial = self._study.ask(distributions)
         self._add_open(trial, cell)
 
-    def suggest(self) -> Cell | None:
-        """Return a cell that is neither known nor running, or None if the sampler finds no more."""
+    def suggest(self, start: Cell | None = None) -> Cell | None:
+        """Return a cell that is neither known nor running, or None if the sampler finds no more.
+
+        Args:
+            start: the cell has its method and learning rate, unless there is no new one with these; the sampler chooses the rest.
+        """
+        if start is not None:
+            self._study.enqueue_trial(self._space.start(start))
         for _ in range(MOST_REPETITIONS):
             trial = self._study.ask()
             cell = self._space.suggest(trial)

@@ -82,11 +82,24 @@ class Space:
     def describe(self, cell: Cell) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """Return the Optuna parameters of a cell and their distributions."""
         cell = self.relabel(cell)
-        name, _ = self._optimizers[cell.weighting_label]
-        values = {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
-        trial = FixedTrial(values | dict(cell.tuned) | self._ranged_options(cell))
+        trial = FixedTrial(self.start(cell) | dict(cell.tuned) | self._ranged_options(cell))
         self.suggest(trial)
         return trial.params, trial.distributions
+
+    def start(self, cell: Cell) -> dict[str, Any]:
+        """Return the Optuna parameters of a cell's method and learning rate alone."""
+        name, _ = self._optimizers[cell.weighting_label]
+        return {"weighting": cell.weighting_label, name: cell.optimizer_label, "lr": cell.learning_rate}
+
+    def has_optimizer(self, optimizer: str) -> bool:
+        """Whether some cell has the optimizer of this registered name."""
+        return optimizer in self._rates_of
+
+    def nearest_rate(self, optimizer: str, rate: float) -> float | None:
+        """Return the learning rate of an optimizer that is nearest to `rate`; None if `rate` is outside of all of them."""
+        listed = self._rates_of[optimizer]
+        low, high = self._rate_ends if LEARNING_RATE in self._ranges else (listed[0], listed[-1])
+        return self._allowed_rate(optimizer, rate) if low <= rate <= high else None
 
     def suggest(self, trial: BaseTrial) -> Cell:
         """Return the cell that Optuna's sampler proposes for `trial`."""
@@ -94,10 +107,7 @@ class Space:
         cell = self._methods[weighting, str(trial.suggest_categorical(*self._optimizers[weighting]))]
         setting = [str(trial.suggest_categorical(axis, self._tuned[axis])) for axis in cell.tuned]
         cell = self._by_setting[(cell.method, *setting)]
-        rate = trial.suggest_float("lr", *self._rate_ends, log=True)
-        if LEARNING_RATE not in self._ranges:
-            listed = self._rates_of[cell.optimizer.name]
-            rate = min(listed, key=lambda one: abs(math.log(one) - math.log(rate)))
+        rate = self._allowed_rate(cell.optimizer.name, trial.suggest_float("lr", *self._rate_ends, log=True))
         proposed = {key: propose(trial, key, self._ranges[key]) for key in self._ranged_keys(cell)}
         return replace(
             cell,
@@ -105,6 +115,12 @@ class Space:
             weighting=_with_options(cell.weighting, proposed, WEIGHTINGS),
             optimizer=_with_options(cell.optimizer, proposed, OPTIMIZERS),
         )
+
+    def _allowed_rate(self, optimizer: str, rate: float) -> float:
+        """Return `rate`, or if rates are listed the listed one nearest to it on a logarithmic scale."""
+        if LEARNING_RATE in self._ranges:
+            return rate
+        return min(self._rates_of[optimizer], key=lambda one: abs(math.log(one) - math.log(rate)))
 
     def _ranged_keys(self, cell: Cell) -> list[str]:
         """Return the ranged options of a cell's weighting and optimizer."""

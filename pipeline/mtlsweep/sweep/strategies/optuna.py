@@ -11,38 +11,28 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated
 
 import numpy as np
-import optuna
-from pydantic import Field
+from optuna.samplers import BaseSampler
+from pydantic import Field, TypeAdapter
 
 from mtlsweep.sweep.reference import Reference
 from mtlsweep.sweep.search.objective_values import Kind, Targets
 from mtlsweep.sweep.search.ranges import Ranges
+from mtlsweep.sweep.search.samplers import Sampler, make_sampler
 from mtlsweep.sweep.search.space import Space
 from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_diverged_or_failed, has_ended, outcome_of
+from mtlsweep.sweep.strategies.prior import EarlierLedgers, read_prior
 from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
 from mtlsweep.sweep.strategies.strategy import STRATEGIES, Strategy, Suggest
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import Outcome, State, TrialRecord
 from mtlsweep.trials.trial import Trial
-
-Sampler = Literal["nsga2", "nsga3", "tpe", "gp", "random", "qmc"]
-
-_SAMPLERS: Mapping[Sampler, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(population_size=20, seed=seed),
-    "nsga3": lambda seed: optuna.samplers.NSGAIIISampler(population_size=20, seed=seed),
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "qmc": lambda seed: optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
-}
-"""Populations are smaller than Optuna's default of 50: a sweep has tens of cells, and the first generation is random."""
 
 
 @STRATEGIES.register("optuna")
@@ -54,12 +44,16 @@ class AdaptiveSearch(Strategy):
         seeds: replicates of each cell.
         reference: baseline values for Delta_m.
         known: records of trials so far; their cells count as tried.
-        sampler: `nsga2`, `nsga3`, `tpe`, `gp`, `random` or `qmc`.
+        sampler: `nsga2`, `nsga3`, `tpe`, `gp`, `random`, `qmc`, or one of OptunaHub (see `HubSampler`).
         cells_tried: total number of cells to try.
         space: ranges of the learning rate and of options; see `mtlsweep.sweep.search.ranges.Ranges`.
         target: `delta_m` of each task, or the validation `metrics` themselves.
         asha: rungs; None trains every cell to the last epoch.
-        seed: of the sampler.
+        prior: earlier ledgers whose surviving learning rates are tried first; see `mtlsweep.sweep.strategies.prior`.
+        seed: of the sampler and of the order of the prior.
+
+    Raises:
+        UserError: nothing can be learned from the ledgers of the prior.
     """
 
     def __init__(
@@ -74,12 +68,12 @@ class AdaptiveSearch(Strategy):
         space: Ranges = {},  # noqa: B006  (never mutated)
         target: Kind = "delta_m",
         asha: Asha | None = None,
+        prior: EarlierLedgers | None = None,
         seed: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         self.target = target
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self.sampler = _SAMPLERS[sampler](seed)
+        self._sampler: Sampler = TypeAdapter(Sampler).validate_python(sampler)
+        self._seed = seed
         self._space = Space(cells, space)
         self._seeds = tuple(seeds)
         self._targets = Targets(reference, target)
@@ -88,10 +82,16 @@ class AdaptiveSearch(Strategy):
         self._most = cells_tried
         self._exhausted = False
         self._epochs = cells[0].training.epochs
+        self._prior = None if prior is None else read_prior(dict(prior), self._space, seed)
         self._asha = None if asha is None else Asha.model_validate(asha)
         self._rungs = [] if self._asha is None else self._asha.rungs(self._epochs)
         self._running: set[str] = set()
         self._costs: dict[tuple[str, int], list[float] | None] = {}
+
+    @cached_property
+    def sampler(self) -> BaseSampler:  # type: ignore[override]  # nobody assigns it
+        """The sampler; one of OptunaHub is loaded here, and so by a sweep that runs and not by its plan."""
+        return make_sampler(self._sampler, self._seed, len(self._targets.names))
 
     def next(self, suggest: Suggest) -> Assignment | None:
         """Return an open trial of a tried cell, or the first trial of a newly suggested cell."""
@@ -99,7 +99,7 @@ class AdaptiveSearch(Strategy):
             if assignment.trial.key not in self._running:
                 return self._start(assignment)
         while not self._exhausted and len(self._tried) < self._most:
-            cell = suggest()
+            cell = suggest(self._start_of_prior())
             self._exhausted = cell is None
             if cell is not None and cell.key not in self._tried:
                 self._tried[cell.key] = cell
@@ -151,6 +151,18 @@ class AdaptiveSearch(Strategy):
     def _start(self, assignment: Assignment) -> Assignment:
         self._running.add(assignment.trial.key)
         return assignment
+
+    def _start_of_prior(self) -> Cell | None:
+        """Return a cell whose method and rate the next cell takes from the prior, or None."""
+        if self._prior is None:
+            return None
+        stop = [*self._rungs, self._epochs][0]
+        runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
+        arrived = [r for r in runners if has_ended(r, self._known) or epochs_seen(r, self._known) >= stop]
+        ranked = self._ranked(arrived, stop)
+        valid = {runner.key for runner in ranked}
+        lost = [runner.cell for runner in arrived if runner.key not in valid]
+        return self._prior.next(self._tried.values(), [*([runner.cell] for runner in ranked), lost])
 
     def _untried(self) -> int:
         return 0 if self._exhausted else max(0, self._most - len(self._tried))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import optuna
 
@@ -15,8 +16,13 @@ from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
-Suggest = Callable[[], Cell | None]
-"""Returns a cell that was not suggested before, or None when no more cells are left."""
+
+class Suggest(Protocol):
+    """Returns a cell that was not suggested before, or None when no more cells are left."""
+
+    def __call__(self, start: Cell | None = None) -> Cell | None:
+        """Suggest a cell; with `start` one of its method and learning rate, if there is a new one."""
+
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "mtlsweep.sweep.strategies")
 
