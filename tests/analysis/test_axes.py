@@ -54,7 +54,7 @@ def test_the_value_is_selected_with_the_learning_rate(analysis: SuiteAnalysis) -
 
 @pytest.mark.slow
 def test_the_page_says_what_was_selected_and_at_which_budget(analysis: SuiteAnalysis) -> None:
-    sentences = answer(analysis)
+    sentences = answer(analysis).sentences
     assert "at learning rate 0.001, network.dropout 0.2;" in sentences[0]
     assert any(
         line.startswith("Each method tried 6 settings of the learning rate and of network.dropout")

@@ -121,7 +121,7 @@ def test_names_from_outside_cannot_become_markup(report: SuiteReport) -> None:
 
 
 def test_better_is_always_up(report: SuiteReport) -> None:
-    """Axes of Delta_m and of errors are turned; in parallel coordinates the best value of each metric is at 1."""
+    """Axes of Δm and of errors are turned; in parallel coordinates the best value of each metric is at 1."""
     parallel = next(figure for figure in report.figures if figure.name == "parallel_coordinates")
     (spec,) = parallel.specifications
     (rows,) = spec["datasets"].values()
@@ -236,7 +236,7 @@ PAPER = Path(__file__).parents[2] / "pipeline" / "mtlsweep" / "analysis" / "pape
 @pytest.mark.slow
 def test_a_table_made_elsewhere_is_answered_and_reported(tmp_path: Path) -> None:
     text = analyse_table(PAPER, ["semseg_miou", "semseg_pixacc"], "stl", tmp_path / "out")
-    assert re.search(r"uw\s+adam\s+0\.001\s+0\s+5\.\d+", text) and "Lowest Delta_m in the table: uw with adam" in text
+    assert re.search(r"uw\s+adam\s+0\.001\s+0\s+5\.\d+", text) and "Lowest Δm in the table: uw with adam" in text
     rows = pd.read_csv(tmp_path / "out" / "rows.csv")
     assert len(rows) == 23 and (rows["delta_m"] - rows["given_delta_m"]).abs().max() < 0.15
     assert (tmp_path / "out" / "index.html").exists() and (
@@ -257,7 +257,7 @@ def test_odd_tables_are_reported_whole(tmp_path: Path) -> None:
     text = analyse_table(table, [], "stl", tmp_path / "out")
     assert "Better is: seg_miou higher, depth_err lower.\nLeft out: time." in text
     assert (
-        "Lowest Delta_m in the table: uw with adam; it is 2.38 %" in text
+        "Lowest Δm in the table: uw with adam; it is 2.38 %" in text
         and "1 run with a missing metric was left out" in text
     )
     assert len(pd.read_csv(tmp_path / "out" / "rows.csv", keep_default_na=False)) == 4

@@ -20,7 +20,7 @@ def answer_of(sweep: SimulatedSweep) -> str:
     analysis = analyse_suite(
         sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
     )
-    return "\n".join(answer(analysis))
+    return "\n".join(answer(analysis).sentences)
 
 
 def simulated(seeds: int = 2, **truth: Any) -> SimulatedSweep:
@@ -49,7 +49,7 @@ def test_fronts_and_domination_are_put_in_words(text: str) -> None:
 
 def test_equal_numbers_of_runs_are_counted_and_raw_counts_are_named_so(text: str) -> None:
     assert (
-        "of 42 at the selected learning rates are Pareto-optimal over the 3 metrics that count in Delta_m: adam" in text
+        "of 42 at the selected learning rates are Pareto-optimal over the 3 metrics that count in Δm: adam" in text
     )
     assert "Among all 112 finished runs the raw counts are: adam 2 of 42, sgd 0 of 28, signsgd 0 of 42." in text
 
@@ -75,7 +75,31 @@ def test_one_seed_has_no_uncertainty_and_says_so() -> None:
 def test_diverged_trials_and_ends_of_the_tried_range_are_mentioned() -> None:
     text = answer_of(simulated())
     assert "14 of 126 trials diverged: sgd 14 of 42." in text
-    assert "methods the best learning rate is the lowest or highest that was tried" in text
+
+
+def test_lists_whose_last_learning_rate_was_selected_are_named_with_the_side_to_extend() -> None:
+    """SGD's best rate is inside of its list, since the one above it diverged."""
+    (sentence,) = (line for line in answer_of(simulated()).splitlines() if "lists" in line)
+    assert sentence == (
+        "Selected learning rates are at the end of their lists, so a better one may lie beyond: extend those of adam downwards "
+        "(7 of 7 weightings), of signsgd downwards (7 of 7 weightings) and of single-task adam downwards (3 of 3 tasks)."
+    )
+    inside = dict.fromkeys(SAME, -2.0)
+    text = answer_of(simulate_sweep((1e-1, 1e-2, 1e-3, 1e-4), seeds=2, epochs=2, truth=Truth(best_log10_lr=inside)))
+    assert "lists" not in text
+
+
+def test_first_come_a_headline_and_at_most_five_sentences_and_nothing_is_said_twice() -> None:
+    for seeds in (1, 2, 5):
+        sweep = simulated(seeds=seeds, noise=1.0)
+        analysis = analyse_suite(
+            sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
+        )
+        found = answer(analysis)
+        assert found.sentences == [found.headline, *found.essentials, *found.further]
+        assert len(found.essentials) <= 5 and len(set(found.sentences)) == len(found.sentences)
+        assert found.further
+        assert len(" ".join([found.headline, *found.essentials])) < 1100
 
 
 def test_nothing_finished_is_an_answer_too() -> None:

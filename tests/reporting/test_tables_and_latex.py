@@ -40,11 +40,11 @@ def test_results_hold_every_method_and_every_metric(analysis: SuiteAnalysis) -> 
     table = tables.results_table(analysis)
     assert len(table.rows) == 21
     assert [c.heading for c in table.columns] == [
-        "weighting", "optimizer", "Delta_m %", "learning rate", "seeds", "Delta_m left %", "Delta_m right %", "Delta_m mass %",
+        "weighting", "optimizer", "Δm %", "learning rate", "seeds", "Δm left %", "Δm right %", "Δm mass %",
         "left accuracy ↑", "right accuracy ↑", "mass mae ↓", "mass r2 ↑",
     ]  # fmt: skip
-    assert re.fullmatch(r"\d\.\d\d ± \d\.\d\d", column(table, "Delta_m %")[0])
-    assert bold(table, "Delta_m %")[0] == 0
+    assert re.fullmatch(r"\d\.\d\d ± \d\.\d\d", column(table, "Δm %")[0])
+    assert bold(table, "Δm %")[0] == 0
 
 
 @pytest.mark.parametrize(("higher", "expected"), [(True, [2]), (False, [0, 1])])
@@ -146,7 +146,7 @@ def test_latex_has_the_right_number_of_cells_and_no_bare_special_letter(analysis
 def test_latex_is_booktabs_with_the_best_bold() -> None:
     columns = (
         Column("a_b", (Cell("x & y"), Cell("z")), numeric=False),
-        Column("Delta_m %", (Cell("1 ± 2", bold=True), Cell("–"))),
+        Column("Δm %", (Cell("1 ± 2", bold=True), Cell("–"))),
     )
     assert to_latex(Table("two_rows", "100 % of them", columns, pd.DataFrame())).splitlines() == [
         r"\begin{table}",
@@ -166,7 +166,7 @@ def test_latex_is_booktabs_with_the_best_bold() -> None:
 
 
 def test_latex_escapes_what_it_would_read() -> None:
-    assert escape(r"a_b & 5 % ± \x Delta_m") == r"a\_b \& 5 \% $\pm$ \textbackslash{}x $\Delta_m$"
+    assert escape(r"a_b & 5 % ± \x Δm") == r"a\_b \& 5 \% $\pm$ \textbackslash{}x $\Delta_m$"
 
 
 def test_tables_without_validation_or_seeds_are_worded_too() -> None:

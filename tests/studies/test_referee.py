@@ -267,6 +267,6 @@ def test_sentences_name_what_is_outside_and_by_how_much() -> None:
     assert list(referee_sentences(verdicts, fixed, 1.0)) == [
         "With adam cagrad (by 2.5 points in some task, at least 1.2) is outside of what 2 fixed weights attain; of the other "
         "2 weightings 1 are inside and 1 undecided.",
-        "Chosen on validation, the best weighting (cagrad) has a test Delta_m of +1.50 %, the best fixed weights +2.00 %, equal "
+        "Chosen on validation, the best weighting (cagrad) has a test Δm of +1.50 %, the best fixed weights +2.00 %, equal "
         "weights +2.50 %.",
     ]

@@ -97,7 +97,7 @@ class SuiteAnalysis:
     def axes_in_words(self) -> str:
         """What fronts are over, such as `the 3 metrics that count in Delta_m`."""
         everything = len(self.axes) == len(self.objectives)
-        return f"all {len(self.axes)} metrics" if everything else f"the {len(self.axes)} metrics that count in Delta_m"
+        return f"all {len(self.axes)} metrics" if everything else f"the {len(self.axes)} metrics that count in Δm"
 
 
 def analyse_suite(

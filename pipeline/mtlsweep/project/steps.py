@@ -71,7 +71,7 @@ def _summary(params: Params, suite: SuiteReport) -> Summary:
         raise UserError(f"`{path}` is missing; run `dvc repro` to make it.")
     return Summary(
         numbers=json.loads(path.read_bytes()),
-        sentences=answer(suite.analysis),
+        sentences=answer(suite.analysis).sentences,
         dataset=params.suite(suite.name).data.dataset.name,
         fingerprint=open_prepared(paths.prepared(suite.name)).fingerprint,
     )

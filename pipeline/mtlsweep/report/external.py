@@ -27,10 +27,10 @@ def analyse_table(path: Path, higher: Sequence[str], baseline: str, out: Path | 
             named `<task>_<metric>`; `delta_m`, `delta_m_std` and `seeds` are assumed to be printed results.
         higher, lower: metrics for which higher, or lower, is better; other columns count if their names are well known.
         baseline: the weighting whose rows are the baseline.
-        out: directory for `rows.csv` (Delta_m per row) and the whole report; None writes nothing.
+        out: directory for `rows.csv` (Δm per row) and the whole report; None writes nothing.
 
     Returns:
-        What to print: the metrics and what was left out, Delta_m per row, best first, then the conclusions.
+        What to print: the metrics and what was left out, Δm per row, best first, then the conclusions.
 
     Raises:
         UserError: the table cannot be read or lacks something; the message says what.
@@ -49,9 +49,9 @@ def analyse_table(path: Path, higher: Sequence[str], baseline: str, out: Path | 
     lines = [f"Better is: {directions}."]
     if left_out:
         lines.append(f"Left out: {', '.join(left_out)}. If one is a metric, name it with --higher or --lower.")
-    lines += ["Delta_m in percent against the baseline, positive = worse:", ""]
+    lines += ["Δm in percent against the baseline, positive = worse:", ""]
     claims = _claims(runs[runs["weighting"].astype(str).str.strip() != baseline])
-    lines += [rows.to_string(index=False, float_format=lambda value: f"{value:.4g}"), "", *answer(analysis), *claims]
+    lines += [rows.to_string(index=False, float_format=lambda value: f"{value:.4g}"), "", *answer(analysis).sentences, *claims]
     if out is not None:
         write_atomically(out / "rows.csv", rows.to_csv(index=False, lineterminator="\n").encode())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

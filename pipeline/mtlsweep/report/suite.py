@@ -68,6 +68,7 @@ class SuiteReport:
         """Every table, in the order of the page."""
         worded = [
             results.results_table(self.analysis),
+            comparisons.leads_table(self.analysis),
             paper.paper_table(self.analysis, self.name),
             pareto.counts_table(self.analysis),
             pareto.weightings_table(self.analysis),

@@ -5,21 +5,25 @@ Selection used validation figures; this compares the test figures of the selecte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mtlsweep.analysis.conclusions.statistics import (
     FEWEST_SEEDS,
     Comparison,
     compare_blocks,
     compare_pairs,
+    flip_interval,
     holm,
+    holm_levels,
     membership_probability,
+    paired_interval,
     rank_agreement,
 )
 from mtlsweep.analysis.fronts.pareto_set import costs
@@ -40,7 +44,9 @@ def compare_methods(selected: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row per comparison. `question` is the family within which p is Holm-corrected ("optimizer",
         "weighting" or "optimizer overall"); `difference` is Delta_m of a minus b in percentage points,
-        so negative means that a is better. The first two pair by seed, the third by weighting.
+        so negative means that a is better. The first two pair by seed, the third by weighting. `low` and `high` are the
+        interval of the level at which Holm's correction tests the row: it leaves out 0 exactly where `p_holm` is below
+        5 %. Where there are too few seeds or weightings for a test it is the 95 % interval of Student's t.
     """
     by_seed = selected.pivot_table(index="seed", columns=["weighting", "optimizer"], values=_FIGURE, observed=True)
     optimizers = sorted(by_seed.columns.unique("optimizer"))
@@ -61,16 +67,33 @@ def compare_methods(selected: pd.DataFrame) -> pd.DataFrame:
         and (weighting, optimizer) in by_seed
         and (REFERENCE_WEIGHTING, optimizer) in by_seed
     ]
-    means = _mean_table(selected)
+    means, over_weightings = _mean_table(selected), {}
     for a, b in combinations(optimizers, 2):
         differences = (means[a] - means[b]).dropna().to_numpy()
         if len(differences):
+            over_weightings[len(rows)] = differences
             overall = {"question": "optimizer overall", "within": "all weightings", "a": a, "b": b}
             rows.append(overall | asdict(compare_blocks(differences)))
-    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table = pd.DataFrame(rows, columns=_COLUMNS).astype(dict.fromkeys(_NUMBERS, float) | {"pairs": "int64"})
+    return _corrected(table, over_weightings)
+
+
+def _corrected(table: pd.DataFrame, over_weightings: Mapping[int, NDArray[np.float64]]) -> pd.DataFrame:
+    """Correct the p values of each question for their number, and widen the intervals of what was tested accordingly.
+
+    Args:
+        table: of all comparisons. over_weightings: by row, the differences of those that pair by weighting.
+    """
     for _, family in table.groupby("question"):
-        table.loc[family.index, "p_holm"] = holm(family["p"].to_numpy(dtype=float))
-    return table.astype(dict.fromkeys(_NUMBERS, float) | {"pairs": "int64"})
+        p = family["p"].to_numpy()
+        table.loc[family.index, "p_holm"] = holm(p)
+        for row, level in zip(family.index[~np.isnan(p)], holm_levels(p)[~np.isnan(p)], strict=True):
+            table.loc[row, ["low", "high"]] = (
+                flip_interval(over_weightings[row], level)
+                if row in over_weightings
+                else paired_interval(*table.loc[row, ["difference", "deviation", "pairs"]].astype(float), level)
+            )
+    return table
 
 
 def _paired(by_seed: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> dict[str, Any]:

@@ -19,20 +19,19 @@ import pandas as pd
 
 from mtlsweep.analysis.baselines import Baselines
 from mtlsweep.analysis.chosen_epochs import measured_on
-from mtlsweep.analysis.conclusions.statistics import compare_pairs, holm, mean_interval
+from mtlsweep.analysis.conclusions.statistics import compare_pairs, holm, holm_levels, paired_interval
 from mtlsweep.analysis.delta_m import delta_m
 from mtlsweep.analysis.objectives import Objective, counted
 from mtlsweep.analysis.selection import without_compared
 from mtlsweep.trials.metric_names import DELTA_M
 
 PARTS = ("difference", "single_task", "gap")
-TESTED = ("difference", "gap")
-"""Against the best baselines, and against those of each optimizer."""
+"""Against the best baselines, of single-task training, and against the baselines of each optimizer."""
 
 _COLUMNS = [
     *("a", "b", "weightings", "seeds"),
     *(f"{part}{end}" for part in PARTS for end in ("", "_low", "_high")),
-    *(f"{part}_p_holm" for part in TESTED),
+    *(f"{part}_p_holm" for part in PARTS),
 ]
 
 
@@ -50,32 +49,38 @@ def optimizer_leads(
     Returns:
         a, b; `weightings` that both have, whose mean is taken; `seeds` that multi-task and single-task training of both
         have in common. `difference` is Delta_m of a minus b in points, negative where a is better; `single_task` and
-        `gap` are its two parts; each with the ends of its 95 % interval over seeds (none with one seed). `difference_p_holm`
-        and `gap_p_holm` are of paired t tests over seeds, corrected for the number of pairs (none with too few seeds).
+        `gap` are its two parts. `<part>_p_holm` is of a paired t test over seeds, corrected for the number of pairs (none
+        with too few seeds); `<part>_low` and `<part>_high` are the interval of the same test at the level of its step of
+        the correction: it leaves out 0 exactly where the corrected p is below 5 %. Without a test it is the plain 95 % interval (none
+        with one seed).
     """
     chosen = trials[trials["cell_key"].isin(selected["cell_key"])]
     by_seed = chosen.pivot_table(index="seed", columns=["optimizer", "weighting"], values="test_delta_m", observed=True)
     single = {name: _single_task(own, baselines, objectives) for name, own in baselines.by_optimizer.items()}
     labels = chosen["optimizer"].drop_duplicates()
     known = {label: own for label, own in zip(labels, without_compared(labels), strict=True) if own in single}
-    rows = []
+    pairs, found = [], []
     for a, b in combinations(sorted(known), 2):
         weightings = sorted(set(by_seed[a]) & set(by_seed[b]))
         parts = pd.DataFrame({
             "difference": (by_seed[a][weightings] - by_seed[b][weightings]).mean(axis=1, skipna=False),
             "single_task": single[known[a]] - single[known[b]],
         }).dropna()  # fmt: skip
-        if parts.empty:
-            continue
-        parts["gap"] = parts["difference"] - parts["single_task"]
-        low, high, _ = mean_interval(parts.to_numpy())
-        figures = np.column_stack([parts.mean().to_numpy(), low, high]).ravel()
-        tests = [compare_pairs(parts[part].to_numpy(), np.zeros(len(parts))).p for part in TESTED]
-        rows.append([a, b, len(weightings), len(parts), *figures, *tests])
-    table = _typed(pd.DataFrame(rows, columns=_COLUMNS))
-    for part in TESTED:
-        table[f"{part}_p_holm"] = holm(table[f"{part}_p_holm"].to_numpy())
-    return table
+        if len(parts):
+            pairs.append({"a": a, "b": b, "weightings": len(weightings), "seeds": len(parts)})
+            found.append(parts.assign(gap=parts["difference"] - parts["single_task"]))
+    if not found:
+        return no_leads()
+    table = pd.DataFrame(pairs)
+    for part in PARTS:
+        tests = pd.DataFrame([compare_pairs(parts[part].to_numpy(), np.zeros(len(parts))) for parts in found])
+        p = tests["p"].to_numpy(dtype=float)
+        table[part] = tests["difference"]
+        spread = tests["deviation"].to_numpy(dtype=float)
+        ends = paired_interval(table[part].to_numpy(), spread, table["seeds"].to_numpy(), holm_levels(p))
+        table[f"{part}_low"], table[f"{part}_high"] = ends
+        table[f"{part}_p_holm"] = holm(p)
+    return _typed(table[_COLUMNS])
 
 
 def no_leads() -> pd.DataFrame:

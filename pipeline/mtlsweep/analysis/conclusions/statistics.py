@@ -5,6 +5,7 @@ With too few seeds for a figure the functions return None instead of a guess, an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ class Comparison:
 
     Attributes:
         pairs: number of paired values.
-        difference, low, high: mean and its 95 % interval; low and high are None with one pair.
+        difference, low, high: mean and its 95 % interval, those values that the test does not reject (with too few
+            weightings for it Student's t); low and high are None with one pair.
         effect_size: Hedges' g for paired values (mean / std, corrected for few pairs).
         p: two-sided p value; None with too few pairs.
         note: why something is missing, else empty.
@@ -101,8 +103,8 @@ def compare_pairs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:
     """
     difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     count, mean = len(difference), float(np.mean(difference))
-    low, high = _bounds(difference)
     deviation = float(np.std(difference, ddof=1)) if count > 1 else None
+    low, high = paired_interval(mean, deviation, count) if deviation is not None else (None, None)
     if deviation is None or count < FEWEST_SEEDS:
         return Comparison(
             count, mean, low, high, None, None, f"too few seeds ({count}, needs {FEWEST_SEEDS})", deviation
@@ -123,23 +125,57 @@ def compare_blocks(differences: NDArray[np.float64]) -> Comparison:
     """
     differences = np.asarray(differences, dtype=float)
     count, mean = len(differences), float(np.mean(differences))
-    low, high = _bounds(differences)
     if count < FEWEST_BLOCKS:
+        low, high = paired_interval(mean, np.std(differences, ddof=1), count) if count > 1 else (None, None)
         return Comparison(count, mean, low, high, None, None, f"too few weightings ({count}, needs {FEWEST_BLOCKS})")
+    low, high = flip_interval(differences)
     if count <= _MOST_FLIPS:
         exact: Any = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
         p = float(exact.pvalue)
     else:
-        signs = np.random.default_rng(_STREAM).choice([-1, 1], size=(2**_MOST_FLIPS, count))
+        signs = _sign_patterns(count)
         p = float((1 + np.sum(np.abs(signs @ differences) >= abs(differences.sum()) * (1 - 1e-12))) / (1 + len(signs)))
     deviation = float(np.std(differences, ddof=1))
     effect = (1 - 3 / (4 * (count - 1) - 1)) * mean / deviation if deviation > 0 else None
     return Comparison(count, mean, low, high, effect, p, "", deviation)
 
 
-def _bounds(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    low, high, _ = mean_interval(values[:, None])
-    return (float(low[0]), float(high[0])) if len(values) > 1 else (None, None)
+@lru_cache(maxsize=8)
+def _sign_patterns(count: int) -> NDArray[np.int64]:
+    """Return patterns of signs [patterns, blocks]: all of them up to `_MOST_FLIPS` blocks, else as many drawn ones."""
+    if count <= _MOST_FLIPS:
+        return 1 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
+    return np.random.default_rng(_STREAM).choice([-1, 1], size=(2**_MOST_FLIPS, count))
+
+
+def paired_interval(difference: Any, deviation: Any, pairs: Any, level: Any = 1 - LEVEL) -> tuple[Any, Any]:
+    """Return the differences that the paired t test does not reject at `level`: low and high; numbers or arrays.
+
+    Args:
+        difference, deviation, pairs: mean, standard deviation and number of the paired differences, at least two.
+        level: of the test, 5 % or what Holm's correction leaves of it (`holm_levels`).
+    """
+    reach = stats.t.isf(level / 2, pairs - 1) * deviation / np.sqrt(pairs)
+    return difference - reach, difference + reach
+
+
+def flip_interval(differences: NDArray[np.float64], level: float = 1 - LEVEL) -> tuple[float | None, float | None]:
+    """Return the centres that the sign-flip test does not reject at `level`; None where it could reject none.
+
+    To flip the signs of some differences from a centre makes their sum at least as extreme where the mean of the flipped
+    ones or that of the others is beyond the centre, so the ends are such means (Hartigan 1969).
+    """
+    flipped = _sign_patterns(len(differences)) < 0
+    size, part = flipped.sum(axis=1), flipped @ differences
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = np.array([part / size, (differences.sum() - part) / (len(differences) - size)])
+    none = (size == 0) | (size == len(differences))  # nothing is flipped against anything: extreme at every centre
+    lower, upper = np.where(none, -np.inf, means.min(axis=0)), np.where(none, np.inf, means.max(axis=0))
+    drawn = len(differences) > _MOST_FLIPS  # the pattern seen counts beside those drawn
+    needed = math.ceil(level * (len(flipped) + drawn)) - drawn  # so many extreme patterns and the test does not reject
+    low = float(np.sort(lower)[needed - 1]) if needed > 0 else -np.inf
+    high = float(np.sort(upper)[-needed]) if needed > 0 else np.inf
+    return (low, high) if np.isfinite(low) else (None, None)
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -154,6 +190,22 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     steps = p_values[order] * np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return corrected
+
+
+def holm_levels(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the level at which Holm's procedure tests each hypothesis; 5 % for those that are not tested (NaN).
+
+    The k-th smallest of m p values is tested at 5 % / (m - k + 1), down to the first that is not rejected, whose level
+    holds for all that are left. A test at its own level rejects exactly where the corrected p is below 5 %, so the interval
+    of that level leaves out 0 exactly there. It is never narrower than the plain 95 % interval.
+    """
+    tested = np.flatnonzero(~np.isnan(p_values))
+    order = tested[np.argsort(p_values[tested], kind="stable")]
+    rejected = int((holm(p_values)[order] < 1 - LEVEL).sum())
+    steps = np.minimum(np.arange(len(order)), rejected)
+    levels = np.full(len(p_values), 1 - LEVEL)
+    levels[order] = (1 - LEVEL) / (len(order) - np.minimum(steps, len(order) - 1))
+    return levels
 
 
 def rank_agreement(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, float | None, str]:

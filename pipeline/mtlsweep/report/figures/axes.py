@@ -14,7 +14,7 @@ from mtlsweep.report.style import optimizer_order
 
 
 def tuned_values(analysis: SuiteAnalysis) -> Figure | None:
-    """Draw the best validation Delta_m at each value of each tuned axis, a panel per axis and weighting."""
+    """Draw the best validation Δm at each value of each tuned axis, a panel per axis and weighting."""
     trials = analysis.trials
     done = trials[(trials["role"] == "mtl") & (trials["outcome"] == "done")]
     axes = tuned_axes(done)
@@ -36,7 +36,7 @@ def tuned_values(analysis: SuiteAnalysis) -> Figure | None:
             )  # fmt: skip
             panels.append(line.properties(height=PANEL_HEIGHT))
     caption = (
-        "Validation Delta_m at each value of a tuned axis, with the learning rate and the other axes at their best."
+        "Validation Δm at each value of a tuned axis, with the learning rate and the other axes at their best."
     )
     return Figure("tuned_values", caption, tuple(panels), tuple(optimizers))
 

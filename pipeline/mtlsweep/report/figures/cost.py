@@ -42,7 +42,7 @@ def hypervolume_against_compute(analysis: SuiteAnalysis, costs: pd.DataFrame | N
 
 
 def importance(table: pd.DataFrame | None) -> Figure | None:
-    """Draw how much of the variance of Delta_m each hyperparameter explains."""
+    """Draw how much of the variance of Δm each hyperparameter explains."""
     if table is None or table.empty:
         return None
     targets = list(dict.fromkeys(table["target"]))
@@ -50,8 +50,8 @@ def importance(table: pd.DataFrame | None) -> Figure | None:
         x=alt.X("importance:Q", title="share of the variance explained", axis=alt.Axis(format="%")),
         y=alt.Y("hyperparameter:N", sort="-x", title=None),
         yOffset=alt.YOffset("target:N", sort=targets),
-        color=alt.Color("target:N", scale=alt.Scale(domain=targets), sort=targets, title="of validation Delta_m"),
+        color=alt.Color("target:N", scale=alt.Scale(domain=targets), sort=targets, title="of validation Δm"),
         tooltip=["hyperparameter", "target", alt.Tooltip("importance:Q", format=".1%")],
     )  # fmt: skip
-    caption = "Importance of each hyperparameter in the Optuna study of all cells (fANOVA), for Delta_m over all tasks and for each task."
+    caption = "Importance of each hyperparameter in the Optuna study of all cells (fANOVA), for Δm over all tasks and for each task."
     return Figure("importance", caption, (bar.properties(height=PANEL_HEIGHT),))

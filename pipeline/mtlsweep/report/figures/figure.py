@@ -70,7 +70,7 @@ def optimizer_colour(optimizers: Sequence[str]) -> alt.Color:
 
 
 PANEL_HEIGHT, SINGLE_HEIGHT = 190, 340
-BETTER_UP = "Delta_m % (up is better)"
+BETTER_UP = "Δm % (up is better)"
 
 
 def two_digits(*fields: str) -> list[alt.Tooltip]:

@@ -115,7 +115,7 @@ def _front_panel(
     points = alt.Chart(data[np.isfinite(data["x"]) & np.isfinite(data["y"])]).mark_point(clip=True, filled=True, size=45).encode(
         **axes, color=colour,
         opacity=alt.condition("datum.full", alt.value(1.0), alt.value(0.3)),
-        tooltip=["weighting", "optimizer", "lr", "seed", alt.Tooltip("test_delta_m:Q", format=".2f", title="Delta_m %"), "x", "y"],
+        tooltip=["weighting", "optimizer", "lr", "seed", alt.Tooltip("test_delta_m:Q", format=".2f", title="Δm %"), "x", "y"],
     )  # fmt: skip
     lines = alt.Chart(stairs).mark_line(interpolate="step-after", clip=True, strokeWidth=1.6).encode(
         **axes, color=colour, order="step:Q",

@@ -14,7 +14,7 @@ from mtlsweep.report.style import optimizer_order
 
 
 def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
-    """Draw validation Delta_m against the learning rate, a panel per weighting, with the spread over seeds."""
+    """Draw validation Δm against the learning rate, a panel per weighting, with the spread over seeds."""
     trials = analysis.trials
     done = trials[(trials["role"] == "mtl") & (trials["outcome"] == "done")] if "val_delta_m" in trials else trials[:0]
     done = done[np.isfinite(done["val_delta_m"])] if len(done) else done
@@ -42,13 +42,13 @@ def learning_rates(analysis: SuiteAnalysis) -> Figure | None:
             tooltip=["optimizer", "lr", "count", *two_digits("mean", "min", "max")],
         )
         panels.append((band + line).properties(height=PANEL_HEIGHT))
-    caption = "Validation Delta_m against the learning rate: mean over seeds, band from best to worst seed; rates at which all diverged are absent."
+    caption = "Validation Δm against the learning rate: mean over seeds, band from best to worst seed; rates at which all diverged are absent."
     caption += " Other axes have their best values." if tuned_axes(done) else ""
     return Figure("learning_rates", caption + _clipping_note(data["mean"], limit), tuple(panels), tuple(optimizers))
 
 
 def learning_curves(analysis: SuiteAnalysis) -> Figure | None:
-    """Draw validation Delta_m over epochs of the selected cells, a panel per weighting."""
+    """Draw validation Δm over epochs of the selected cells, a panel per weighting."""
     data = analysis.learning_curves
     data = data[data["quantity"] == "delta_m"] if len(data) else data
     if data.empty or data["epoch"].nunique() < 2:
@@ -71,7 +71,7 @@ def learning_curves(analysis: SuiteAnalysis) -> Figure | None:
         )
         panels.append((band + line).properties(height=PANEL_HEIGHT))
     caption = (
-        "Validation Delta_m over epochs at the selected learning rate: mean over seeds, band of one standard deviation."
+        "Validation Δm over epochs at the selected learning rate: mean over seeds, band of one standard deviation."
     )
     return Figure("learning_curves", caption + _clipping_note(data["mean"], limit), tuple(panels), tuple(optimizers))
 
@@ -113,4 +113,4 @@ def _upper_fence(values: pd.Series) -> float:
 
 def _clipping_note(means: pd.Series, limit: float) -> str:
     """Say at which value lines are cut off."""
-    return f" Lines leave the panel where Delta_m exceeds {limit:.0f} %." if means.max() > limit else ""
+    return f" Lines leave the panel where Δm exceeds {limit:.0f} %." if means.max() > limit else ""

@@ -1,4 +1,4 @@
-"""Figures about methods: Delta_m between optimizers, over learning rates and epochs, weights, importance, compute.
+"""Figures about methods: Δm between optimizers, over learning rates and epochs, weights, importance, compute.
 
 Axes are turned so that up is better; colour is the optimizer unless the caption says otherwise.
 """
@@ -15,7 +15,7 @@ from mtlsweep.report.style import optimizer_order
 
 
 def slope(analysis: SuiteAnalysis) -> Figure | None:
-    """Draw the selected Delta_m of each weighting from optimizer to optimizer."""
+    """Draw the selected Δm of each weighting from optimizer to optimizer."""
     data = analysis.results.dropna(subset="test_delta_m_mean")
     data = data[~data.duplicated(["weighting", "optimizer"], keep=False)]
     optimizers = optimizer_order(data["optimizer"])
@@ -37,7 +37,7 @@ def slope(analysis: SuiteAnalysis) -> Figure | None:
         base.mark_point(filled=True, size=70).encode(shape=alt.Shape("weighting:N", legend=None)).add_params(highlight)
     )
     chart = (_zero("y") + lines + points).properties(height=SINGLE_HEIGHT)
-    caption = "Test Delta_m of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
+    caption = "Test Δm of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
     return Figure(
         "slope", f"{caption} Dashed: single-task learning. Press a name in the legend to single it out.", (chart,)
     )
@@ -54,7 +54,7 @@ def leads(analysis: SuiteAnalysis) -> Figure | None:
         title = f"{row['a']} minus {row['b']}"
         base = alt.Chart(data, title=title).encode(y=alt.Y("part:N", sort=list(words.values()), title=None))
         rule = base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", title=f"Delta_m points (left: {row['a']} better)"), x2="high:Q"
+            x=alt.X("low:Q", title=f"Δm points (left: {row['a']} better)"), x2="high:Q"
         )
         point = base.mark_point(filled=True, size=70, opacity=1).encode(
             x="points:Q", tooltip=["part", *two_digits("points", "low", "high")]
@@ -63,7 +63,7 @@ def leads(analysis: SuiteAnalysis) -> Figure | None:
     if not panels:
         return None
     caption = (
-        "Difference in test Delta_m between optimizers, mean over weightings, and its two parts: the same difference in single-task "
+        "Difference in test Δm between optimizers, mean over weightings, and its two parts: the same difference in single-task "
         "training, and that of the gap between multi-task and single-task training. 95 % intervals over seeds."
     )
     return Figure("leads", caption, tuple(panels))
@@ -87,12 +87,12 @@ def differences(analysis: SuiteAnalysis) -> Figure | None:
         y = alt.Y("within:N", sort=order, title=None)
         base = alt.Chart(own, title=f"{a} minus {b}").encode(y=y)
         rule = base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", title=f"Delta_m points (left: {a} better)"), x2="high:Q"
+            x=alt.X("low:Q", title=f"Δm points (left: {a} better)"), x2="high:Q"
         )
         point = base.mark_point(filled=True, size=70, opacity=1).encode(
             x="difference:Q",
             tooltip=["within", "pairs", *two_digits("difference", "low", "high", "effect_size"), "p_holm", "note"],
         )
         panels.append((_zero("x") + rule + point).properties(height=PANEL_HEIGHT))
-    caption = "Difference in test Delta_m between optimizers, paired by seed, with 95 % intervals; the last row pairs by weighting."
+    caption = "Difference in test Δm between optimizers, paired by seed, with 95 % intervals; the last row pairs by weighting."
     return Figure("differences", caption, tuple(panels))

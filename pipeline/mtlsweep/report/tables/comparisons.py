@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from mtlsweep.analysis.conclusions.settling import SETTLES
@@ -14,34 +15,62 @@ from mtlsweep.report.tables.table import Cell, Column, Table, names, numbers, p_
 def comparisons_table(analysis: SuiteAnalysis) -> Table:
     """Return the paired tests."""
     table = analysis.comparisons
-    p_values = [
-        Cell(note or "–", sort=math.inf) if pd.isna(p) else Cell(p_value(p), bold=p < 0.05, sort=p)
-        for p, note in zip(table["p_holm"], table["note"], strict=True)
-    ]
+    p_values = [_p_cell(p, note) for p, note in zip(table["p_holm"], table["note"], strict=True)]
     columns = (
         *names(table, "question", "within", "a", "b"),
         numbers(table, "pairs", "pairs", ".0f"),
         numbers(table, "difference", "a − b, points", ".2f"),
-        _intervals(table, "low", "high", "95 % interval"),
-        _intervals(table, "search_low", "search_high", "with the search"),
+        _intervals(table, "low", "high", "interval"),
         numbers(table, "effect_size", "effect size g", ".2f"),
         Column("p (Holm)", tuple(p_values)),
         numbers(table, SETTLES, "seeds to settle", ".0f"),
     )
     caption = (
-        "Paired differences in test Delta_m, negative = a better. Optimizer and weighting (against ew): by seed, t test; optimizer overall: by "
-        "weighting, exact sign-flip test. p values are Holm-corrected within each question; effect size is Hedges' g of paired values. With the search: the interval when "
-        "baselines, epochs and learning rates are chosen again in each sample of the seeds. Seeds to settle: how many would decide an open "
-        "comparison with power 0.8 (mtlsweep plan --settle plans them); a dash where it is decided, or where up to 30 would not do."
+        "Paired differences in test Δm, negative = a better. Optimizer and weighting (against ew): by seed, t test; optimizer overall: by "
+        "weighting, exact sign-flip test. p values are Holm-corrected within each question, and so are the intervals: one leaves out 0 exactly where p is below 0.05; "
+        "where nothing is tested it is the 95 % interval of Student's t. Effect size is Hedges' g of paired values. Seeds to settle: how many would decide an open "
+        "comparison with power 0.8 (mtlsweep plan --settle plans them); a dash where it is decided, or where up to 30 would not do. "
+        "The files have, for each pair alone, the interval that includes the search, too (search_low, search_high)."
     )
     return Table("comparisons", caption, columns, table)
 
 
-def _intervals(table: pd.DataFrame, low: str, high: str, heading: str) -> Column:
+def leads_table(analysis: SuiteAnalysis) -> Table | None:
+    """Return how much of each optimizer's lead single-task training has, too; None where that is not known."""
+    table = analysis.leads
+    if table.empty:
+        return None
+    ahead = table["difference"] >= 0  # of a minus b: b is ahead
+    sign = np.where(ahead, 1.0, -1.0)
+    sides = pd.DataFrame({"ahead": table["b"].where(ahead, table["a"]), "behind": table["a"].where(ahead, table["b"])})
+    headings = {"difference": "lead, points", "single_task": "of it single-task, too", "gap": "of it smaller multi-task gap"}
+    columns = list(names(sides, "ahead", "behind"))
+    for part, heading in headings.items():
+        low, high = table[f"{part}_low"] * sign, table[f"{part}_high"] * sign
+        ends = pd.DataFrame({"low": np.minimum(low, high), "high": np.maximum(low, high)})
+        columns += [
+            numbers(table.assign(**{part: table[part] * sign}), part, heading, ".1f"),
+            _intervals(ends, "low", "high", "interval", ".1f"),
+            Column("p (Holm)", tuple(_p_cell(p, "") for p in table[f"{part}_p_holm"])),
+        ]
+    columns += [numbers(table, name, name, ".0f") for name in ("weightings", "seeds")]
+    caption = (
+        "How far one optimizer is ahead of another in test Δm (mean over weightings), and the two parts of it: the same lead in "
+        "single-task training, and a multi-task gap (the distance of multi-task from single-task training with the same optimizer) that is "
+        "smaller. Paired by seed, t test; p is Holm-corrected over the pairs, and so is the interval, which leaves out 0 exactly where p is below 0.05."
+    )
+    return Table("leads", caption, tuple(columns), table)
+
+
+def _p_cell(p: float, note: str) -> Cell:
+    return Cell(note or "–", sort=math.inf) if pd.isna(p) else Cell(p_value(p), bold=p < 0.05, sort=p)
+
+
+def _intervals(table: pd.DataFrame, low: str, high: str, heading: str, form: str = ".2f") -> Column:
     ends = zip(table[low], table[high], strict=True)
     return Column(
         heading,
-        tuple(Cell("–", sort=math.inf) if pd.isna(a) else Cell(f"{a:.2f} to {b:.2f}", sort=float(a)) for a, b in ends),
+        tuple(Cell("–", sort=math.inf) if pd.isna(a) else Cell(f"{a:{form}} to {b:{form}}", sort=float(a)) for a, b in ends),
     )
 
 
@@ -94,8 +123,8 @@ def methods_table(analysis: SuiteAnalysis) -> Table:
         Column("open at", tuple(Cell(end, sort=end) for end in ends), numeric=False),
     )
     caption = (
-        "95 % interval of the test Delta_m of the selected setting over seeds, as it is and when baselines, epochs and learning rates are chosen again in each sample "
+        "95 % interval of the test Δm of the selected setting over seeds, as it is and when baselines, epochs and learning rates are chosen again in each sample "
         "of the seeds (a dash with fewer than three); bootstrap probability (over seeds all methods share) that a method's mean is Pareto-optimal among methods; and the unbroken range of "
-        "tried learning rates whose validation Delta_m is within 5 points of the best. Open: the range reaches the end of what was tried."
+        "tried learning rates whose validation Δm is within 5 points of the best. Open: the range reaches the end of what was tried."
     )
     return Table("methods", caption, columns, table)

@@ -22,7 +22,7 @@ _COMMANDS = {
     "–": "--",
     "σ": r"$\sigma$",
     "τ": r"$\tau$",
-    "Delta_m": r"$\Delta_m$",
+    "Δm": r"$\Delta_m$",
 }
 
 _WORDS = re.compile("|".join(map(re.escape, sorted(_COMMANDS, key=len, reverse=True))))

@@ -8,7 +8,7 @@ from mtlsweep.report.tables.table import Column, Table, means, names, numbers, w
 
 
 def paper_table(analysis: SuiteAnalysis, suite: str) -> Table | None:
-    """Return our Delta_m next to the paper's, method by method, if the suite is one of the paper's."""
+    """Return our Δm next to the paper's, method by method, if the suite is one of the paper's."""
     theirs = paper_results(suite)
     if theirs is None:
         return None
@@ -18,10 +18,10 @@ def paper_table(analysis: SuiteAnalysis, suite: str) -> Table | None:
     columns = (
         *names(both, "weighting", "optimizer"),
         numbers(both, "lr", "our learning rate", "~"),
-        means(both, "test_delta_m", "our Delta_m %", False, 2),
+        means(both, "test_delta_m", "our Δm %", False, 2),
         numbers(both, "lr_paper", "paper's learning rate", "~"),
         Column(
-            "paper's Delta_m %",
+            "paper's Δm %",
             tuple(with_spread(m, s, 2) for m, s in zip(both["delta_m"], both["delta_m_std"], strict=True)),
         ),
     )

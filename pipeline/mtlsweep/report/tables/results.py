@@ -12,16 +12,16 @@ from mtlsweep.trials.metric_names import OWN_DELTA_M, column_of, delta_m_of
 
 
 def results_table(analysis: SuiteAnalysis) -> Table:
-    """Return a row per method, best validation Delta_m first."""
+    """Return a row per method, best validation Δm first."""
     results = analysis.results
     columns = names(results, "weighting", "optimizer")
-    columns.append(means(results, "test_delta_m", "Delta_m %", False, 2))  # so far left that a phone shows it
+    columns.append(means(results, "test_delta_m", "Δm %", False, 2))  # so far left that a phone shows it
     if "test_own_delta_m_mean" in results:
         columns.append(means(results, column_of("test", OWN_DELTA_M), "against own optimizer %", False, 2))
     columns += [numbers(results, "lr", "learning rate", "~"), *settings(results)]
     columns.append(numbers(results.astype({"seeds": float}), "seeds", "seeds", ".0f"))
     for task in tasks_of(counted(analysis.objectives)):
-        columns.append(means(results, column_of("test", delta_m_of(task)), f"Delta_m {task} %", False, 2))
+        columns.append(means(results, column_of("test", delta_m_of(task)), f"Δm {task} %", False, 2))
     for objective in analysis.objectives:
         arrow = "↑" if objective.higher_is_better else "↓"
         figure = objective.of("test").column
@@ -34,7 +34,7 @@ def results_table(analysis: SuiteAnalysis) -> Table:
     )
     caption = (
         f"Test metrics per method {selected}: mean ± standard deviation over seeds. Bold: the best "
-        "of a column, and what ties with it (95 % interval of the difference, noise pooled over methods). Delta_m is relative to single-task learning, positive = worse."
+        "of a column, and what ties with it (95 % interval of the difference, noise pooled over methods). Δm is relative to single-task learning, positive = worse."
     )
     if "test_own_delta_m_mean" in results:
         caption += " Beside it: relative to single-task learning with the method's own optimizer."
@@ -42,7 +42,7 @@ def results_table(analysis: SuiteAnalysis) -> Table:
 
 
 def baselines_table(analysis: SuiteAnalysis) -> Table:
-    """Return the single-task cells that Delta_m compares with."""
+    """Return the single-task cells that Δm compares with."""
     baselines = analysis.baselines
     cells = []
     for mean, deviation in zip(baselines["test_mean"], baselines["test_std"], strict=True):

@@ -37,7 +37,7 @@ def suites_table(suites: Iterable[tuple[str, SuiteAnalysis]]) -> Table:
     named = [column for column in ("suite", "source", "best") if column in table]
     columns = names(table.fillna({"best": "–"}), *named)
     if "best_delta_m" in table:
-        columns.append(numbers(table, "best_delta_m", "its Delta_m %", ".2f"))
+        columns.append(numbers(table, "best_delta_m", "its Δm %", ".2f"))
     columns += [numbers(table, column, column, ".0f") for column in table if " PO " in column]
     caption = (
         "Suite by suite: the best method on validation, and the Pareto-optimal (PO) runs of each optimizer among all finished runs: "

@@ -84,12 +84,12 @@ def referee_sentences(verdicts: pd.DataFrame, fixed: pd.DataFrame, margin: float
 
 
 def _best_sentence(own: pd.DataFrame, fixed: pd.DataFrame) -> str:
-    """Compare in Delta_m what validation would choose on either side."""
+    """Compare in Δm what validation would choose on either side."""
     ours, theirs = (table.loc[table["val_delta_m"].idxmin()] for table in (own, fixed))
     equal = fixed[fixed["weighting"].str.partition("(")[0] == "ew"]
     beside = f", equal weights {equal['test_delta_m'].iloc[0]:+.2f} %" if len(equal) else ""
     return (
-        f"Chosen on validation, the best weighting ({ours['weighting']}) has a test Delta_m of {ours['test_delta_m']:+.2f} %, the best fixed "
+        f"Chosen on validation, the best weighting ({ours['weighting']}) has a test Δm of {ours['test_delta_m']:+.2f} %, the best fixed "
         f"weights {theirs['test_delta_m']:+.2f} %{beside}."
     )
 
@@ -99,7 +99,7 @@ def _method_sentence(verdicts: pd.DataFrame, margin: float, compute: float | Non
     few = " A single seed shows no noise, so nothing can be decided." if seeds < 2 else ""
     cost = "" if compute is None else f" Their training took {compute:.1f} times the compute of the sweep."
     return (
-        f"Inside: some fixed weights, whose learning rate was searched in the same way, are at most {margin:g} points of Delta_m worse in every "
+        f"Inside: some fixed weights, whose learning rate was searched in the same way, are at most {margin:g} points of Δm worse in every "
         f"task; outside: none are. At most one verdict in twenty is wrong; undecided ones need more seeds (now {seeds}).{few}{cost}"
     )
 
@@ -110,14 +110,14 @@ def verdicts_table(verdicts: pd.DataFrame, margin: float) -> Table:
     columns = (
         *names(ordered, "weighting", "optimizer"),
         numbers(ordered, "lr", "learning rate", "~"),
-        numbers(ordered, "test_delta_m", "test Delta_m %", "+.2f"),
+        numbers(ordered, "test_delta_m", "test Δm %", "+.2f"),
         numbers(ordered, "lead", "lead", "+.2f"),
         numbers(ordered, "low", "at least", "+.2f"),
         numbers(ordered, "high", "at most", "+.2f"),
         *names(ordered, "verdict", "nearest"),
     )
     caption = (
-        "Lead: by how many points of Delta_m a weighting is better, in the task where it is ahead most, than the fixed weights that come nearest to "
+        "Lead: by how many points of Δm a weighting is better, in the task where it is ahead most, than the fixed weights that come nearest to "
         f"it. Outside: at least {margin:g}; inside: at most {margin:g}. The two bounds make an interval of 95 %; it counts seeds, the "
         "choice of the learning rate among those with all seeds, and that the nearest of all fixed weights was taken."
     )
@@ -125,14 +125,14 @@ def verdicts_table(verdicts: pd.DataFrame, margin: float) -> Table:
 
 
 def fixed_table(fixed: pd.DataFrame, tasks: Sequence[str]) -> Table:
-    """Return a row per fixed weights and optimizer, lowest validation Delta_m first."""
+    """Return a row per fixed weights and optimizer, lowest validation Δm first."""
     ordered = fixed.sort_values(["val_delta_m", "optimizer", "weighting"], ignore_index=True)
     columns = (
         *names(ordered, "optimizer"),
         *(numbers(ordered, f"weight_{task}", f"weight of {task}", "~") for task in tasks),
         numbers(ordered, "lr", "learning rate", "~"),
-        numbers(ordered, "val_delta_m", "validation Delta_m %", "+.2f"),
-        numbers(ordered, "test_delta_m", "test Delta_m %", "+.2f"),
+        numbers(ordered, "val_delta_m", "validation Δm %", "+.2f"),
+        numbers(ordered, "test_delta_m", "test Δm %", "+.2f"),
         *(numbers(ordered, column_of("test", delta_m_of(task)), f"{task}, test", "+.2f") for task in tasks),
     )
     caption = "Fixed weights at their selected learning rate. Weights sum to the number of tasks; equal weights are EW."
@@ -178,7 +178,7 @@ def _pairs(verdicts: pd.DataFrame, fixed: pd.DataFrame, surfaces: pd.DataFrame) 
             panels.append(_pair(x, y, own, reference, surface, optimizer))
     if panels:
         caption = (
-            "Test Delta_m of two tasks at a time, down and left is better. Grey: fixed weights, and the surface that they attain with half of the "
+            "Test Δm of two tasks at a time, down and left is better. Grey: fixed weights, and the surface that they attain with half of the "
             "seeds (line) and with every seed (dotted); colour: weightings, by verdict, which is over all tasks."
         )
         yield Figure("attained", caption, tuple(panels), VERDICTS)
@@ -193,10 +193,10 @@ def _pair(
     domains = {axis: _domain(shown[axis].to_numpy()) for axis in ("x", "y")}
     axes = {
         "x": alt.X(
-            "x:Q", title=f"{x}, Delta_m %", scale=alt.Scale(domain=domains["x"], nice=False), axis=alt.Axis(grid=False)
+            "x:Q", title=f"{x}, Δm %", scale=alt.Scale(domain=domains["x"], nice=False), axis=alt.Axis(grid=False)
         ),
         "y": alt.Y(
-            "y:Q", title=f"{y}, Delta_m %", scale=alt.Scale(domain=domains["y"], nice=False), axis=alt.Axis(grid=False)
+            "y:Q", title=f"{y}, Δm %", scale=alt.Scale(domain=domains["y"], nice=False), axis=alt.Axis(grid=False)
         ),
     }
     stairs = pd.concat([_stairs(part, domains).assign(level=level) for level, part in surface.groupby("level")])
