@@ -96,7 +96,7 @@ def figure_of(results: pd.DataFrame) -> Figure:
         shape=alt.Shape("removed:N", title="labels removed", sort=None),
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
-    return Figure("missing_labels", "", ((zero + chart).properties(height=alt.Step(14)),))
+    return Figure("missing_labels", "", ((zero + chart).properties(height=alt.Step(14)),), seen="")
 
 
 def main() -> None:

@@ -58,7 +58,9 @@ def selected(generator: np.random.Generator, seeds: int, spread: float) -> pd.Da
     """Selected trials of seven weightings and three optimizers with true differences of about `spread`, skewed noise."""
     index = pd.MultiIndex.from_product([["ew", *"bcdefg"], OPTIMIZERS[:3], range(seeds)])
     table = index.to_frame(name=["weighting", "optimizer", "seed"], index=False)
-    methods = {pair: spread * generator.normal() for pair in set(zip(table["weighting"], table["optimizer"], strict=True))}
+    methods = {
+        pair: spread * generator.normal() for pair in set(zip(table["weighting"], table["optimizer"], strict=True))
+    }
     level = [methods[pair] for pair in zip(table["weighting"], table["optimizer"], strict=True)]
     return table.assign(test_delta_m=10 + np.array(level) + generator.exponential(size=len(table)))
 
@@ -136,7 +138,11 @@ def test_the_headline_says_that_nothing_is_separated_where_its_interval_has_both
         sweep = simulate_sweep((1e-3,), 5, epochs=1, truth=truth)
         headline = answer(
             analyse_suite(
-                sweep.baseline_curves, sweep.baseline_outcomes, sweep.sweep_curves, sweep.sweep_outcomes, sweep.objectives
+                sweep.baseline_curves,
+                sweep.baseline_outcomes,
+                sweep.sweep_curves,
+                sweep.sweep_outcomes,
+                sweep.objectives,
             )
         ).headline
         low, high = map(float, re.findall(r"interval (-?[\d.]+) to (-?[\d.]+) %", headline)[0])

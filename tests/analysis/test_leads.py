@@ -121,7 +121,9 @@ def test_with_too_few_seeds_a_lead_has_an_interval_and_no_test() -> None:
 
 
 def test_optimizers_that_cannot_be_compared_over_weightings_are_named_in_one_sentence(analysis: SuiteAnalysis) -> None:
-    (sentence,) = (line for line in answer(analysis).sentences if "cannot be tested" in line and "over weightings" in line)
+    (sentence,) = (
+        line for line in answer(analysis).sentences if "cannot be tested" in line and "over weightings" in line
+    )
     assert sentence.startswith(
         "Which of adam and sgd is better over weightings cannot be tested: too few weightings (2"
     )

@@ -68,6 +68,7 @@ class Browser:
         )
         self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._post(f"{self._session}/url", {"url": page.as_uri()})
+        self.run("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
         deadline = time.monotonic() + 90
         while (
             self.run("return document.querySelectorAll('.chart:not(:has(svg))').length") and time.monotonic() < deadline
@@ -168,6 +169,19 @@ def test_axe_finds_no_serious_fault(browser: Browser, page: Path, scheme: str) -
     faults = [(fault["impact"], fault["id"]) for fault in result["violations"]]
     assert [fault for fault in faults if fault[0] in ("serious", "critical")] == []
     assert len(result["passes"]) > 20
+
+
+def test_the_first_screen_is_a_headline_a_picture_and_sentences(browser: Browser, page: Path) -> None:
+    """Of the first suite; what is folded is closed again, as the reader finds it."""
+    browser.open(page, "desktop", "light")
+    browser.run("document.querySelectorAll('details').forEach((part) => { part.open = false; })")
+    ends = browser.run(
+        "return ['.lead', 'figure', '.answer'].map((place) => document.querySelector(place).getBoundingClientRect().bottom "
+        "+ window.scrollY)"
+    )
+    assert ends == sorted(ends)
+    assert ends[1] < SCREENS["desktop"][1]
+    assert ends[2] < 1.25 * SCREENS["desktop"][1]
 
 
 def test_a_heading_sorts_its_table_and_a_change_of_colours_redraws(browser: Browser, page: Path) -> None:

@@ -72,6 +72,7 @@ def page(report: SuiteReport) -> str:
 
 
 def test_every_figure_and_table_is_there(report: SuiteReport) -> None:
+    assert report.overview is not None and report.overview.name == "methods"
     assert {figure.name for figure in report.figures} == FIGURES
     assert {table.name for table in report.tables} == TABLES
 
@@ -83,8 +84,45 @@ def test_the_page_asks_no_network_for_anything(page: str) -> None:
     assert page.count("<script>") == 2 and "<script src" not in page and '<link rel="stylesheet"' not in page
 
 
-def test_the_answer_stands_before_tables_and_figures(page: str) -> None:
-    assert page.index("Best on validation") < page.index("<table") < page.index('class="chart"')
+def test_the_page_begins_with_a_headline_a_picture_and_at_most_five_sentences(page: str) -> None:
+    """Everything before the first fold; the definition of Δm stands once, and no other name for it is shown."""
+    first, rest = page.split("<details>", 1)
+    assert first.index("Best on validation") < first.index('class="chart"') < first.index("<li>It costs")
+    assert "<table" not in first and "<table" in rest
+    assert first.count('class="chart"') == 1
+    sentences = first[first.index('<ul class="answer">') :]
+    assert 3 <= sentences.count("<li>") <= 5
+    shown = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+    assert "Delta_m" not in shown and "<em>Δm</em> is the mean change" in first
+    assert shown.count("is the mean change of all metrics") == 1
+
+
+def test_every_figure_says_in_words_what_is_seen_with_figures(page: str, report: SuiteReport) -> None:
+    labels = re.findall(r'role="img" aria-label="([^"]+)"', page)
+    assert len(labels) == page.count("<figure>") == 1 + len(report.figures)
+    assert all(re.search(r"\d", label) for label in labels)
+    assert re.match(
+        r"20 methods on an axis of test Δm in percent, single-task learning at 0\. First: ew · adam at \d\.\d \(-?\d\.\d to \d+\.\d\)\. "
+        r"By optimizer: adam \d+\.\d to \d+\.\d, sgd .*, signsgd .*\. With Pareto-optimal runs: ew · adam",
+        labels[0],
+    )
+    assert b"aria-label=" in render(report.figures[0])["svg"]
+
+
+def test_the_first_picture_has_single_task_learning_at_zero_and_marks_pareto_members(report: SuiteReport) -> None:
+    assert report.overview is not None
+    (spec,) = report.overview.specifications
+    rows = next(pd.DataFrame(rows) for rows in spec["datasets"].values() if "pareto" in rows[0])
+    zero, _, points, _ = spec["layer"]
+    assert zero["encoding"]["x"]["field"] == "zero"
+    assert points["encoding"]["fillOpacity"]["condition"]["test"] == "datum.pareto"
+    members = report.analysis.members
+    optimal = members[members["full"]]
+    assert set(rows.loc[rows["pareto"], "method"]) == set(optimal["weighting"] + " · " + optimal["optimizer"])
+    results = report.analysis.results
+    assert rows["delta_m"].iloc[0] == pytest.approx(results["test_delta_m_mean"].iloc[0])
+    assert set(rows["optimizer"]) == set(results["optimizer"]), "the best of each optimizer is there"
+    assert len(rows) == 20 and "the 20 best of 21 on validation" in report.overview.caption
 
 
 def test_provenance_outcomes_and_commands_are_shown(page: str, report: SuiteReport) -> None:
@@ -140,7 +178,7 @@ def test_better_is_always_up(report: SuiteReport) -> None:
 def test_all_files_are_written_and_are_what_they_are_called(tmp_path: Path, report: SuiteReport) -> None:
     path = write_report([report], tmp_path)
     assert path == tmp_path / "index.html"
-    for name in FIGURES:
+    for name in {*FIGURES, "methods"}:
         stem = tmp_path / "figures" / report.name / name
         assert stem.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
         assert stem.with_suffix(".svg").read_text().startswith("<svg")
@@ -203,7 +241,7 @@ def write_section(directory: Path) -> None:
         "title": "Toy problem",
         "sentences": ["Adam with EW needs 22 iterations."],
         "tables": [{"name": "iterations", "caption": "Iterations.", "file": "iterations.csv"}],
-        "figures": [{"name": "loss", "caption": "Loss.", "file": "loss.json"}],
+        "figures": [{"name": "loss", "caption": "Loss.", "file": "loss.json", "alt": "Falls from 3 to 1."}],
     }
     (directory / "section.json").write_text(json.dumps(content))
 
@@ -215,6 +253,7 @@ def test_studies_of_ones_own_get_their_section_when_they_ran(tmp_path: Path, rep
     sections = read_sections(tmp_path)
     text = render_page([replace(report, sections=sections)], sections)
     assert text.count("Adam with EW needs 22 iterations.") == 2
+    assert text.count('aria-label="Falls from 3 to 1."') == 2
     assert 'id="toy-loss-0"' in text and 'id="multidigits-lenet-toy-loss-0"' in text
     assert render(sections[0].figures[0])["svg"].startswith(b"<svg")
 

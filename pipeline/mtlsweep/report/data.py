@@ -41,6 +41,7 @@ def data_section(prepared: Path) -> Section | None:
         "histograms",
         "How often each value of a column occurs in the training split.",
         tuple(_histogram(entry["feature"] or entry["column"], entry["histogram"]) for entry in shown),
+        seen=f"Histograms of {', '.join(entry['feature'] or entry['column'] for entry in shown)}.",
     )
     return Section("data", "The data", tuple(sentences), (table,), (histograms,) if shown else ())
 

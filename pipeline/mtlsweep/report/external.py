@@ -51,7 +51,12 @@ def analyse_table(path: Path, higher: Sequence[str], baseline: str, out: Path | 
         lines.append(f"Left out: {', '.join(left_out)}. If one is a metric, name it with --higher or --lower.")
     lines += ["Δm in percent against the baseline, positive = worse:", ""]
     claims = _claims(runs[runs["weighting"].astype(str).str.strip() != baseline])
-    lines += [rows.to_string(index=False, float_format=lambda value: f"{value:.4g}"), "", *answer(analysis).sentences, *claims]
+    lines += [
+        rows.to_string(index=False, float_format=lambda value: f"{value:.4g}"),
+        "",
+        *answer(analysis).sentences,
+        *claims,
+    ]
     if out is not None:
         write_atomically(out / "rows.csv", rows.to_csv(index=False, lineterminator="\n").encode())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

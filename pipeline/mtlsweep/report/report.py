@@ -32,7 +32,8 @@ def write_report(suites: Sequence[SuiteReport], directory: Path, sections: Seque
         The path of the page.
     """
     for suite in suites:
-        _write_files(directory, suite.name, suite.figures, suite.tables)
+        figures = [figure for figure in (suite.overview, *suite.figures) if figure is not None]
+        _write_files(directory, suite.name, figures, suite.tables)
         for section in suite.sections:
             _write_files(directory, f"{suite.name}/{section.name}", section.figures, section.tables)
     for section in sections:

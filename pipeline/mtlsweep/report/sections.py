@@ -4,10 +4,10 @@ Such a study writes a directory with `section.json`:
 
     {"title": "...", "sentences": ["..."],
      "tables": [{"name": "...", "caption": "...", "file": "x.csv"}],
-     "figures": [{"name": "...", "caption": "...", "file": "y.json"}]}
+     "figures": [{"name": "...", "caption": "...", "file": "y.json", "alt": "..."}]}
 
-Tables are CSV files; figures are Vega-Lite specifications with their data inside. A study that has
-not run has no such file and no section.
+Tables are CSV files; figures are Vega-Lite specifications with their data inside, `alt` says in words
+what is seen in them (the caption if it is missing). A study that has not run has no such file and no section.
 """
 
 from __future__ import annotations
@@ -58,7 +58,12 @@ def _read_section(directory: Path, name: str) -> Section:
                 for entry in content["tables"]
             ),
             figures=tuple(
-                Figure(entry["name"], entry["caption"], (alt.Chart.from_json((directory / entry["file"]).read_text()),))
+                Figure(
+                    entry["name"],
+                    entry["caption"],
+                    (alt.Chart.from_json((directory / entry["file"]).read_text()),),
+                    seen=entry.get("alt", entry["caption"]),
+                )
                 for entry in content["figures"]
             ),
         )

@@ -36,6 +36,23 @@ _DARK = [
     "#D98CCB",
 ]
 
+MARKS = {
+    "circle": "M14 1.5a4.5 4.5 0 1 0 0.01 0Z",
+    "square": "M10 2h8v8h-8Z",
+    "triangle-up": "M14 1.5L18.5 10h-9Z",
+    "diamond": "M14 1L18.5 6L14 11L9.5 6Z",
+    "cross": "M12.5 1.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z",
+    "triangle-down": "M14 10.5L9.5 2h9Z",
+}
+"""Vega's names of shapes, each with its outline in a box of 28 x 12."""
+
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [12, 4], [2, 5])
+"""Patterns of lines: solid first. Names beyond the palette repeat its colours with the next shape and the next pattern."""
+
+COLOURS = len(_LIGHT)
+MOST_NAMES = COLOURS * len(MARKS)
+"""More names than colours and shapes together can tell apart have no colour at all."""
+
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 FIRST_OPTIMIZERS = ("adam", "sgd", "signsgd")  # these keep their colour in every suite and every report
 

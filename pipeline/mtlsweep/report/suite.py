@@ -15,7 +15,7 @@ from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.analysis.suite_files import IMPORTANCE, read_analysis
 from mtlsweep.errors import UserError
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.report.figures import axes, cost, fronts, learning, methods
+from mtlsweep.report.figures import axes, cost, fronts, learning, methods, overview
 from mtlsweep.report.figures.figure import Figure
 from mtlsweep.report.sections import Section
 from mtlsweep.report.tables import comparisons, paper, pareto, results, trials
@@ -43,8 +43,13 @@ class SuiteReport:
     sections: tuple[Section, ...] = field(default=())
 
     @cached_property
+    def overview(self) -> Figure | None:
+        """The figure of the first screen; None where no method has a result."""
+        return overview.overview(self.analysis)
+
+    @cached_property
     def figures(self) -> list[Figure]:
-        """Every figure that the suite has data for, in the order of the page."""
+        """Every other figure that the suite has data for, in the order of the page."""
         drawn = [
             methods.slope(self.analysis),
             fronts.pairwise_fronts(self.analysis),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mtlsweep.analysis.fronts.hypervolume import hypervolume_growth
 from mtlsweep.analysis.suite import SuiteAnalysis
-from mtlsweep.report.figures.figure import PANEL_HEIGHT, SINGLE_HEIGHT, Figure, optimizer_colour
+from mtlsweep.report.figures.figure import PANEL_HEIGHT, SINGLE_HEIGHT, Figure, coloured, spans
 from mtlsweep.report.style import optimizer_order
 from mtlsweep.report.tables.table import time_unit
 
@@ -34,11 +34,16 @@ def hypervolume_against_compute(analysis: SuiteAnalysis, costs: pd.DataFrame | N
     chart = alt.Chart(data).mark_line(interpolate="step-after", point={"size": 25, "filled": True}).encode(
         x=alt.X("compute:Q", title=f"{unit} of trials finished", axis=alt.Axis(grid=False)),
         y=alt.Y("hypervolume:Q", title="hypervolume (share of the box)"),
-        color=optimizer_colour(optimizers),
+        **coloured("optimizer", optimizers, "shape"),
         tooltip=["optimizer", "runs", alt.Tooltip("compute:Q", format=".3g", title=unit), alt.Tooltip("hypervolume:Q", format=".4f")],
     )  # fmt: skip
     caption = "Hypervolume of each optimizer's finished runs against the compute they took, in the order in which they finished."
-    return Figure("hypervolume_compute", caption, (chart.properties(height=SINGLE_HEIGHT),))
+    last = data.sort_values("runs").groupby("optimizer", as_index=False).tail(1)
+    seen = (
+        f"In the end {spans(last, 'optimizer', 'hypervolume', '.3f', optimizers)} of the box, after "
+        f"{spans(last, 'optimizer', 'compute', '.3g', optimizers)} {unit}."
+    )
+    return Figure("hypervolume_compute", caption, (chart.properties(height=SINGLE_HEIGHT),), seen=seen)
 
 
 def importance(table: pd.DataFrame | None) -> Figure | None:
@@ -54,4 +59,6 @@ def importance(table: pd.DataFrame | None) -> Figure | None:
         tooltip=["hyperparameter", "target", alt.Tooltip("importance:Q", format=".1%")],
     )  # fmt: skip
     caption = "Importance of each hyperparameter in the Optuna study of all cells (fANOVA), for Δm over all tasks and for each task."
-    return Figure("importance", caption, (bar.properties(height=PANEL_HEIGHT),))
+    overall = table[table["target"] == targets[0]].sort_values("importance", ascending=False)
+    seen = f"Of the variance of {targets[0]}: {spans(overall, 'hyperparameter', 'importance', '.0%')}."
+    return Figure("importance", caption, (bar.properties(height=PANEL_HEIGHT),), seen=seen)

@@ -9,11 +9,13 @@ import pandas as pd
 from mtlsweep.analysis.fronts.attainment import LEVELS, axis_pairs
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.suite import SuiteAnalysis
-from mtlsweep.report.figures.figure import Figure, optimizer_colour
-from mtlsweep.report.style import optimizer_order
+from mtlsweep.report.figures.figure import Figure, coloured, spans
+from mtlsweep.report.style import COLOURS, optimizer_order
 
 _MOST_DOMINATED = 1500  # more dominated runs than this make an unreadable figure and a slow page
 PANEL_HEIGHT = 260
+_LINES = "Lines: what any seed (solid), half of the seeds (dashed) and every seed (dotted) attains."
+_TOO_MANY = "Lines of what seeds attain are left out: of so many optimizers they could not be told apart."
 
 
 def _drawn_runs(analysis: SuiteAnalysis, members: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -40,8 +42,7 @@ def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:
         y=alt.Y(
             "position:Q", title="worst to best", axis=alt.Axis(labels=False, ticks=False, grid=False, domain=False)
         ),
-        detail="trial_key:N",
-        color=optimizer_colour(optimizers),
+        **coloured("optimizer", optimizers, "strokeDash") | {"detail": "trial_key:N"},
         tooltip=["weighting", "optimizer", "lr", "seed", "metric", alt.Tooltip("value:Q", format=".4g")],
     )
     faint = base.transform_filter("!datum.full").mark_line(strokeWidth=1)
@@ -52,7 +53,15 @@ def parallel_coordinates(analysis: SuiteAnalysis) -> Figure | None:
         "Every finished run, each axis from the worst to the best value of a test metric; saturated: Pareto-optimal among all finished "
         f"runs over {analysis.axes_in_words}. Press a name in the legend to single it out.{note}"
     )
-    return Figure("parallel_coordinates", caption, ((faint + strong).properties(height=340),))
+    seen = f"{len(runs)} runs over {', '.join(order)}; Pareto-optimal: {_optimal(runs, optimizers)}."
+    return Figure("parallel_coordinates", caption, ((faint + strong).properties(height=340),), seen=seen)
+
+
+def _optimal(runs: pd.DataFrame, optimizers: list[str]) -> str:
+    counts = runs.groupby("optimizer", observed=True)["full"].agg(["sum", "size"])
+    return ", ".join(
+        f"{name} {counts.loc[name, 'sum']} of {counts.loc[name, 'size']}" for name in optimizers if name in counts.index
+    )
 
 
 def _positions(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
@@ -90,14 +99,23 @@ def pairwise_fronts(analysis: SuiteAnalysis, raw: bool = False) -> Figure | None
     caption = (
         f"{_runs_in_words(raw)} on two test metrics at a time, up and right is better; full points are Pareto-optimal among these runs "
         f"over {analysis.axes_in_words}. "
-        f"Lines: what any seed (solid), half of the seeds (dashed) and every seed (dotted) attains.{note}"
+        f"{_LINES if len(optimizers) <= COLOURS else _TOO_MANY}{note}"
     )
-    return Figure(_name("fronts", raw), caption, tuple(panels), tuple(optimizers))
+    drawn = analysis.trials.merge(members[["trial_key", "full"]], on="trial_key")
+    best = (f"{o.label} {_reached(drawn, o)}" for o in analysis.objectives)
+    seen = f"{len(drawn)} runs; Pareto-optimal: {_optimal(drawn, optimizers)}. From worst to best: {', '.join(best)}."
+    return Figure(_name("fronts", raw), caption, tuple(panels), tuple(optimizers), seen=seen)
+
+
+def _reached(runs: pd.DataFrame, objective: Objective) -> str:
+    values = runs[objective.of("test").column]
+    ends = values[np.isfinite(values)].agg(["min", "max"])
+    return " to ".join(f"{end:.3g}" for end in (ends if objective.higher_is_better else ends[::-1]))
 
 
 def _front_panel(
     runs: pd.DataFrame, surfaces: pd.DataFrame, x: Objective, y: Objective, optimizers: list[str]
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.Chart:
     """Show the region of the fronts; runs far below all of them lie outside the panel."""
     bounds = {axis: _bounds(surfaces[f"{axis}_value"], objective) for axis, objective in (("x", x), ("y", y))}
     stairs = pd.concat(
@@ -108,17 +126,20 @@ def _front_panel(
         "x": alt.X("x:Q", title=_axis_title(x), scale=_scale(bounds["x"], x), axis=alt.Axis(grid=False, tickCount=5)),
         "y": alt.Y("y:Q", title=_axis_title(y), scale=_scale(bounds["y"], y), axis=alt.Axis(grid=False, tickCount=5)),
     }
-    colour = optimizer_colour(optimizers)
     data = runs[["weighting", "optimizer", "lr", "seed", "test_delta_m", "full"]].assign(
         x=runs[x.of("test").column], y=runs[y.of("test").column]
     )
     points = alt.Chart(data[np.isfinite(data["x"]) & np.isfinite(data["y"])]).mark_point(clip=True, filled=True, size=45).encode(
-        **axes, color=colour,
+        **axes, **coloured("optimizer", optimizers, "shape"),
         opacity=alt.condition("datum.full", alt.value(1.0), alt.value(0.3)),
         tooltip=["weighting", "optimizer", "lr", "seed", alt.Tooltip("test_delta_m:Q", format=".2f", title="Δm %"), "x", "y"],
     )  # fmt: skip
+    if (
+        len(optimizers) > COLOURS
+    ):  # patterns of lines say how many seeds, so nothing could tell lines of one colour apart
+        return points.properties(height=PANEL_HEIGHT)
     lines = alt.Chart(stairs).mark_line(interpolate="step-after", clip=True, strokeWidth=1.6).encode(
-        **axes, color=colour, order="step:Q",
+        **axes, **coloured("optimizer", optimizers), order="step:Q",
         strokeDash=alt.StrokeDash("level:N", scale=alt.Scale(domain=list(LEVELS), range=[[1, 0], [6, 3], [2, 3]]), legend=None),
     )  # fmt: skip
     return (points + lines).properties(height=PANEL_HEIGHT)
@@ -140,15 +161,18 @@ def _staircase(surface: pd.DataFrame, worst_x: float, worst_y: float) -> pd.Data
 
 
 def attainment_differences(analysis: SuiteAnalysis, raw: bool = False) -> Figure | None:
-    """Draw where one optimizer attains goals in more of its seeds than another; see `pairwise_fronts`."""
-    if raw and not analysis.has_other_runs:
-        return None
+    """Draw where one optimizer attains goals in more of its seeds than another; see `pairwise_fronts`.
+
+    Of more optimizers than colours nothing is drawn: rectangles have no second sign, and the panels would be hundreds.
+    """
     attainment, table = (
         (analysis.raw_attainment, analysis.raw_attainment_differences)
         if raw
         else (analysis.attainment, analysis.attainment_differences)
     )
     optimizers = optimizer_order(analysis.raw_members["optimizer"])
+    if (raw and not analysis.has_other_runs) or len(optimizers) > COLOURS:
+        return None
     panels = []
     for x, y in axis_pairs(analysis.objectives):
         surfaces = attainment[(attainment["x"] == x.name) & (attainment["y"] == y.name)]
@@ -161,7 +185,7 @@ def attainment_differences(analysis: SuiteAnalysis, raw: bool = False) -> Figure
             panel = alt.Chart(ahead, title=f"{a} against {b}").mark_rect(clip=True).encode(
                 x=alt.X("x_from:Q", scale=scales[0], title=_axis_title(x), axis=alt.Axis(grid=False, tickCount=5)), x2="x_to:Q",
                 y=alt.Y("y_from:Q", scale=scales[1], title=_axis_title(y), axis=alt.Axis(grid=False, tickCount=5)), y2="y_to:Q",
-                color=optimizer_colour(optimizers), opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
+                **coloured("optimizer", optimizers), opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
                 tooltip=["optimizer", alt.Tooltip("share:Q", format=".0%", title="in more of its seeds")],
             )  # fmt: skip
             panels.append(panel.properties(height=PANEL_HEIGHT))
@@ -171,7 +195,14 @@ def attainment_differences(analysis: SuiteAnalysis, raw: bool = False) -> Figure
         f"{_runs_in_words(raw)}: goals (pairs of values to reach) that one optimizer attains in more of its seeds than the other; full "
         "colour: in all seeds against none."
     )
-    return Figure(_name("attainment_differences", raw), caption, tuple(panels), tuple(optimizers))
+    ahead = table.assign(
+        pair=table["optimizer_a"].where(table["difference"] > 0, table["optimizer_b"])
+        + " ahead of "
+        + table["optimizer_b"].where(table["difference"] > 0, table["optimizer_a"]),
+        share=table["difference"].abs(),
+    )
+    seen = f"Share of seeds by which one is ahead, over all goals: {spans(ahead[ahead['share'] > 0], 'pair', 'share', '.0%')}."
+    return Figure(_name("attainment_differences", raw), caption, tuple(panels), tuple(optimizers), seen=seen)
 
 
 def _runs_in_words(raw: bool) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mtlsweep.analysis.conclusions.leads import PARTS
 from mtlsweep.analysis.suite import SuiteAnalysis
-from mtlsweep.report.figures.figure import BETTER_UP, PANEL_HEIGHT, SINGLE_HEIGHT, Figure, two_digits
+from mtlsweep.report.figures.figure import BETTER_UP, PANEL_HEIGHT, SINGLE_HEIGHT, Figure, coloured, spans, two_digits
 from mtlsweep.report.style import optimizer_order
 
 
@@ -27,31 +27,35 @@ def slope(analysis: SuiteAnalysis) -> Figure | None:
     base = alt.Chart(data).encode(
         x=alt.X("optimizer:N", sort=optimizers, title=None, axis=alt.Axis(labelAngle=0), scale=alt.Scale(padding=0.25)),
         y=alt.Y("test_delta_m_mean:Q", title=BETTER_UP, scale=alt.Scale(reverse=True, zero=False)),
-        color=alt.Color("weighting:N", title="weighting"),
         opacity=alt.condition(highlight, alt.value(1.0), alt.value(0.15)),
         tooltip=["weighting", "optimizer", "lr", "seeds", *two_digits("test_delta_m_mean", "test_delta_m_std")],
     )
-    lines = base.mark_line(strokeWidth=2).encode(detail="weighting:N", order=alt.Order("order:Q"))
+    weightings = sorted(set(data["weighting"]))
+    lines = base.mark_line(strokeWidth=2).encode(
+        **coloured("weighting", weightings) | {"detail": "weighting:N"}, order=alt.Order("order:Q")
+    )
     lines = lines.transform_calculate(order=f"indexof({optimizers!r}, datum.optimizer)")
-    points = (
-        base.mark_point(filled=True, size=70).encode(shape=alt.Shape("weighting:N", legend=None)).add_params(highlight)
-    )
+    signs = {"shape": alt.Shape("weighting:N", legend=None)} | coloured("weighting", weightings, "shape")
+    points = base.mark_point(filled=True, size=70).encode(**signs).add_params(highlight)
     chart = (_zero("y") + lines + points).properties(height=SINGLE_HEIGHT)
-    caption = "Test Δm of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
-    return Figure(
-        "slope", f"{caption} Dashed: single-task learning. Press a name in the legend to single it out.", (chart,)
+    caption = (
+        "Test Δm of each weighting at its selected learning rate, from optimizer to optimizer; colour is the weighting."
     )
+    caption += " Dashed: single-task learning. Press a name in the legend to single it out."
+    seen = f"Lines of {len(weightings)} weightings; Δm in percent: {spans(data, 'optimizer', 'test_delta_m_mean', names=optimizers)}."
+    return Figure("slope", caption, (chart,), seen=seen)
 
 
 def leads(analysis: SuiteAnalysis) -> Figure | None:
     """Draw the two parts of each difference between optimizers, a panel per pair of optimizers."""
     words = {"difference": "multi-task training", "single_task": "of it single-task", "gap": "of it multi-task gap"}
-    panels = []
+    panels, seen = [], []
     for row in analysis.leads.to_dict("records"):
         data = pd.DataFrame([
             {"part": words[part], "points": row[part], "low": row[f"{part}_low"], "high": row[f"{part}_high"]} for part in PARTS
         ])  # fmt: skip
         title = f"{row['a']} minus {row['b']}"
+        seen.append(f"{title}: {', '.join(f'{words[part]} {row[part]:.1f}' for part in PARTS)}.")
         base = alt.Chart(data, title=title).encode(y=alt.Y("part:N", sort=list(words.values()), title=None))
         rule = base.mark_rule(strokeWidth=2).encode(
             x=alt.X("low:Q", title=f"Δm points (left: {row['a']} better)"), x2="high:Q"
@@ -64,9 +68,10 @@ def leads(analysis: SuiteAnalysis) -> Figure | None:
         return None
     caption = (
         "Difference in test Δm between optimizers, mean over weightings, and its two parts: the same difference in single-task "
-        "training, and that of the gap between multi-task and single-task training. 95 % intervals over seeds."
+        "training, and that of the gap between multi-task and single-task training. Intervals over seeds "
+        "as in the table: one leaves out 0 where the part is separated from chance."
     )
-    return Figure("leads", caption, tuple(panels))
+    return Figure("leads", caption, tuple(panels), seen=" ".join(seen))
 
 
 def _zero(channel: str) -> alt.Chart:
@@ -94,5 +99,8 @@ def differences(analysis: SuiteAnalysis) -> Figure | None:
             tooltip=["within", "pairs", *two_digits("difference", "low", "high", "effect_size"), "p_holm", "note"],
         )
         panels.append((_zero("x") + rule + point).properties(height=PANEL_HEIGHT))
-    caption = "Difference in test Δm between optimizers, paired by seed, with 95 % intervals; the last row pairs by weighting."
-    return Figure("differences", caption, tuple(panels))
+    caption = "Difference in test Δm between optimizers, paired by seed; the last row pairs by weighting. "
+    caption += "Intervals as in the table: where there is a test, one leaves out 0 exactly where Holm's correction finds a difference."
+    named = table.assign(pair=table["a"] + " minus " + table["b"])
+    seen = f"Differences in points over weightings: {spans(named, 'pair', 'difference')}."
+    return Figure("differences", caption, tuple(panels), seen=seen)

@@ -16,15 +16,15 @@ from markupsafe import Markup
 from mtlsweep.report.answer import answer
 from mtlsweep.report.figures.figure import Figure
 from mtlsweep.report.sections import Section
-from mtlsweep.report.style import palette, vega_config
+from mtlsweep.report.style import COLOURS, DASHES, MARKS, MOST_NAMES, palette, vega_config
 from mtlsweep.report.suite import SuiteReport
 from mtlsweep.report.tables.suites import suites_table
 from mtlsweep.report.tables.table import Table
 from mtlsweep.report.tables.trials import repeat_table
 
 _ASSETS = files("mtlsweep.report.page") / "assets"
-_FIRST_TABLES = 3  # shown at once; the others open on demand
-_FIRST_FIGURES = 4
+_FIRST_TABLES = ("results", "leads", "paper")
+"""Shown at once; other tables, and all figures but the overview, open on demand."""
 
 
 def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ()) -> str:
@@ -60,10 +60,10 @@ def _suite(suite: SuiteReport, specs: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": suite.name,
         "answer": answer(suite.analysis),
-        "tables": tables[:_FIRST_TABLES],
-        "more_tables": tables[_FIRST_TABLES:],
-        "figures": figures[:_FIRST_FIGURES],
-        "more_figures": figures[_FIRST_FIGURES:],
+        "overview": None if suite.overview is None else _figure(suite.overview, suite.name, specs),
+        "tables": [entry for entry in tables if entry["table"].name in _FIRST_TABLES],
+        "more_tables": [entry for entry in tables if entry["table"].name not in _FIRST_TABLES],
+        "figures": figures,
         "sections": [_section(section, f"{suite.name}/{section.name}", specs) for section in suite.sections],
         "repeat": repeat_table(suite.analysis) if (suite.analysis.trials["role"] == "stl").any() else None,
         "outcomes": suite.analysis.outcomes[["done", "diverged", "pruned", "failed"]].sum().to_dict(),
@@ -88,11 +88,28 @@ def _figure(figure: Figure, folder: str, specs: dict[str, Any]) -> dict[str, Any
         specs[identifier] = specification | {"width": "container"}
         panels.append({"id": identifier, "height": specification.get("height", 300)})
     return {
+        "name": figure.name,
         "panels": panels,
         "caption": figure.caption,
-        "legend": figure.legend,
+        "seen": figure.seen,
+        "legend": _legend(figure.legend),
         "files": {suffix.upper(): f"figures/{folder}/{figure.name}.{suffix}" for suffix in ("png", "svg", "pdf")},
     }
+
+
+def _legend(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the sign of each name; none where names are too many to be told apart."""
+    marks = list(MARKS.values())
+    return [
+        {
+            "name": name,
+            "colour": position % COLOURS,
+            "mark": marks[position // COLOURS],
+            "dashes": ",".join(map(str, DASHES[position // COLOURS])),
+            "signed": len(names) > COLOURS,
+        }
+        for position, name in enumerate(names if len(names) <= MOST_NAMES else ())
+    ]
 
 
 def _table(table: Table, folder: str) -> dict[str, Any]:

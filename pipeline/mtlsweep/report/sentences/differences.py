@@ -27,7 +27,9 @@ def lead(analysis: SuiteAnalysis) -> Iterator[str]:
         return
     row = leads.iloc[_closest(leads, analysis)].to_dict()
     better, worse, sign = (row["a"], row["b"], -1) if row["difference"] < 0 else (row["b"], row["a"], 1)
-    (ahead, how_sure), (single, of_single), (gap, of_gap) = ((sign * row[part], _ends(row, part, sign)) for part in PARTS)
+    (ahead, how_sure), (single, of_single), (gap, of_gap) = (
+        (sign * row[part], _ends(row, part, sign)) for part in PARTS
+    )
     few = ", few seeds" if row["seeds"] < FEWEST_SEEDS else ""
     others = f"; the table of leads has all {len(leads)} pairs" if len(leads) > 1 else ""
     yield (

@@ -43,7 +43,11 @@ def leads_table(analysis: SuiteAnalysis) -> Table | None:
     ahead = table["difference"] >= 0  # of a minus b: b is ahead
     sign = np.where(ahead, 1.0, -1.0)
     sides = pd.DataFrame({"ahead": table["b"].where(ahead, table["a"]), "behind": table["a"].where(ahead, table["b"])})
-    headings = {"difference": "lead, points", "single_task": "of it single-task, too", "gap": "of it smaller multi-task gap"}
+    headings = {
+        "difference": "lead, points",
+        "single_task": "of it single-task, too",
+        "gap": "of it smaller multi-task gap",
+    }
     columns = list(names(sides, "ahead", "behind"))
     for part, heading in headings.items():
         low, high = table[f"{part}_low"] * sign, table[f"{part}_high"] * sign
@@ -70,7 +74,10 @@ def _intervals(table: pd.DataFrame, low: str, high: str, heading: str, form: str
     ends = zip(table[low], table[high], strict=True)
     return Column(
         heading,
-        tuple(Cell("–", sort=math.inf) if pd.isna(a) else Cell(f"{a:{form}} to {b:{form}}", sort=float(a)) for a, b in ends),
+        tuple(
+            Cell("–", sort=math.inf) if pd.isna(a) else Cell(f"{a:{form}} to {b:{form}}", sort=float(a))
+            for a, b in ends
+        ),
     )
 
 

@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.figures.figure import Figure, spans
 from mtlsweep.report.sections import Section, read_json
 from mtlsweep.report.tables.table import Table, names, numbers
 from mtlsweep.studies.gradients.shares_section import CELL, shares_figure, shares_sentences
@@ -181,7 +181,11 @@ def _figure(name: str, caption: str, rows: pd.DataFrame, measures: Mapping[str, 
         for measure, words in measures.items():
             title = f"{weighting}, {optimizer}, {lr:g}: {words}" if several else words
             panels.append(_panel(own[own["measure"] == measure], title))
-    return Figure(name, caption, tuple(panels), KINDS)
+    cosines = data[data["measure"] == "cosine"]
+    seen = (
+        f"Mean cosine similarity over epochs, from lowest to highest: {spans(cosines, 'kind', 'mean', '.3f', KINDS)}."
+    )
+    return Figure(name, caption, tuple(panels), KINDS, seen=seen)
 
 
 def _panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
@@ -217,6 +221,7 @@ def _layers(rows: pd.DataFrame) -> Figure | None:
             tooltip=["layer", "kind", alt.Tooltip("mean", format=".3g")],
         )
         panels.append(points.properties(height=max(_HEIGHT, 14 * len(order))))
-    return Figure(
-        "layers", "Means over the training for each parameter tensor, from the input up.", tuple(panels), KINDS
-    )
+    cosines = means[means["measure"] == "cosine"]
+    seen = f"Mean cosine similarity of {len(order)} tensors, from lowest to highest: {spans(cosines, 'kind', 'mean', '.3f', KINDS)}."
+    caption = "Means over the training for each parameter tensor, from the input up."
+    return Figure("layers", caption, tuple(panels), KINDS, seen=seen)

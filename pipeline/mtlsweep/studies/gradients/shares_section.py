@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import altair as alt
 import pandas as pd
 
-from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.figures.figure import Figure, coloured, spans
 
 CELL = ["weighting", "optimizer", "lr"]
 _HEIGHT = 220
@@ -34,16 +34,20 @@ def shares_figure(shares: pd.DataFrame) -> Figure | None:
     data[figures] = data[figures].map(lambda value: float(f"{value:.4g}"))
     order = sorted(data["cell"].unique())
     base = alt.Chart(data).encode(
-        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False), scale=alt.Scale(zero=False, nice=False)),
-        color=alt.Color("cell:N", scale=alt.Scale(domain=order), title=None),
+        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False), scale=alt.Scale(zero=False, nice=False))
     )
-    band = base.mark_area(opacity=0.12).encode(y=alt.Y("low:Q", title="share of the current gradient"), y2="high:Q")
+    band = base.mark_area(opacity=0.12).encode(
+        y=alt.Y("low:Q", title="share of the current gradient"), y2="high:Q", **coloured("cell", order)
+    )
     line = base.mark_line(point={"size": 25, "filled": True}).encode(
-        y="mean:Q", tooltip=["cell", "epoch", *(alt.Tooltip(name, format=".3f") for name in figures)]
+        **coloured("cell", order, "shape"),
+        y="mean:Q",
+        tooltip=["cell", "epoch", *(alt.Tooltip(name, format=".3f") for name in figures)],
     )
     caption = (
         "Share of the current gradient in the updates of an epoch: <u - u0, u> / <u, u>, where u is the update and u0 the one that the "
         "optimizer would have made in the same state with a gradient of zero. 1: no memory; 1 - momentum: SGD under a constant "
         "gradient. Line: mean, band: 2.5 % to 97.5 %."
     )
-    return Figure("shares", caption, ((band + line).properties(height=_HEIGHT),))
+    seen = f"Mean shares over epochs, from lowest to highest: {spans(data, 'cell', 'mean', '.0%', order)}."
+    return Figure("shares", caption, ((band + line).properties(height=_HEIGHT),), seen=seen)

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.figures.figure import Figure, spans
 from mtlsweep.report.sections import Section, read_csv
 from mtlsweep.report.tables.table import Table, names, numbers
 
@@ -109,7 +109,10 @@ def _curves(curves: pd.DataFrame, state: str, quantities: tuple[str, ...], name:
     for (weighting, optimizer), own in data.groupby(METHOD, sort=False):
         for quantity in quantities:
             panels.append(_panel(own[own["quantity"] == quantity], quantity, f"{weighting}, {optimizer}", parts))
-    return Figure(name, f"{what}; colour is the part of the network.", tuple(panels), tuple(parts))
+    drawn = data[data["quantity"].isin(quantities)]
+    drawn = drawn.assign(method=drawn["weighting"] + " with " + drawn["optimizer"] + ", " + drawn["losses"])
+    seen = f"Values of {', '.join(quantities)} over epochs and parts, from lowest to highest: {spans(drawn, 'method', 'value', '.2g')}."
+    return Figure(name, f"{what}; colour is the part of the network.", tuple(panels), tuple(parts), seen=seen)
 
 
 def _panel(rows: pd.DataFrame, quantity: str, title: str, parts: list[str]) -> alt.Chart:

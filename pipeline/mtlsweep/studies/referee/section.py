@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.report.figures.figure import PANEL_HEIGHT, Figure, two_digits
+from mtlsweep.report.figures.figure import PANEL_HEIGHT, Figure, spans, two_digits
 from mtlsweep.report.sections import Section, read_json
 from mtlsweep.report.style import optimizer_order
 from mtlsweep.report.tables.table import Table, names, numbers
@@ -166,7 +166,10 @@ def _leads(verdicts: pd.DataFrame, margin: float) -> Figure:
         "How far each weighting is outside of what fixed weights attain, with its bounds over seeds and search; dashed: the margin. "
         "Left of it fixed weights do as well in every task, right of it none do."
     )
-    return Figure("leads", caption, tuple(panels), VERDICTS)
+    counts = verdicts.groupby("verdict")["weighting"].size()
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    seen = f"{words}. Leads in points: {spans(verdicts, 'weighting', 'lead', '+.1f')}."
+    return Figure("leads", caption, tuple(panels), VERDICTS, seen=seen)
 
 
 def _pairs(verdicts: pd.DataFrame, fixed: pd.DataFrame, surfaces: pd.DataFrame) -> Iterator[Figure]:
@@ -181,7 +184,10 @@ def _pairs(verdicts: pd.DataFrame, fixed: pd.DataFrame, surfaces: pd.DataFrame) 
             "Test Δm of two tasks at a time, down and left is better. Grey: fixed weights, and the surface that they attain with half of the "
             "seeds (line) and with every seed (dotted); colour: weightings, by verdict, which is over all tasks."
         )
-        yield Figure("attained", caption, tuple(panels), VERDICTS)
+        tasks = dict.fromkeys([*surfaces["x"], *surfaces["y"]])
+        columns = ((task, column_of("test", delta_m_of(task))) for task in tasks)
+        seen = " ".join(f"{task}, Δm in percent: {spans(verdicts, 'weighting', column)}." for task, column in columns)
+        yield Figure("attained", caption, tuple(panels), VERDICTS, seen=seen)
 
 
 def _pair(

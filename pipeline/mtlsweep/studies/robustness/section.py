@@ -11,8 +11,9 @@ import altair as alt
 import pandas as pd
 
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.figures.figure import Figure, spans
 from mtlsweep.report.sections import Section, read_json
+from mtlsweep.report.style import COLOURS
 from mtlsweep.report.tables.table import Column, Table, names, numbers, with_spread
 
 METHOD = ["weighting", "optimizer", "lr"]
@@ -114,7 +115,10 @@ def scores_table(scores: pd.DataFrame) -> Table:
 def _bars(by_corruption: pd.DataFrame) -> Figure:
     """Draw delta_t per corruption, a panel per metric, of each weighting with its lowest optimizer."""
     chosen = _lowest_optimizers(by_corruption)
-    weightings = sorted(chosen["weighting"].unique())
+    by_mean = chosen.groupby("weighting")["delta_t"].mean().sort_values(kind="stable")
+    weightings = sorted(by_mean.index[:COLOURS])
+    left_out = f" Of {len(by_mean)} weightings the {COLOURS} with the lowest mean." if len(by_mean) > COLOURS else ""
+    chosen = chosen[chosen["weighting"].isin(weightings)]
     order = list(dict.fromkeys(by_corruption["corruption"]))
     panels = []
     for (task, metric), own in chosen.groupby(["task", "metric"], sort=True):
@@ -137,7 +141,10 @@ def _bars(by_corruption: pd.DataFrame) -> Figure:
             .properties(height=_HEIGHT)
         )
     caption = "delta_t per corruption, mean over severities and seeds, a panel per metric; of each weighting the optimizer with the lowest mean. Below zero: more robust than single-task learning."
-    return Figure("by_corruption", caption, tuple(panels), tuple(weightings))
+    seen = (
+        f"delta_t over corruptions, from lowest to highest: {spans(chosen, 'weighting', 'delta_t', '.2f', weightings)}."
+    )
+    return Figure("by_corruption", caption + left_out, tuple(panels), tuple(weightings), seen=seen)
 
 
 def _lowest_optimizers(by_corruption: pd.DataFrame) -> pd.DataFrame:
@@ -168,7 +175,10 @@ def _severities(scores: pd.DataFrame, best: pd.Series) -> Figure:
             .properties(height=_HEIGHT)
         )
     caption = "Absolute scores against severity, mean over corruptions and seeds: the multi-task method with the lowest mean delta_t, and single-task learning."
-    return Figure("severities", caption, tuple(panels), tuple(networks))
+    both = data.assign(panel=data["network"] + " " + data["task"] + " " + data["metric"])
+    means = both.groupby(["panel", "severity"], as_index=False)["value"].mean()
+    seen = f"Means over severities, from lowest to highest: {spans(means, 'panel', 'value', '.3g')}."
+    return Figure("severities", caption, tuple(panels), tuple(networks), seen=seen)
 
 
 def _best(delta_t: pd.DataFrame) -> pd.Series:

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from mtlsweep.record.tables.parquet import read_table
-from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.figures.figure import Figure, spans
 from mtlsweep.report.sections import Section, read_csv
 from mtlsweep.report.tables.table import Cell, Column, Table, names
 
@@ -150,8 +150,9 @@ def _one_rate(drawn: pd.DataFrame, contours: Image.Image, limit: float) -> Figur
     ground = _spread(
         _picture(contours.resize((2 * contours.width, 2 * contours.height), Image.Resampling.BILINEAR), 64)
     )
+    shown = drawn[drawn["lr"] == rate].assign(method=drawn["weighting"] + " with " + drawn["optimizer"])
     panels = []
-    for (optimizer, weighting), own in drawn[drawn["lr"] == rate].groupby(["optimizer", "weighting"], sort=False):
+    for (optimizer, weighting), own in shown.groupby(["optimizer", "weighting"], sort=False):
         trajectories = _trajectories(own[["start", "iteration", "x1", "x2", "progress"]], limit)
         chart = alt.layer(ground, trajectories, _minimum(limit))
         panels.append(chart.properties(height=_HEIGHT, title=f"{weighting}, {optimizer}"))
@@ -159,7 +160,9 @@ def _one_rate(drawn: pd.DataFrame, contours: Image.Image, limit: float) -> Figur
         f"Three trajectories on the contours of the mean loss at learning rate {rate:g}, from red at the start to yellow at the end; "
         "the cross is the global minimum."
     )
-    return Figure("trajectories", caption, tuple(panels))
+    ends = shown.sort_values("iteration").groupby(["method", "start"]).tail(1)
+    seen = f"Iterations drawn until the end of a trajectory: {spans(ends, 'method', 'iteration', '.0f')}."
+    return Figure("trajectories", caption, tuple(panels), seen=seen)
 
 
 def _all_settings(drawn: pd.DataFrame, contours: Image.Image, limit: float) -> Figure:
@@ -193,7 +196,8 @@ def _all_settings(drawn: pd.DataFrame, contours: Image.Image, limit: float) -> F
         )
     )
     chart = alt.layer(_spread(_picture(sheet, 128)), axes).properties(height=_ROW_HEIGHT * len(methods))
-    return Figure("all_trajectories", "The same for every method and learning rate.", (chart,))
+    seen = f"Trajectories of {', '.join(methods)}, each at learning rates {', '.join(f'{rate:g}' for rate in rates)}; the table has their iterations."
+    return Figure("all_trajectories", "The same for every method and learning rate.", (chart,), seen=seen)
 
 
 def _draw_track(pen: ImageDraw.ImageDraw, track: pd.DataFrame, limit: float) -> None:

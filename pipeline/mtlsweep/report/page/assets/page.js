@@ -18,7 +18,10 @@
   const places = [...document.querySelectorAll(".chart")];
   places.forEach((place) => watcher.observe(place));
   dark.addEventListener("change", () => drawn.forEach(draw));
-  window.addEventListener("beforeprint", () => places.filter((place) => !drawn.has(place)).forEach(draw));
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((part) => { part.open = true; });
+    places.filter((place) => !drawn.has(place)).forEach(draw);
+  });
 
   const value = (row, column) => {
     const text = row.cells[column].dataset.sort;
