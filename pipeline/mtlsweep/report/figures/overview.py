@@ -28,7 +28,8 @@ def overview(analysis: SuiteAnalysis) -> Figure | None:
     optimizers = optimizer_order(data["optimizer"])
     limit = upper_fence(data["delta_m"], data["high"].fillna(data["delta_m"]), reach=3.0)
     low = min(0.0, float(data["low"].fillna(data["delta_m"]).min()))
-    scale = alt.Scale(domain=[low - 0.02 * (limit - low), limit], nice=False, zero=False)
+    room = 0.02 * (limit - low)
+    scale = alt.Scale(domain=[low - room, limit + room], nice=False, zero=False)
     base = alt.Chart(data).encode(
         y=alt.Y(
             "method:N", sort=list(data["method"]), title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=190)
