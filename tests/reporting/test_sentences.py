@@ -48,9 +48,7 @@ def test_fronts_and_domination_are_put_in_words(text: str) -> None:
 
 
 def test_equal_numbers_of_runs_are_counted_and_raw_counts_are_named_so(text: str) -> None:
-    assert (
-        "of 42 at the selected learning rates are Pareto-optimal over the 3 metrics that count in Δm: adam" in text
-    )
+    assert "of 42 at the selected learning rates are Pareto-optimal over the 3 metrics that count in Δm: adam" in text
     assert "Among all 112 finished runs the raw counts are: adam 2 of 42, sgd 0 of 28, signsgd 0 of 42." in text
 
 

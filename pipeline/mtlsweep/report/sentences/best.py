@@ -39,16 +39,15 @@ def _uncertainty(row: pd.Series, best: pd.DataFrame) -> str:
     """Say how sure the best method's figure is, and how lucky its validation figure, of all that were tried, is expected to be."""
     if pd.isna(row["test_delta_m_std"]):
         return " (one seed: no uncertainty is known)"
-    low, high, searched = row["test_delta_m_low"], row["test_delta_m_high"], ""
-    luck = ""
+    seeds = f"{int(row['seeds'])} seeds{', wide since they are few' if row['seeds'] < FEWEST_SEEDS else ''}"
+    low, high, how, luck = row["test_delta_m_low"], row["test_delta_m_high"], seeds, ""
     if len(best):
         repeated = best.iloc[0]
         luck = f"; on validation the best of {repeated['settings']} is about {max(repeated['optimism'], 0.0):.2f} points too good"
-        searched = ", without search" if pd.isna(repeated["low"]) else ", search included"
+        how = f"{seeds}; without search" if pd.isna(repeated["low"]) else f"search included, {seeds}"
         low, high = (low, high) if pd.isna(repeated["low"]) else (repeated["low"], repeated["high"])
-    few = ", wide since they are few" if row["seeds"] < FEWEST_SEEDS else ""
     chance = f", {NOT_SEPARATED}" if low <= 0 <= high else ""
-    return f" (95 % interval {low:.2f} to {high:.2f} % worse{searched}, {int(row['seeds'])} seeds{few}{chance}){luck}"
+    return f" (95 % interval {low:.2f} to {high:.2f} % worse{chance}, {how}){luck}"
 
 
 def task_costs(analysis: SuiteAnalysis) -> Iterator[str]:
