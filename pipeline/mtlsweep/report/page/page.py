@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -88,7 +89,7 @@ def _figure(figure: Figure, folder: str, specs: dict[str, Any]) -> dict[str, Any
         specs[identifier] = specification | {"width": "container"}
         panels.append({"id": identifier, "height": specification.get("height", 300)})
     return {
-        "name": figure.name,
+        "title": _title(figure.caption),
         "panels": panels,
         "caption": figure.caption,
         "seen": figure.seen,
@@ -116,9 +117,15 @@ def _table(table: Table, folder: str) -> dict[str, Any]:
     names = {"CSV": "csv", "Parquet": "parquet", "LaTeX": "tex"}
     return {
         "table": table,
+        "title": _title(table.caption),
         "folder": folder,
         "files": {word: f"tables/{folder}/{table.name}.{suffix}" for word, suffix in names.items()},
     }
+
+
+def _title(caption: str) -> str:
+    """Return the first clause of a caption, which names what is folded."""
+    return re.split(r"[.:;](?:\s|$)", caption, maxsplit=1)[0]
 
 
 def _colours() -> str:
