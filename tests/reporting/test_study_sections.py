@@ -1,6 +1,7 @@
 """Sections of the four studies: sentences follow the numbers, figures can be drawn, what has not run is not shown."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,11 @@ from mtlsweep.studies.loss_scaling.section import loss_scaling_section
 from mtlsweep.studies.robustness.section import delta_t_table, robustness_section
 from mtlsweep.studies.study import study_results
 from mtlsweep.studies.toy.section import iterations_table, toy_section, toy_sentences, with_progress
+
+
+def say_what_is_seen(section):
+    """Whether every figure has a text alternative with figures in it."""
+    return all(re.search(r"\d", figure.seen) for figure in section.figures)
 
 
 def toy_tables():
@@ -61,7 +67,7 @@ def test_toy_trajectories_run_from_0_to_1_and_are_drawn_on_one_picture_of_contou
     section = toy_section(iterations, trajectories, surface)
     panels, everything = section.figures
     assert len(panels.panels) == 2 and len(everything.panels) == 1
-    assert b"image" in render(everything)["svg"]
+    assert b"image" in render(everything)["svg"] and say_what_is_seen(section)
     assert (
         section == section
         and toy_section(iterations, trajectories, surface).figures[1].specifications == everything.specifications
@@ -127,6 +133,7 @@ def test_loss_scaling_says_what_feels_the_scale_and_when():
     )
     assert [len(figure.panels) for figure in section.figures] == [3, 3, 1]
     assert {row[-1].text for row in section.tables[0].rows} == {"invariant", "no"}
+    assert say_what_is_seen(section)
     render(section.figures[2])
 
 
@@ -212,6 +219,7 @@ def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
         "layers",
     ]
     assert [len(figure.panels) for figure in section.figures] == [len(MEASURES)] * 5
+    assert say_what_is_seen(section)
     render(section.figures[0])
     assert gradients_section(epochs[:0], effects[:0], [], {}, pd.DataFrame()) is None
 
@@ -306,6 +314,7 @@ def test_robustness_ranks_methods_and_shows_absolute_scores():
     assert [row[0].text for row in rows] == ["ew", "uw"] and rows[0][-1].bold and not rows[1][-1].bold
     absolute = {row[0].text: [cell.text for cell in row[-3:]] for row in section.tables[1].rows}
     assert absolute["stl"] == ["0.8", "0.3", "0.375"]
+    assert say_what_is_seen(section)
     for figure in section.figures:
         render(figure)
     assert robustness_section(scores[:0], by_corruption[:0], delta_t[:0], {}) is None
