@@ -65,6 +65,7 @@ def selected(generator: np.random.Generator, seeds: int, spread: float) -> pd.Da
     return table.assign(test_delta_m=10 + np.array(level) + generator.exponential(size=len(table)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [5, 8])
 def test_no_comparison_of_a_simulated_sweep_contradicts_itself(seeds: int) -> None:
     generator = np.random.default_rng(seeds)
@@ -100,10 +101,11 @@ def with_own_baselines(generator_seed: int, seeds: int = 5) -> SuiteAnalysis:
     )
 
 
+@pytest.mark.slow
 def test_no_lead_contradicts_itself_in_sentence_interval_and_p_value() -> None:
     """What is said of the three parts, over sweeps in which some leads are real and small."""
     said = []
-    for generator_seed in range(6):
+    for generator_seed in range(3):
         analysis = with_own_baselines(generator_seed)
         leads = analysis.leads
         assert len(leads) == 6
@@ -123,6 +125,7 @@ def test_no_lead_contradicts_itself_in_sentence_interval_and_p_value() -> None:
     assert min(said) < max(said)
 
 
+@pytest.mark.slow
 def test_the_table_of_comparisons_shows_one_interval_and_it_agrees_with_p() -> None:
     analysis = with_own_baselines(0)
     table = comparisons_table(analysis)

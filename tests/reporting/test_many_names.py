@@ -54,6 +54,7 @@ def marks(spec: Any) -> Iterator[dict[str, Any]]:
         yield {"mark": layer["mark"], **layer["encoding"]} if "encoding" in layer else {"mark": layer["mark"]}
 
 
+@pytest.mark.slow
 def test_every_figure_has_a_second_sign_where_colours_repeat(report: SuiteReport) -> None:
     assert report.overview is not None
     drawn = {figure.name: figure for figure in (report.overview, *report.figures)}
@@ -73,6 +74,7 @@ def test_every_figure_has_a_second_sign_where_colours_repeat(report: SuiteReport
     assert looked_at > 10
 
 
+@pytest.mark.slow
 def test_the_shared_legend_of_the_page_shows_both_signs(report: SuiteReport) -> None:
     page = render_page([report])
     legend = page[page.index('<ul class="legend">') :].split("</ul>", 1)[0]
