@@ -87,12 +87,13 @@ def _corrected(table: pd.DataFrame, over_weightings: Mapping[int, NDArray[np.flo
     for _, family in table.groupby("question"):
         p = family["p"].to_numpy()
         table.loc[family.index, "p_holm"] = holm(p)
-        for row, level in zip(family.index[~np.isnan(p)], holm_levels(p)[~np.isnan(p)], strict=True):
-            table.loc[row, ["low", "high"]] = (
-                flip_interval(over_weightings[row], level)
-                if row in over_weightings
-                else paired_interval(*table.loc[row, ["difference", "deviation", "pairs"]].astype(float), level)
-            )
+        tested, levels = family[~np.isnan(p)], holm_levels(p)[~np.isnan(p)]
+        figures = (tested[name].to_numpy() for name in ("difference", "deviation", "pairs"))
+        ends = np.column_stack(paired_interval(*figures, level=levels))
+        for place, (row, level) in enumerate(zip(tested.index, levels, strict=True)):
+            if row in over_weightings:
+                ends[place] = flip_interval(over_weightings[row], level)
+        table.loc[tested.index, ["low", "high"]] = ends
     return table
 
 
