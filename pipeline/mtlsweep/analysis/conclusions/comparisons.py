@@ -88,8 +88,8 @@ def _corrected(table: pd.DataFrame, over_weightings: Mapping[int, NDArray[np.flo
         p = family["p"].to_numpy()
         table.loc[family.index, "p_holm"] = holm(p)
         tested, levels = family[~np.isnan(p)], holm_levels(p)[~np.isnan(p)]
-        figures = (tested[name].to_numpy() for name in ("difference", "deviation", "pairs"))
-        ends = np.column_stack(paired_interval(*figures, level=levels))
+        difference, deviation, pairs = (tested[name].to_numpy() for name in ("difference", "deviation", "pairs"))
+        ends = np.column_stack(paired_interval(difference, deviation, pairs, levels))
         for place, (row, level) in enumerate(zip(tested.index, levels, strict=True)):
             if row in over_weightings:
                 ends[place] = flip_interval(over_weightings[row], level)
