@@ -79,7 +79,7 @@ def test_lists_whose_last_learning_rate_was_selected_are_named_with_the_side_to_
     """SGD's best rate is inside of its list, since the one above it diverged."""
     (sentence,) = (line for line in answer_of(simulated()).splitlines() if "lists" in line)
     assert sentence == (
-        "Selected learning rates are at the end of their lists, so a better one may lie beyond: extend those of adam downwards "
+        "The best learning rates are at an end of their lists: extend those of adam downwards "
         "(7 of 7 weightings), of signsgd downwards (7 of 7 weightings) and of single-task adam downwards (3 of 3 tasks)."
     )
     inside = dict.fromkeys(SAME, -2.0)

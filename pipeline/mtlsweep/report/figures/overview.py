@@ -63,7 +63,8 @@ def _rows(analysis: SuiteAnalysis) -> pd.DataFrame:
     }
     name = results["weighting"] + " · " + results["optimizer"]
     repeated = results.duplicated(METHOD, keep=False)
-    name = name.where(~repeated, name + ", " + results["lr"].map("{:g}".format))
+    if repeated.any():
+        name = name.where(~repeated, name + ", " + results["lr"].map("{:g}".format))
     return results[[*METHOD, "lr"]].assign(
         method=name,
         delta_m=results["test_delta_m_mean"],

@@ -47,7 +47,7 @@ def _uncertainty(row: pd.Series, best: pd.DataFrame) -> str:
         how = f"{seeds}; without search" if pd.isna(repeated["low"]) else f"search included, {seeds}"
         low, high = (low, high) if pd.isna(repeated["low"]) else (repeated["low"], repeated["high"])
     chance = f", {NOT_SEPARATED}" if low <= 0 <= high else ""
-    return f" (95 % interval {low:.2f} to {high:.2f} % worse{chance}, {how}){luck}"
+    return f"{chance} (95 % interval {low:.2f} to {high:.2f} % worse, {how}){luck}"
 
 
 def task_costs(analysis: SuiteAnalysis) -> Iterator[str]:

@@ -52,7 +52,7 @@ def edges(analysis: SuiteAnalysis) -> Iterator[str]:
         *(f"of single-task {words}" for words in _open_lists(baselines, single, "task")),
     ]
     if found:
-        yield f"Selected learning rates are at the end of their lists, so a better one may lie beyond: extend those {listed(found)}."
+        yield f"The best learning rates are at an end of their lists: extend those {listed(found)}."
 
 
 def _open_lists(chosen: pd.DataFrame, tried: pd.DataFrame, of: str) -> Iterator[str]:
