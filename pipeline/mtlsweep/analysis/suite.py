@@ -95,7 +95,7 @@ class SuiteAnalysis:
 
     @property
     def axes_in_words(self) -> str:
-        """What fronts are over, such as `the 3 metrics that count in Delta_m`."""
+        """What fronts are over, such as `the 3 metrics that count in Δm`."""
         everything = len(self.axes) == len(self.objectives)
         return f"all {len(self.axes)} metrics" if everything else f"the {len(self.axes)} metrics that count in Δm"
 
