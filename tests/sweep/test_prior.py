@@ -223,6 +223,9 @@ def test_trust_falls_with_each_pair_that_the_prior_loses(cells: list[Cell]) -> N
     assert waiting.next([other], [[other]]) == cells[0]
     assert waiting.next([other, another, followed], [[followed], [other], [another]]) == cells[3]
     assert waiting.next([other, another, followed], [[other], [another], [followed]]) is None
+    assert waiting.next([other, another, followed], [[other], [followed], [another]]) is None, (
+        "a poor cell is easily beaten"
+    )
     assert prior.next([other, another, followed], [[followed], [other], [another]]) is None, "all are tried"
 
 

@@ -1,8 +1,8 @@
 """A prior of a search: the learning rates that survived in earlier ledgers, and how far to trust them.
 
 The prior is a list of settings (a method with a learning rate) that are tried before others. The first cell of a search,
-and then a share of them, does not follow it. The cells that follow it are compared with those that do not, and the less they
-win, the fewer follow. So a wrong prior costs a few cells.
+and then a share of them, does not follow it. The cells that follow it are compared with the better half of those that do not,
+and the less they win, the fewer follow. So a wrong prior costs a few cells.
 
 It depends on the ledgers and on the space alone, and what follows from it on the results so far: a search that continues
 tries the same settings.
@@ -10,6 +10,7 @@ tries the same settings.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -99,14 +100,21 @@ class Prior:
         return next((cell for cell in self.starts if _setting(cell) not in seen), None)
 
     def _trust(self, favoured: Collection[Setting], ranked: Sequence[Sequence[Cell]]) -> float:
-        """Return the share of pairs in which a cell that follows the prior beats one that does not; one win is given."""
-        wins, pairs, better = 1.0, 1, 0
-        for group in reversed(ranked):
-            others = sum(_setting(cell) not in favoured for cell in group)
-            wins += (len(group) - others) * (better + others / 2)
-            better += others
-        followed = sum(_setting(cell) in favoured for group in ranked for cell in group)
-        return wins / (pairs + followed * better)
+        """Return how often a cell that follows the prior beats one of the better half of those that do not; one win is given.
+
+        Where most settings are poor, a wrong prior would beat the other half as well.
+        """
+        others = sum(_setting(cell) not in favoured for group in ranked for cell in group)
+        half = math.ceil(others / 2)
+        wins, pairs, left = 1.0, 1, half
+        for group in ranked:
+            free = sum(_setting(cell) not in favoured for cell in group)
+            followed, tied = len(group) - free, min(free, left)
+            left -= tied
+            if half:
+                wins += followed * (left + tied / 2) * others / half
+            pairs += followed * others
+        return wins / pairs
 
 
 def read_prior(options: Mapping[str, Any], space: Space, seed: int) -> Prior:
