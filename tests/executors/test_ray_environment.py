@@ -102,7 +102,7 @@ def test_gpus_that_the_environment_may_hide(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(UserError, match=r"has 4 CPUs and 0 GPUs; reduce"):
-        cluster.count_slots(Resources(gpus_per_trial=1))
+        cluster.count_slots(1, 1)
     with pytest.raises(
         UserError, match=r"`resources\.device` is `cuda`, but torch finds no GPU on this machine; set it"
     ):
@@ -110,7 +110,7 @@ def test_gpus_that_the_environment_may_hide(monkeypatch: pytest.MonkeyPatch) -> 
     assert choose_device("auto") == "cpu"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     with pytest.raises(UserError, match=r"0 GPUs \(the environment variable CUDA_VISIBLE_DEVICES, .*`-1` here\)"):
-        cluster.count_slots(Resources(gpus_per_trial=1))
+        cluster.count_slots(1, 1)
     with pytest.raises(
         UserError, match=r"no GPU on this machine \(the environment variable CUDA_VISIBLE_DEVICES.*`-1`\)"
     ):

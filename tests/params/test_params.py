@@ -101,6 +101,18 @@ def test_the_projects_own_params_are_valid() -> None:
             "`resources.concurrency` is 0; it should be greater than or equal to 1.",
         ),
         (
+            lambda raw: raw.update(resources={"gpus_per_trial": "many"}),
+            "`resources.gpus_per_trial` is 'many': it is neither `auto` nor a part of one GPU",
+        ),
+        (
+            lambda raw: raw.update(resources={"gpus_per_trial": -1}),
+            "`resources.gpus_per_trial` is -1: it is neither `auto` nor a part of one GPU",
+        ),
+        (
+            lambda raw: raw.update(resources={"gpus_per_trial": 1.5}),
+            "`resources.gpus_per_trial` is 1.5: it is neither `auto` nor a part of one GPU",
+        ),
+        (
             lambda raw: raw.update(resources={"trackin_uri": "x"}),
             "`resources.trackin_uri` is an unknown key; did you mean `tracking_uri`?",
         ),

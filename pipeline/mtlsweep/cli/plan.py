@@ -77,6 +77,8 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
         else:
             at_most = "" if content["strategy"] == "grid" else "at most "
             yield f"    {at_most}{left} trials to run" + (f"; {_cost(cost)}" if cost is not None else "")
+        for sentence in content["devices"]:
+            yield f"    {sentence}"
         for what, count in content["outdated"].items():
             yield f"    {count} of them were trained before and are trained again, because this has changed: {what}"
         if content["past_errors"]:

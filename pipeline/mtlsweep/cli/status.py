@@ -34,6 +34,8 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {stage}: {total} of {content['planned']} ({counts}), {content['half_finished']} half finished"
         for cause, count in content["failures"].items():
             yield f"    {count} failed with cause `{cause}`"
+        for sentence in content["devices"]:
+            yield f"    {sentence}"
         for running in content["running"]:
             delta_m = f", Delta_m {running['delta_m']:+.2f} %" if running["delta_m"] is not None else ""
             yield f"    running {running['name']}: epoch {running['epoch']} of {running['epochs']}{delta_m}"

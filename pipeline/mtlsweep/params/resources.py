@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mtlsweep.params.section import Folder, Section, expand_home
 
@@ -14,6 +14,14 @@ _SQLITE = "sqlite:///"
 
 def _expand_home_in_uri(uri: str) -> str:
     return f"{_SQLITE}{expand_home(Path(uri.removeprefix(_SQLITE)))}" if uri.startswith(f"{_SQLITE}~") else uri
+
+
+def _auto_or_gpus(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if not isinstance(value, int | float) or not 0 <= value < float("inf") or (value > 1 and value % 1):
+        raise ValueError("it is neither `auto` nor a part of one GPU, such as 0.5, nor a whole number of GPUs")
+    return float(value)
 
 
 class Budget(Section):
@@ -35,7 +43,9 @@ class Resources(Section):
 
     executor: Literal["ray", "inline"] = "ray"  # inline: in the stage's own process, one trial after another
     cpus_per_trial: float = Field(default=1, gt=0)
-    gpus_per_trial: float = Field(default=0, ge=0)
+    gpus_per_trial: Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_gpus)] = (
+        "auto"  # auto: see docs/gpus.md
+    )
     concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as fit on the cluster
     device: Literal["auto", "cpu", "cuda"] = "auto"
     address: str = "local"

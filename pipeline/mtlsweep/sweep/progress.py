@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ class Progress:
         running: by trial key.
         best: lowest validation Delta_m so far, and its trial.
         note: an extra message for users.
+        devices: sentences on how many trials share which device.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Progress:
     running: dict[str, Running] = field(default_factory=dict)
     best: tuple[float, str] = (math.inf, "")
     note: str | None = None
+    devices: Sequence[str] = ()
     _finished: int = 0
     _epochs: Counter[str] = field(default_factory=Counter)
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -129,6 +131,7 @@ class Progress:
             "planned": self.total,
             "outcomes": {outcome.value: count for outcome, count in sorted(self.outcomes.items())},
             "running": [one.to_json() for one in list(self.running.values())],
+            "devices": list(self.devices),
             "eta_seconds": self.eta_seconds,
             "trials_per_hour": 3600 * self._finished / (time.time() - self._started_at),
             "best": {"delta_m": self.best[0], "trial": self.best[1]} if math.isfinite(self.best[0]) else None,

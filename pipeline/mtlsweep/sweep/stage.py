@@ -25,6 +25,7 @@ from mtlsweep.record.tables.outcomes import build_costs, build_outcomes, write_o
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.record.tables.schema import COSTS
 from mtlsweep.suites.tasks import metric_definitions
+from mtlsweep.sweep.devices.figures import FigureStore
 from mtlsweep.sweep.display import ProgressDisplay
 from mtlsweep.sweep.driver import Driver
 from mtlsweep.sweep.executors.checkpoint_store import LedgerCheckpoints
@@ -103,9 +104,10 @@ def _train(
         observed = not unobserved_examples(strategy, recorded.known, context.plan.trials)
         predicted = forecast(strategy, recorded.known, {}) if observed else None
         with (
-            make_executor(resources, context, fence) as executor,
+            make_executor(resources, context, fence, strategy.left()) as executor,
             StopRequest(resources.budget, executor.slots) as stop,
         ):
+            progress.devices = executor.devices
             driver = Driver(
                 ledger,
                 strategy,
@@ -130,8 +132,8 @@ def _train(
     return recorded_now, stopped_by
 
 
-def make_executor(resources: Resources, context: StageContext, fence: Fence) -> Executor:
-    """Return the executor that `resources.executor` names."""
+def make_executor(resources: Resources, context: StageContext, fence: Fence, trials: int) -> Executor:
+    """Return the executor that `resources.executor` names, for a stage that wants `trials` trials now."""
     setup = Setup(
         data=context.data.directory.resolve(),
         score=context.reference.score,
@@ -144,7 +146,8 @@ def make_executor(resources: Resources, context: StageContext, fence: Fence) -> 
         return InlineExecutor(setup, LedgerCheckpoints(context.ledger, fence))
     from mtlsweep.sweep.executors.ray.executor import RayExecutor  # slow import
 
-    return RayExecutor(setup, context.ledger, fence, resources)
+    figures = FigureStore.of(context.ledger, context.stage, context.plan.cells, context.plan.seeds[0])
+    return RayExecutor(setup, context.ledger, fence, resources, figures, trials)
 
 
 def open_tracker(params: Params, ledger: Ledger, suite: str, reference: Reference) -> Tracker:

@@ -14,6 +14,8 @@ from mtlsweep.environment import usable_cpus
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
 from mtlsweep.record.outputs import check_outputs
+from mtlsweep.sweep.devices.figures import FigureStore
+from mtlsweep.sweep.devices.planned import plan_devices
 from mtlsweep.sweep.forecast import forecast, read_past_forecasts, timed_costs, unobserved_examples
 from mtlsweep.sweep.plan.cells import check_names
 from mtlsweep.sweep.plan.counts import count_by_method
@@ -82,6 +84,7 @@ def read_stage(params: Params, suite: str, stage: Stage, plan: Plan) -> dict[str
             plan.trials if listed else [], (one.trial for one in finished), (one.trial for one in recorded.others)
         ),
         "forecast": None,
+        "devices": [],
         "past_errors": [past.error for past in read_past_forecasts(plan.ledger, stage)],
         **_settings(plan),
         **_prior(suite, stage, plan),
@@ -94,7 +97,13 @@ def read_stage(params: Params, suite: str, stage: Stage, plan: Plan) -> dict[str
         unobserved = unobserved_examples(strategy, known, plan.trials)
         timed = timed_costs(unobserved, context.data, device, params.resources.threads)
         cost = forecast(strategy, known, timed)
-        slots = params.resources.concurrency or max(1, int(usable_cpus() / params.resources.cpus_per_trial))
+        store = FigureStore.of(plan.ledger, stage, plan.cells, plan.seeds[0])
+        devices, together = (
+            plan_devices(params.resources, store, context.data, cost.trials) if cost.trials else ([], None)
+        )
+        fitting = together or max(1, int(usable_cpus() / params.resources.cpus_per_trial))
+        slots = params.resources.concurrency or fitting
+        content["devices"] = devices
         content["forecast"] = {
             "trials_wanted_now": cost.trials,
             "epochs": cost.epochs,

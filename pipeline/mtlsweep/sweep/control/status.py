@@ -41,6 +41,7 @@ def read_status(trained: Mapping[Stage, Params], suite: str) -> dict[str, Any]:
             "failures": dict(sorted(failed.items())),
             "half_finished": ended.half_finished,
             "running": progress.get("running", []),
+            "devices": progress.get("devices", []),
             "eta_seconds": progress.get("eta_seconds") if progress.get("running") else None,
             "trials_per_hour": progress.get("trials_per_hour"),
         }

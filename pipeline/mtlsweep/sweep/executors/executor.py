@@ -57,6 +57,9 @@ class Executor(AbstractContextManager["Executor"]):
     slots: int = 1
     """Number of parallel trials."""
 
+    devices: Sequence[str] = ()
+    """Sentences on how many trials share which device, and why; empty where there is nothing to share."""
+
     def __enter__(self) -> Self:
         return self
 

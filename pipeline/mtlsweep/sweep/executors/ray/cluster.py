@@ -35,9 +35,9 @@ def largest_node() -> Mapping[str, float]:
     return found
 
 
-def hosts_with_room(resources: Resources) -> list[str]:
+def hosts_with_room(cpus: float, gpus: float) -> list[str]:
     """Return the ids of the hosts that are large enough for a trial, whatever runs on them now."""
-    needed = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    needed = {"CPU": cpus, "GPU": gpus}
     return [
         str(node["NodeID"])
         for node in ray.nodes()
@@ -114,24 +114,33 @@ def _directory_refused(error: OSError) -> str:
     )
 
 
-def _hidden_gpus(resources: Resources) -> str:
-    """Return a remark if the environment may hide GPUs that the trials need."""
+def hidden_gpus() -> str:
+    """Return a remark if the environment may hide GPUs."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None or resources.gpus_per_trial == 0:
-        return ""
-    return f" (the environment variable CUDA_VISIBLE_DEVICES, which hides GPUs, is `{visible}` here)"
+    return (
+        ""
+        if visible is None
+        else f" (the environment variable CUDA_VISIBLE_DEVICES, which hides GPUs, is `{visible}` here)"
+    )
 
 
-def count_slots(resources: Resources) -> int:
-    """Return the number of parallel trials: as many as fit, limited by `resources.concurrency`."""
+def count_slots(cpus: float, gpus: float) -> int:
+    """Return how many trials fit on the cluster at once.
+
+    Args:
+        cpus, gpus: of one trial.
+
+    Raises:
+        UserError: no trial fits.
+    """
     total = ray.cluster_resources()
-    fitting = int(total.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
-    if resources.gpus_per_trial > 0:
-        fitting = min(fitting, int(total.get("GPU", 0) / resources.gpus_per_trial + 1e-9))
+    fitting = int(total.get("CPU", 0) / cpus + 1e-9)
+    if gpus > 0:
+        fitting = min(fitting, int(total.get("GPU", 0) / gpus + 1e-9))
     if fitting == 0:
         raise UserError(
-            f"no trial fits: `resources` requests {resources.cpus_per_trial:g} CPUs and {resources.gpus_per_trial:g} GPUs per trial, "
-            f"but the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs{_hidden_gpus(resources)}; "
+            f"no trial fits: `resources` requests {cpus:g} CPUs and {gpus:g} GPUs per trial, "
+            f"but the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs{hidden_gpus() if gpus else ''}; "
             "reduce it in params.yaml."
         )
-    return fitting if resources.concurrency is None else min(fitting, resources.concurrency)
+    return fitting

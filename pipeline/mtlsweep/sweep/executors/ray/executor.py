@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import ray
 from ray import tune
@@ -14,11 +13,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mtlsweep.params.resources import Resources
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.devices.figures import FigureStore
 from mtlsweep.sweep.executors.attempts import Attempts
 from mtlsweep.sweep.executors.checkpoint_store import LedgerCheckpoints
 from mtlsweep.sweep.executors.executor import Executor, Work
 from mtlsweep.sweep.executors.ray.cluster import connect, count_slots, hosts_with_room, largest_node
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
+from mtlsweep.sweep.executors.ray.gpus import Measuring, describe_own_share, find_shares, gpu_hosts
+from mtlsweep.sweep.executors.ray.places import Places, Pool, placement, shared_pools
 from mtlsweep.sweep.executors.ray.tune_callback import WorkCallback, WorkStopper
 from mtlsweep.sweep.executors.ray.tune_searcher import AttemptSearcher
 from mtlsweep.sweep.executors.ray.worker import WorkerSetup, train
@@ -34,13 +36,21 @@ class RayExecutor(Executor):
         ledger: stores checkpoints; an actor on this host writes them.
         fence: lets only the present sweep write them.
         resources: the cluster, and the resources of one trial.
+        figures: what trials need on GPUs.
+        trials: number of trials that are wanted now.
     """
 
-    def __init__(self, setup: Setup, ledger: Ledger, fence: Fence, resources: Resources) -> None:
+    def __init__(
+        self, setup: Setup, ledger: Ledger, fence: Fence, resources: Resources, figures: FigureStore, trials: int
+    ) -> None:
         self._setup = setup
         self._ledger = ledger
         self._fence = fence
         self._resources = resources
+        self._figures = figures
+        self._most = min(trials, resources.concurrency or trials)
+        self._pools: list[Pool] = []
+        self._needs_gpu = False
 
     def __enter__(self) -> Self:
         """Connect to the cluster, or start one.
@@ -50,7 +60,11 @@ class RayExecutor(Executor):
         """
         connect(self._resources)
         try:
-            self.slots = count_slots(self._resources)
+            self._pools = self._find_pools()
+            for sentence in self.devices:
+                print(sentence, flush=True)
+            fitting = sum(pool.slots for pool in self._pools)
+            self.slots = fitting if self._resources.concurrency is None else min(fitting, self._resources.concurrency)
         except BaseException:
             ray.shutdown()
             raise
@@ -64,14 +78,12 @@ class RayExecutor(Executor):
 
     def run(self, work: Work) -> None:
         """Train until the work is complete or stops."""
-        attempts = Attempts(work, partial(hosts_with_room, self._resources))
-        searcher = AttemptSearcher(work, attempts)
+        needed = [min(getattr(pool, name) for pool in self._pools) for name in ("cpus", "gpus")]
+        attempts = Attempts(work, partial(hosts_with_room, *needed))
+        searcher = AttemptSearcher(work, attempts, Places(self._pools, lambda: largest_node().get("CPU", needed[0])))
         with tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             tune.Tuner(
-                tune.with_resources(
-                    tune.with_parameters(train, setup=self._worker_setup()),
-                    partial(_placement, self._resources, largest_node()),
-                ),
+                tune.with_resources(tune.with_parameters(train, setup=self._worker_setup()), placement),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     num_samples=-1,  # unlimited: the searcher ends the run
@@ -88,33 +100,35 @@ class RayExecutor(Executor):
                 ),
             ).fit()
 
+    def _find_pools(self) -> list[Pool]:
+        """Return the pools of the cluster, and set the sentences about its GPUs.
+
+        Raises:
+            UserError: no trial fits.
+        """
+        cpus, gpus = self._resources.cpus_per_trial, self._resources.gpus_per_trial
+        if gpus != "auto":
+            self.devices = describe_own_share(gpus, self._resources.device)
+            return [Pool(cpus, gpus, count_slots(cpus, gpus), gpus if 0 < gpus < 1 else None)]
+        measuring = Measuring(self._setup, self._data_copies(), self._figures)
+        shares, self.devices = find_shares(self._resources, measuring, self._most)
+        self._needs_gpu = any(share.device == "cuda" for share in shares)
+        if shares:
+            return shared_pools(shares, cpus, [host.kind for host in gpu_hosts()])
+        return [Pool(cpus, 0.0, count_slots(cpus, 0.0))]
+
+    def _data_copies(self) -> DataCopies:
+        return DataCopies(self._setup.data, ray.get_runtime_context().get_node_id())
+
     def _worker_setup(self) -> WorkerSetup:
-        node = ray.get_runtime_context().get_node_id()
-        here = NodeAffinitySchedulingStrategy(node, soft=False)
-        hours = self._resources.trial_hours
+        data, hours = self._data_copies(), self._resources.trial_hours
+        here = NodeAffinitySchedulingStrategy(data.node, soft=False)
         return WorkerSetup(
             trial=self._setup,
             checkpoint_actor=ray.remote(LedgerCheckpoints)
             .options(num_cpus=0, scheduling_strategy=here)
             .remote(self._ledger, self._fence),
-            data=DataCopies(self._setup.data, node),
-            gpu_share=self._resources.gpus_per_trial,
+            data=data,
+            needs_gpu=self._needs_gpu,
             trial_seconds=None if hours is None else 3600 * hours,
         )
-
-
-def _placement(
-    resources: Resources, largest_node: Mapping[str, float], config: Mapping[str, Any]
-) -> tune.PlacementGroupFactory:
-    """Return the resources of an attempt, and where it may start.
-
-    After out-of-memory a trial gets a whole GPU, or a whole host without GPUs.
-    """
-    cpus, gpus = resources.cpus_per_trial, resources.gpus_per_trial
-    if config["alone"]:
-        cpus, gpus = (cpus, max(1.0, gpus)) if gpus > 0 else (largest_node.get("CPU", cpus), 0)
-    bundle = {"CPU": cpus, "GPU": gpus} if gpus > 0 else {"CPU": cpus}
-    if not config["avoid"]:
-        return tune.PlacementGroupFactory([bundle])
-    elsewhere = {"ray.io/node-id": f"!in({','.join(config['avoid'])})"}
-    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])

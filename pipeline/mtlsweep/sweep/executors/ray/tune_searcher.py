@@ -8,6 +8,7 @@ from ray.tune.search import Searcher
 
 from mtlsweep.sweep.executors.attempts import Attempt, Attempts
 from mtlsweep.sweep.executors.executor import Work
+from mtlsweep.sweep.executors.ray.places import Places
 from mtlsweep.sweep.executors.ray.unsaved import Unsaved
 
 
@@ -17,12 +18,14 @@ class AttemptSearcher(Unsaved, Searcher):
     Args:
         work: says when to stop.
         attempts: provides attempts.
+        places: where they may run.
     """
 
-    def __init__(self, work: Work, attempts: Attempts) -> None:
+    def __init__(self, work: Work, attempts: Attempts, places: Places) -> None:
         super().__init__()
         self._work = work
         self._attempts = attempts
+        self._places = places
         self._running: set[str] = set()
         self.attempt: dict[str, Attempt] = {}
         """By Tune's id of the trial."""
@@ -35,12 +38,13 @@ class AttemptSearcher(Unsaved, Searcher):
         self._running.add(trial_id)
         self.attempt[trial_id] = attempt
         assignment = attempt.assignment
-        where = {"alone": attempt.alone, "avoid": list(attempt.avoid)}
-        return {"trial": assignment.trial.to_json(), "until": assignment.until, **where}
+        place = self._places.take(trial_id, attempt)
+        return {"trial": assignment.trial.to_json(), "until": assignment.until, "place": place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Remove a trial; the callback has reported its end to the work."""
         self._running.discard(trial_id)
+        self._places.release(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing; see `Unsaved`."""

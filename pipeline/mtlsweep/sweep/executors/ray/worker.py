@@ -46,14 +46,14 @@ class WorkerSetup:
         trial: settings shared by all trials.
         checkpoint_actor: handle of the actor that writes checkpoints into the ledger (`LedgerCheckpoints`).
         data: copies the prepared data to the worker's host if it is missing.
-        gpu_share: GPUs of one trial; below 1 it also limits GPU memory to this share.
+        needs_gpu: whether a host whose GPU torch cannot use shall not train on its CPUs instead.
         trial_seconds: time limit of a trial, after which its process exits; None means no limit.
     """
 
     trial: Setup
     checkpoint_actor: Any
     data: DataCopies
-    gpu_share: float
+    needs_gpu: bool
     trial_seconds: float | None
 
 
@@ -104,12 +104,14 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
         tune.report({"spoilt_process": True})
         raise RuntimeError(f"this process cannot be used again after a device error: {_state.device_error}")
     torch.set_num_threads(setup.trial.threads)
-    if torch.cuda.is_available() and 0 < setup.gpu_share < 1:
-        torch.cuda.set_per_process_memory_fraction(1.0 if config["alone"] else setup.gpu_share)
+    memory = config["place"]["memory"]
+    if memory is not None and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(memory)
     trial = Trial.from_json(config["trial"])
     reports = _Reports()
     state: State
     try:
+        check_gpu(setup.needs_gpu)
         with _time_limit(setup, trial.key):
             state = run_assignment(
                 Assignment(trial, config["until"]),
@@ -132,6 +134,18 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
             return
         state = Finished(Outcome.FAILED, (), name_cause(error), detail)
     reports.end(state)
+
+
+def check_gpu(needed: bool) -> None:
+    """Check that torch can use this process's GPU, if one is `needed`.
+
+    Raises:
+        HostError: it cannot; the trial would take much longer on the CPU.
+    """
+    import torch
+
+    if needed and not torch.cuda.is_available():
+        raise HostError("device", "torch can use no GPU of this host; `nvidia-smi` shows whether its driver works")
 
 
 def _host() -> Host:

@@ -1,0 +1,104 @@
+"""Where an attempt may run: pools of hosts whose slots are alike, and what an attempt asks Ray for in one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from mtlsweep.sweep.devices.sharing import GpuShare
+from mtlsweep.sweep.executors.attempts import Attempt
+from mtlsweep.sweep.executors.ray.gpus import KIND, UNKNOWN_KIND
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Hosts on which a trial asks for the same.
+
+    Attributes:
+        cpus, gpus: of one trial.
+        slots: trials at once on these hosts.
+        memory: part of a GPU's memory that torch may allocate in a trial; None for no limit.
+        labels: that Ray shall find at a host, so that the trial starts in this pool.
+        hosts: ids of its hosts; None: all that are large enough.
+    """
+
+    cpus: float
+    gpus: float
+    slots: int
+    memory: float | None = None
+    labels: Mapping[str, str] | None = None
+    hosts: tuple[str, ...] | None = None
+
+
+def shared_pools(shares: Sequence[GpuShare], cpus: float, kinds: Collection[str]) -> list[Pool]:
+    """Return a pool for each share.
+
+    Args:
+        shares: of the GPUs that trials use.
+        cpus: of one trial.
+        kinds: of all GPUs of the cluster; labels tell them apart where there are several.
+    """
+    known = sorted(set(kinds) - {UNKNOWN_KIND})
+
+    def labels(kind: str) -> dict[str, str]:
+        if len(set(kinds)) == 1:
+            return {}
+        return {KIND: f"!in({','.join(known)})" if kind == UNKNOWN_KIND else kind}
+
+    return [Pool(cpus, share.part, share.slots, share.memory, labels(share.kind), share.hosts) for share in shares]
+
+
+class Places:
+    """Gives every attempt a place in the pool with the largest part of its slots free.
+
+    Args:
+        pools: of the cluster; the first one takes attempts that need a device for themselves.
+        whole_host: returns the number of CPUs of the largest host, for an attempt without a GPU that runs alone.
+    """
+
+    def __init__(self, pools: Sequence[Pool], whole_host: Callable[[], float]) -> None:
+        self._pools = pools
+        self._whole_host = whole_host
+        self._taken: dict[str, Pool] = {}
+
+    def take(self, trial_id: str, attempt: Attempt) -> dict[str, Any]:
+        """Return the place of an attempt, as plain data for `placement`.
+
+        After it ran out of memory a trial gets a whole GPU, or a whole host without GPUs.
+        """
+        pool = self._choose(attempt)
+        self._taken[trial_id] = pool
+        cpus, gpus, memory = pool.cpus, pool.gpus, pool.memory
+        if attempt.alone and gpus > 0:
+            gpus, memory = max(1.0, gpus), None if memory is None else 1.0
+        elif attempt.alone:
+            cpus = self._whole_host()
+        labels = dict(pool.labels or {})
+        if attempt.avoid:
+            labels["ray.io/node-id"] = f"!in({','.join(attempt.avoid)})"
+        return {"cpus": cpus, "gpus": gpus, "memory": memory, "labels": labels}
+
+    def release(self, trial_id: str) -> None:
+        """Free the place of an attempt that ended."""
+        self._taken.pop(trial_id, None)
+
+    def _choose(self, attempt: Attempt) -> Pool:
+        able = [pool for pool in self._pools if pool.hosts is None or set(pool.hosts) - set(attempt.avoid)]
+        able = able or list(self._pools)
+        if attempt.alone:
+            return able[0]
+        taken = Counter(id(pool) for pool in self._taken.values())
+        return max(able, key=lambda pool: (pool.slots - taken[id(pool)]) / pool.slots)
+
+
+def placement(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Return Ray's request for the place in an attempt's configuration."""
+    place = config["place"]
+    bundle = {"CPU": place["cpus"], "GPU": place["gpus"]} if place["gpus"] > 0 else {"CPU": place["cpus"]}
+    if not place["labels"]:
+        return tune.PlacementGroupFactory([bundle])
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[place["labels"]])
