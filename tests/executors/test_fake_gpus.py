@@ -1,7 +1,7 @@
 """Slots, devices and memory shares on a cluster with GPUs that only Ray believes in, for the default params.
 
-Two hosts with two GPUs each, of which one hides others by numbers and one by UUIDs. What a trial needs is given,
-since it cannot be measured there; nothing else is changed.
+Two hosts that each hide other GPUs: one shows an A100 by its UUID, one two T4 by their numbers. What a trial needs is
+given, since it cannot be measured there; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class Hungry(EqualWeighting):
 
 A100 = GpuFigures("cpu", "A100", 40 * GIB, 40 * GIB, 12 * GIB, "ew adam", 0.1)  # 15.75 GiB a trial: two fit
 T4 = GpuFigures("cpu", "T4", 15 * GIB, 15 * GIB, 11 * GIB, "ew adam", 0.1)  # one fits
-UUIDS = ["GPU-aaaa", "GPU-bbbb"]
+VISIBLE = {"A100": ["GPU-bbbb"], "T4": ["6", "7"]}
 
 
 @pytest.fixture(scope="module")
 def fake_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a cluster with two A100 on a host that hides others by UUIDs, and a T4, the last of eight GPUs."""
+    """The address of a cluster of a host with an A100 and one with two T4, the last two of eight GPUs."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="gpu-", dir="/tmp") as short:
@@ -81,14 +81,14 @@ def fake_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("RAY_AUTH_TOKEN", "only-for-this-test")
         patch.setenv("WATCHED", str(tmp_path_factory.mktemp("watched") / "lines"))
         cluster = Cluster()
-        for number, (kind, cpus, visible) in enumerate((("A100", 4, UUIDS), ("T4", 4, ["7"]))):
+        for kind, visible in VISIBLE.items():
             cluster.add_node(
-                num_cpus=cpus,
+                num_cpus=2,
                 num_gpus=len(visible),
                 labels={"ray.io/accelerator-type": kind},
                 env_vars={"CUDA_VISIBLE_DEVICES": ",".join(visible)},
                 include_dashboard=False,
-                **({"temp_dir": short} if number == 0 else {}),
+                **({"temp_dir": short} if kind == "A100" else {}),
             )
         yield cluster.address
         cluster.shutdown()
@@ -131,15 +131,15 @@ def test_trials_fill_every_gpu_within_its_memory_and_run_alone_after_out_of_memo
     run_stage(params, SUITE, "sweep")
 
     out = capfd.readouterr().out
-    assert "2 GPUs (A100): up to 2 trials share each, 4 at once; one needs 15.8 GiB of 40.0 GiB (`ew adam`" in out
-    assert "one GPU (T4): each trained on by one trial at a time, 1 at once; one needs 14.5 GiB of 15.0 GiB" in out
+    assert "one GPU (A100): up to 2 trials share each, 2 at once; one needs 15.8 GiB of 40.0 GiB (`ew adam`" in out
+    assert "2 GPUs (T4): each trained on by one trial at a time, 2 at once; one needs 14.5 GiB of 15.0 GiB" in out
 
     outcomes = [one.state.outcome for one in Ledger(Path("results"), SUITE).read_all() if one.trial.cell.role == "mtl"]
     assert sorted(outcomes) == [Outcome.DONE] * 5 + [Outcome.FAILED] * 5
     lines = read_lines()
-    kinds = {line["host"]: "T4" if line["visible"] == "7" else "A100" for line in lines}
+    kinds = {line["host"]: "A100" if line["visible"] in VISIBLE["A100"] else "T4" for line in lines}
     assert sorted(kinds.values()) == ["A100", "T4"]
-    assert {line["visible"] for line in lines} == {*UUIDS, "7"}, "each trial sees one GPU, and all are used"
+    assert {line["visible"] for line in lines} == {"GPU-bbbb", "6", "7"}, "each trial sees one GPU, and all are used"
     shared = [line for line in lines if line["gpus"] < 1]
     assert {(kinds[line["host"]], line["gpus"]) for line in shared} == {("A100", 0.5)}
     hungry = [line for line in lines if line["method"] == "hungry"]
@@ -149,7 +149,7 @@ def test_trials_fill_every_gpu_within_its_memory_and_run_alone_after_out_of_memo
     half = (20 * GIB - CONTEXT_BYTES) / (40 * GIB)
     assert {(place["gpus"], place["memory"]) for place in places} == {(0.5, half), (1.0, None), (1.0, 1.0)}
     content = json.loads((Path("results") / SUITE / "ledger/progress-sweep.json").read_bytes())
-    assert [sentence.split(":")[0] for sentence in content["devices"]] == ["2 GPUs (A100)", "one GPU (T4)"]
+    assert [sentence.split(":")[0] for sentence in content["devices"]] == ["one GPU (A100)", "2 GPUs (T4)"]
 
 
 def test_gpus_that_torch_cannot_use_are_named_and_trials_train_on_cpus(

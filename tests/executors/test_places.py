@@ -31,8 +31,8 @@ def attempt(make_trial: Callable[..., Trial]) -> Callable[..., Attempt]:
     return lambda **options: Attempt(Assignment(make_trial(), 3), **options)
 
 
-def places(pools: list[Pool]) -> Places:
-    return Places(pools, lambda: 64.0)
+def places(pools: list[Pool], hosts: str = "abcd") -> Places:
+    return Places(pools, lambda: list(hosts), lambda: 64.0)
 
 
 def test_slots_of_all_kinds_are_filled_together(attempt: Callable[..., Attempt]) -> None:
@@ -81,6 +81,13 @@ def test_a_trial_does_not_wait_for_a_kind_of_which_it_avoids_every_host(attempt:
     taken = [places(pools).take("0", attempt(avoid=("a", "b"), alone=alone)) for alone in (False, True)]
     assert {place["labels"]["ray.io/accelerator-type"] for place in taken} == {"T4"}
     assert {place["labels"]["ray.io/node-id"] for place in taken} == {"!in(a,b)"}
+
+
+def test_a_kind_whose_hosts_are_gone_takes_no_attempts(attempt: Callable[..., Attempt]) -> None:
+    chosen = places(shared_pools(SHARES, 1.0, ["A100", "T4"]), hosts="bc")
+    assert Counter(chosen.take(str(number), attempt())["gpus"] for number in range(10)) == {0.25: 8, 1.0: 2}
+    chosen = places(shared_pools(SHARES, 1.0, ["A100", "T4"]), hosts="d")
+    assert {chosen.take(str(number), attempt())["gpus"] for number in range(10)} == {1.0}
 
 
 def test_without_gpus_auto_means_what_zero_meant(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,8 +79,10 @@ class RayExecutor(Executor):
     def run(self, work: Work) -> None:
         """Train until the work is complete or stops."""
         needed = [min(getattr(pool, name) for pool in self._pools) for name in ("cpus", "gpus")]
-        attempts = Attempts(work, partial(hosts_with_room, *needed))
-        searcher = AttemptSearcher(work, attempts, Places(self._pools, lambda: largest_node().get("CPU", needed[0])))
+        hosts = partial(hosts_with_room, *needed)
+        attempts = Attempts(work, hosts)
+        places = Places(self._pools, hosts, lambda: largest_node().get("CPU", needed[0]))
+        searcher = AttemptSearcher(work, attempts, places)
         with tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(train, setup=self._worker_setup()), placement),

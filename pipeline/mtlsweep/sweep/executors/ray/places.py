@@ -23,7 +23,7 @@ class Pool:
         slots: trials at once on these hosts.
         memory: part of a GPU's memory that torch may allocate in a trial; None for no limit.
         labels: that Ray shall find at a host, so that the trial starts in this pool.
-        hosts: ids of its hosts; None: all that are large enough.
+        hosts: ids of its hosts, where there are several pools.
     """
 
     cpus: float
@@ -31,7 +31,7 @@ class Pool:
     slots: int
     memory: float | None = None
     labels: Mapping[str, str] | None = None
-    hosts: tuple[str, ...] | None = None
+    hosts: tuple[str, ...] = ()
 
 
 def shared_pools(shares: Sequence[GpuShare], cpus: float, kinds: Collection[str]) -> list[Pool]:
@@ -57,11 +57,15 @@ class Places:
 
     Args:
         pools: of the cluster; the first one takes attempts that need a device for themselves.
+        hosts: returns the ids of the hosts there are now; a kind of GPU whose hosts are gone takes no attempts.
         whole_host: returns the number of CPUs of the largest host, for an attempt without a GPU that runs alone.
     """
 
-    def __init__(self, pools: Sequence[Pool], whole_host: Callable[[], float]) -> None:
+    def __init__(
+        self, pools: Sequence[Pool], hosts: Callable[[], Collection[str]], whole_host: Callable[[], float]
+    ) -> None:
         self._pools = pools
+        self._hosts = hosts
         self._whole_host = whole_host
         self._taken: dict[str, Pool] = {}
 
@@ -87,8 +91,10 @@ class Places:
         self._taken.pop(trial_id, None)
 
     def _choose(self, attempt: Attempt) -> Pool:
-        able = [pool for pool in self._pools if pool.hosts is None or set(pool.hosts) - set(attempt.avoid)]
-        able = able or list(self._pools)
+        able = list(self._pools)
+        if len(able) > 1:  # asking a cluster for its hosts takes time
+            usable = set(self._hosts()) - set(attempt.avoid)
+            able = [pool for pool in able if not usable.isdisjoint(pool.hosts)] or able
         if attempt.alone:
             return able[0]
         taken = Counter(id(pool) for pool in self._taken.values())
