@@ -77,15 +77,14 @@ def fake_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="gpu-", dir="/tmp") as short:
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", "only-for-this-test")
+        os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")  # Ray reads it once in a process
         patch.setenv("WATCHED", str(tmp_path_factory.mktemp("watched") / "lines"))
         cluster = Cluster()
         for kind, visible in VISIBLE.items():
             cluster.add_node(
                 num_cpus=2,
                 num_gpus=len(visible),
-                labels={"ray.io/accelerator-type": kind},
+                resources={f"accelerator_type:{kind}": 1},
                 env_vars={"CUDA_VISIBLE_DEVICES": ",".join(visible)},
                 include_dashboard=False,
                 **({"temp_dir": short} if kind == "A100" else {}),

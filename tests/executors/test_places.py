@@ -46,17 +46,22 @@ def test_slots_of_all_kinds_are_filled_together(attempt: Callable[..., Attempt])
     assert chosen.take("next", attempt()) == taken[freed]
 
 
-def test_labels_tell_kinds_apart_where_there_are_several(attempt: Callable[..., Attempt]) -> None:
-    def labels(shares: list[GpuShare], kinds: list[str]) -> list[Any]:
-        return [pool.labels for pool in shared_pools(shares, 1, kinds)]
-
-    label = "ray.io/accelerator-type"
-    assert labels(SHARES[:1], ["A100"]) == [{}]
-    assert labels(SHARES, ["A100", "T4"]) == [{label: "A100"}, {label: "T4"}]
-    assert labels(SHARES[:1], ["A100", "K80"]) == [{label: "A100"}], "the other kind cannot be used"
-    assert labels([share("GPU", 1, 1, "x")], ["GPU", "T4", "A100"]) == [{label: "!in(A100,T4)"}]
-    request = placement({"place": places(shared_pools(SHARES, 1, ["A100", "T4"])).take("0", attempt())})
-    assert request.required_resources == {"CPU": 1, "GPU": 0.25}
+@pytest.mark.parametrize(
+    ("shares", "kinds", "kind", "nodes"),
+    [
+        (SHARES[:1], ["A100"], {}, None),
+        (SHARES, ["A100", "T4"], {"accelerator_type:A100": 0.001}, None),
+        (SHARES[:1], ["A100", "K80"], {"accelerator_type:A100": 0.001}, None),  # the other kind cannot be used
+        ([share("RTX PRO 6000", 4, 4, "x")], ["RTX PRO 6000", "T4"], {"accelerator_type:RTX PRO 6000": 0.001}, None),
+        ([share("GPU", 4, 4, "y", "x")], ["GPU", "T4"], {}, "in(x,y)"),  # Ray does not know its name
+    ],
+)
+def test_kinds_are_told_apart_where_there_are_several(
+    attempt: Callable[..., Attempt], shares: list[GpuShare], kinds: list[str], kind: dict[str, float], nodes: str | None
+) -> None:
+    place = places(shared_pools(shares, 1, kinds), "abcdxy").take("0", attempt())
+    assert (place["kind"], place["nodes"]) == (kind, nodes)
+    assert placement({"place": place}).required_resources == {"CPU": 1, "GPU": 0.25, **kind}
 
 
 def test_after_out_of_memory_a_trial_gets_a_gpu_of_the_largest_kind_for_itself(
@@ -65,7 +70,7 @@ def test_after_out_of_memory_a_trial_gets_a_gpu_of_the_largest_kind_for_itself(
     chosen = places(shared_pools(SHARES, 2.0, ["A100", "T4"]))
     place = chosen.take("0", attempt(alone=True))
     assert (place["cpus"], place["gpus"], place["memory"]) == (2.0, 1.0, 1.0), "a GPU, and not the CPUs of a host"
-    assert place["labels"] == {"ray.io/accelerator-type": "A100"}
+    assert place["kind"] == {"accelerator_type:A100": 0.001}
     two = places([Pool(1.0, 2.0, 4)]).take("0", attempt(alone=True))
     assert (two["gpus"], two["memory"]) == (2.0, None)
 
@@ -79,8 +84,10 @@ def test_without_gpus_a_trial_that_ran_out_of_memory_gets_a_whole_host(attempt: 
 def test_a_trial_does_not_wait_for_a_kind_of_which_it_avoids_every_host(attempt: Callable[..., Attempt]) -> None:
     pools = shared_pools(SHARES, 1.0, ["A100", "T4"])
     taken = [places(pools).take("0", attempt(avoid=("a", "b"), alone=alone)) for alone in (False, True)]
-    assert {place["labels"]["ray.io/accelerator-type"] for place in taken} == {"T4"}
-    assert {place["labels"]["ray.io/node-id"] for place in taken} == {"!in(a,b)"}
+    assert [place["kind"] for place in taken] == [{"accelerator_type:T4": 0.001}] * 2
+    assert {place["nodes"] for place in taken} == {"!in(a,b)"}
+    unnamed = places(shared_pools([share("GPU", 4, 4, "y", "x")], 1.0, ["GPU", "T4"]), "xy")
+    assert unnamed.take("0", attempt(avoid=("y",)))["nodes"] == "in(x)"
 
 
 def test_a_kind_whose_hosts_are_gone_takes_no_attempts(attempt: Callable[..., Attempt]) -> None:

@@ -19,8 +19,8 @@ from mtlsweep.sweep.executors.ray.cluster import hidden_gpus
 from mtlsweep.sweep.executors.ray.data_copies import DataCopies
 from mtlsweep.sweep.executors.setup import Setup
 
-KIND = "ray.io/accelerator-type"
-"""Ray's label of a host with the kind of its GPUs; a host whose kind Ray does not know has none."""
+KIND = "accelerator_type:"
+"""Begins the name of a resource that a host has by the kind of its GPUs; a host whose kind Ray does not know has none."""
 
 UNKNOWN_KIND = "GPU"
 
@@ -51,7 +51,7 @@ def gpu_hosts() -> list[GpuHost]:
     return [
         GpuHost(
             id=str(node["NodeID"]),
-            kind=node.get("Labels", {}).get(KIND, UNKNOWN_KIND),
+            kind=next((name.removeprefix(KIND) for name in node["Resources"] if name.startswith(KIND)), UNKNOWN_KIND),
             cpus=node["Resources"].get("CPU", 0.0),
             gpus=int(node["Resources"]["GPU"]),
         )

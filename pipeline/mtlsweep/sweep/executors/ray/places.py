@@ -13,6 +13,9 @@ from mtlsweep.sweep.devices.sharing import GpuShare
 from mtlsweep.sweep.executors.attempts import Attempt
 from mtlsweep.sweep.executors.ray.gpus import KIND, UNKNOWN_KIND
 
+SOME_OF_A_KIND = 0.001
+"""A host has 1 of the resource of its kind of GPU, for all its trials."""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -22,15 +25,15 @@ class Pool:
         cpus, gpus: of one trial.
         slots: trials at once on these hosts.
         memory: part of a GPU's memory that torch may allocate in a trial; None for no limit.
-        labels: that Ray shall find at a host, so that the trial starts in this pool.
-        hosts: ids of its hosts, where there are several pools.
+        kind: of its GPUs, where a cluster has several kinds.
+        hosts: ids of its hosts, where a cluster has several kinds.
     """
 
     cpus: float
     gpus: float
     slots: int
     memory: float | None = None
-    labels: Mapping[str, str] | None = None
+    kind: str | None = None
     hosts: tuple[str, ...] = ()
 
 
@@ -40,16 +43,11 @@ def shared_pools(shares: Sequence[GpuShare], cpus: float, kinds: Collection[str]
     Args:
         shares: of the GPUs that trials use.
         cpus: of one trial.
-        kinds: of all GPUs of the cluster; labels tell them apart where there are several.
+        kinds: of all GPUs of the cluster.
     """
-    known = sorted(set(kinds) - {UNKNOWN_KIND})
-
-    def labels(kind: str) -> dict[str, str]:
-        if len(set(kinds)) == 1:
-            return {}
-        return {KIND: f"!in({','.join(known)})" if kind == UNKNOWN_KIND else kind}
-
-    return [Pool(cpus, share.part, share.slots, share.memory, labels(share.kind), share.hosts) for share in shares]
+    if len(set(kinds)) == 1:
+        return [Pool(cpus, share.part, share.slots, share.memory) for share in shares]
+    return [Pool(cpus, share.part, share.slots, share.memory, share.kind, share.hosts) for share in shares]
 
 
 class Places:
@@ -81,10 +79,11 @@ class Places:
             gpus, memory = max(1.0, gpus), None if memory is None else 1.0
         elif attempt.alone:
             cpus = self._whole_host()
-        labels = dict(pool.labels or {})
-        if attempt.avoid:
-            labels["ray.io/node-id"] = f"!in({','.join(attempt.avoid)})"
-        return {"cpus": cpus, "gpus": gpus, "memory": memory, "labels": labels}
+        nodes = f"!in({','.join(attempt.avoid)})" if attempt.avoid else None
+        if pool.kind == UNKNOWN_KIND:  # which no resource names
+            nodes = f"in({','.join(sorted(set(pool.hosts) - set(attempt.avoid)) or pool.hosts)})"
+        kind = {} if pool.kind in (None, UNKNOWN_KIND) else {f"{KIND}{pool.kind}": SOME_OF_A_KIND}
+        return {"cpus": cpus, "gpus": gpus, "memory": memory, "kind": kind, "nodes": nodes}
 
     def release(self, trial_id: str) -> None:
         """Free the place of an attempt that ended."""
@@ -104,7 +103,9 @@ class Places:
 def placement(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
     """Return Ray's request for the place in an attempt's configuration."""
     place = config["place"]
-    bundle = {"CPU": place["cpus"], "GPU": place["gpus"]} if place["gpus"] > 0 else {"CPU": place["cpus"]}
-    if not place["labels"]:
+    bundle = {"CPU": place["cpus"], **place["kind"]}
+    if place["gpus"] > 0:
+        bundle["GPU"] = place["gpus"]
+    if place["nodes"] is None:
         return tune.PlacementGroupFactory([bundle])
-    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[place["labels"]])
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[{"ray.io/node-id": place["nodes"]}])
