@@ -24,6 +24,9 @@ def _auto_or_gpus(value: Any) -> Any:
     return float(value)
 
 
+_AutoOrGpus = Annotated[Literal["auto"] | Annotated[float, Field(ge=0)], BeforeValidator(_auto_or_gpus)]
+
+
 class Budget(Section):
     """Limits of one run of a sweep; the next run trains what is missing.
 
@@ -43,9 +46,7 @@ class Resources(Section):
 
     executor: Literal["ray", "inline"] = "ray"  # inline: in the stage's own process, one trial after another
     cpus_per_trial: float = Field(default=1, gt=0)
-    gpus_per_trial: Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_gpus)] = (
-        "auto"  # auto: see docs/gpus.md
-    )
+    gpus_per_trial: _AutoOrGpus = "auto"  # auto: see docs/gpus.md
     concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as fit on the cluster
     device: Literal["auto", "cpu", "cuda"] = "auto"
     address: str = "local"
