@@ -124,7 +124,7 @@ def test_trials_fill_every_gpu_within_its_memory_and_run_alone_after_out_of_memo
         {"executor": "ray", "address": fake_gpus, "failed_share_limit": 0.9},
         strategy="grid",
         weightings=["watched:Watched", "watched:Hungry"],
-        learning_rates=[0.1, 0.03, 0.01, 0.003, 0.001],
+        learning_rates=[0.01, 0.005, 0.003, 0.002, 0.001],
         seeds=[0],
     )
     run_stage(params, SUITE, "sweep")

@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 
 from mtlsweep.cli.plan import plan_lines
 from mtlsweep.cli.status import status_lines
+from mtlsweep.methods.optimizers import OPTIMIZERS
+from mtlsweep.methods.weighting import WEIGHTINGS
+from mtlsweep.params.choice import Choice
 from mtlsweep.params.resources import Resources
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.suites.networks import NETWORKS
 from mtlsweep.suites.prepared.splits import PreparedData
 from mtlsweep.sweep.devices import planned
 from mtlsweep.sweep.devices.figures import FigureStore, GpuFigures, examples_of, measure
@@ -34,7 +38,9 @@ gpu_figures = st.builds(
     st.integers(0, 100 * GIB),
 )
 hosts_of_one_kind = st.lists(
-    st.builds(GpuHost, st.uuids().map(str), st.just("A100"), st.integers(1, 256).map(float), st.integers(1, 16)),
+    st.builds(
+        GpuHost, st.integers(0, 10**6).map(str), st.just("A100"), st.integers(1, 256).map(float), st.integers(1, 16)
+    ),
     min_size=1,
     max_size=5,
 )
@@ -129,7 +135,12 @@ def test_examples_show_each_weighting_optimizer_network_and_batch_size_once(
 
 
 def cell_that_trains(make_trial: Callable[..., Trial], data: PreparedData, **changes: Any) -> Cell:
-    return make_trial(data_fingerprint=data.fingerprint, **changes).cell
+    resolved = {
+        "network": NETWORKS.resolve(Choice(name="lenet")),
+        "weighting": WEIGHTINGS.resolve(Choice(name="pcgrad")),
+        "optimizer": OPTIMIZERS.resolve(Choice(name="adam")),
+    }
+    return make_trial(data_fingerprint=data.fingerprint, **resolved, **changes).cell
 
 
 def test_measuring_takes_the_same_way_on_any_device(make_trial: Callable[..., Trial], digits: PreparedData) -> None:
