@@ -87,7 +87,7 @@ def fake_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 resources={f"accelerator_type:{kind}": 1},
                 env_vars={"CUDA_VISIBLE_DEVICES": ",".join(visible)},
                 include_dashboard=False,
-                **({"temp_dir": short} if kind == "A100" else {}),
+                temp_dir=short if kind == "A100" else None,
             )
         yield cluster.address
         cluster.shutdown()
