@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mtlsweep.analysis.suite import analyse_suite
-from mtlsweep.report.figures.figure import coloured
+from mtlsweep.report.figures.figure import coloured, render
 from mtlsweep.report.page.page import render_page
 from mtlsweep.report.style import COLOURS, MOST_NAMES, palette
 from mtlsweep.report.suite import SuiteReport
@@ -76,6 +76,9 @@ def test_every_figure_has_a_second_sign_where_colours_repeat(report: SuiteReport
 
 @pytest.mark.slow
 def test_the_shared_legend_of_the_page_shows_both_signs(report: SuiteReport) -> None:
+    first = next(figure for figure in report.figures if figure.name == "learning_rates")
+    svg = render(first)["svg"].decode()
+    assert int(re.findall(r'width="(\d+)', svg)[0]) < 1200, "the legend of a file has rows"
     page = render_page([report])
     legend = page[page.index('<ul class="legend">') :].split("</ul>", 1)[0]
     looks = re.findall(r'<svg class="sign".*?colour-(\d+).*?dasharray="([\d,]+)".*?<path d="(.*?)"', legend)

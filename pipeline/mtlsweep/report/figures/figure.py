@@ -15,7 +15,7 @@ import vl_convert
 from mtlsweep.report.style import COLOURS, DASHES, MARKS, MOST_NAMES, vega_config
 
 _PANELS_IN_A_ROW = 3
-_PANEL_WIDTH, _SINGLE_WIDTH = 280, 620  # of files, in pixels; on the page the screen decides
+_PANEL_WIDTH, _SINGLE_WIDTH, _LEGEND_WIDTH = 280, 620, 120  # of files, in pixels; on the page the screen decides
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,12 @@ def render(figure: Figure) -> dict[str, bytes]:
             {name: value for name, value in specification.items() if name not in ("$schema", "datasets")}
             | {"width": width}
         )
+    config = vega_config()
+    config["legend"]["columns"] = width * min(len(panels), _PANELS_IN_A_ROW) // _LEGEND_WIDTH
     together: dict[str, Any] = {
         "description": figure.seen,
         "$schema": figure.specifications[0]["$schema"],
-        "config": vega_config(),
+        "config": config,
         "datasets": datasets,
     }
     together |= {"concat": panels, "columns": _PANELS_IN_A_ROW}
