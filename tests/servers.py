@@ -62,32 +62,60 @@ class MlflowServer:
             self._process = None
 
 
+class PostgreSQL:
+    """A PostgreSQL server that can be stopped and started.
+
+    Attributes:
+        uri: of its database.
+    """
+
+    def __init__(self, programs: Path, directory: Path) -> None:
+        self._programs = programs
+        self._directory = directory
+        self._as_owner: list[str] = []
+        if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+            shutil.chown(directory, "postgres")
+            self._as_owner = ["runuser", "-u", "postgres", "--"]
+        self._port = free_port()
+        self.uri = f"postgresql+psycopg2://mtlsweep@127.0.0.1:{self._port}/postgres"
+        self._call("initdb", "--username=mtlsweep", "--auth=trust", "--no-sync")
+
+    def start(self) -> None:
+        options = (
+            f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._directory} -c fsync=off"
+        )
+        self._call("pg_ctl", "-w", "-l", str(self._directory / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        self._call("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def _call(self, program: str, *arguments: str) -> None:
+        command = [*self._as_owner, str(self._programs / program), "-D", str(self._directory / "data"), *arguments]
+        subprocess.run(command, check=True, cwd=self._directory, stdout=subprocess.DEVNULL)
+
+
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Run an empty PostgreSQL server and yield the URI of its database; skip the test where none is installed."""
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """Run an empty PostgreSQL server; skip the test where none is installed."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = shutil.which("initdb") or (str(debian[-1]) if debian else None)
     if initdb is None:
         pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
     programs = Path(initdb).resolve().parent
     directory = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    as_owner: list[str] = []
-    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
-        shutil.chown(directory, "postgres")
-        as_owner = ["runuser", "-u", "postgres", "--"]
-    data, port = directory / "data", free_port()
-
-    def call(program: str, *arguments: str) -> None:
-        command = [*as_owner, str(programs / program), "-D", str(data), *arguments]
-        subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL)
-
     try:
-        call("initdb", "--username=mtlsweep", "--auth=trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
-        call("pg_ctl", "-w", "-l", str(directory / "log"), "-o", options, "start")
+        server = PostgreSQL(programs, directory)
+        server.start()
         try:
-            yield f"postgresql+psycopg2://mtlsweep@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            call("pg_ctl", "-w", "-m", "immediate", "stop")
+            server.stop()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Run an empty PostgreSQL server and yield the URI of its database; skip the test where none is installed."""
+    with postgresql_server() as server:
+        yield server.uri

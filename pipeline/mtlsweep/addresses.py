@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -13,3 +15,30 @@ def split_address(address: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
+
+
+@dataclass(frozen=True)
+class StoreUri:
+    """A folder of an S3-compatible object store: `s3://BUCKET/FOLDER/...`.
+
+    Attributes:
+        bucket: its name.
+        folder: names of folders, joined by `/`; empty for the whole bucket.
+    """
+
+    bucket: str
+    folder: str
+
+    @classmethod
+    def parse(cls, text: str) -> StoreUri | None:
+        """Return the URI, or None if `text` is none."""
+        found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_.=-]+)*)/?", text)
+        if found is None or {".", ".."} & set(found[2].split("/")):
+            return None
+        return cls(found[1], found[2].removeprefix("/"))
+
+    def __truediv__(self, folder: str) -> StoreUri:
+        return StoreUri(self.bucket, "/".join(filter(None, (self.folder, folder))))
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.folder}".rstrip("/")

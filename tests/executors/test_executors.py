@@ -79,9 +79,9 @@ def test_a_stage_with_nothing_to_train_reads_each_curve_once_for_its_table(
 ) -> None:
     params, reads = study(), []
 
-    def read(path: Path, to_state: Callable[..., Any], metrics: bool = True) -> object:
+    def read(place: str, stored: bytes, to_state: Callable[..., Any], metrics: bool = True) -> object:
         reads.append(metrics)
-        return read_record(path, to_state, metrics)
+        return read_record(place, stored, to_state, metrics)
 
     monkeypatch.setattr("mtlsweep.record.ledger.read_record", read)
     run_stage(params, SUITE, "baselines")

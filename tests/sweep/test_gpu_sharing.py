@@ -191,7 +191,7 @@ def test_figures_are_kept_until_the_stage_trains_something_else(
     larger = replace(cell, training=cell.training.model_copy(update={"batch_size": 512}))
     assert FigureStore.of(ledger, "sweep", [larger], 0).read() == {}
     assert FigureStore.of(ledger, "baselines", [cell], 0).read() == {}
-    store.path.write_text("{")
+    store.storage.write(store.name, b"{")
     assert store.read() == {}
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from mtlsweep.params.section import Folder, Section, expand_home
+from mtlsweep.addresses import StoreUri, split_address
+from mtlsweep.errors import UserError
+from mtlsweep.params.section import Section, expand_home
 
 _SQLITE = "sqlite:///"
+
+ROOTS = "allowed are a folder, and s3://BUCKET/FOLDER with letters, digits and ._=- in its names"
 
 
 def _expand_home_in_uri(uri: str) -> str:
@@ -25,6 +29,36 @@ def _auto_or_gpus(value: Any) -> Any:
 
 
 _AutoOrGpus = Annotated[Literal["auto"] | Annotated[float, Field(ge=0)], BeforeValidator(_auto_or_gpus)]
+
+
+def _root(value: Any) -> Path | StoreUri:
+    """Return a folder, or the URI of one in an object store."""
+    if isinstance(value, Path | StoreUri):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(ROOTS)
+    if "://" not in value:
+        folder: Path = expand_home(Path(value))
+        return folder
+    parts = split_address(value)
+    if parts is None or parts.username is not None or parts.password is not None:  # not shown: it may hold a secret
+        raise UserError(
+            "params.yaml: `resources.ledger_root` is a URI with a name or a key in it; write s3://BUCKET/FOLDER, and set "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
+        )
+    uri = StoreUri.parse(value)
+    if uri is None:
+        raise ValueError(ROOTS)
+    return uri
+
+
+Root = Annotated[
+    Path | StoreUri,
+    PlainValidator(_root),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "path"}),
+]
+"""A folder, or the URI of one in an object store."""
 
 
 class Budget(Section):
@@ -51,7 +85,7 @@ class Resources(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     address: str = "local"
     tracking_uri: Annotated[str, AfterValidator(_expand_home_in_uri)] = "sqlite:///mlflow.db"
-    ledger_root: Folder = Path("results")
+    ledger_root: Root = Path("results")
     checkpoint_seconds: float = Field(default=30, ge=0)
     keep_weights: Literal["all", "leading", "none"] = "all"  # of the best epoch; others are trained again if needed
     worker_retries: int = Field(default=3, ge=0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from mtlsweep.files import write_atomically
+from mtlsweep.record.storage import Storage
 
 HUNG = "hung"
 RESUME = "resume.pt"
@@ -15,55 +13,62 @@ class Checkpoints:
     """The checkpoints in a ledger.
 
     Args:
-        directory: directory of the ledger; each trial has a subdirectory.
+        storage: of the ledger.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
     def save_resume(self, key: str, content: bytes) -> None:
         """Save the resume point of `key`; replace an earlier one."""
-        write_atomically(self._path(key, RESUME), content)
+        self._storage.write(f"{key}/{RESUME}", content)
 
     def load_resume(self, key: str) -> bytes | None:
         """Return the resume point of `key`, or None."""
-        path = self._path(key, RESUME)
-        return path.read_bytes() if path.exists() else None
+        return self._load(key, RESUME)
 
-    def has_resume(self, key: str) -> bool:
-        """Whether there is a point from which `key` continues."""
-        return self._path(key, RESUME).exists()
+    def with_resume(self) -> set[str]:
+        """Return the keys of the trials that have a point from which they continue."""
+        return self._storage.keys_with(RESUME)[0]
 
     def drop_resume(self, key: str) -> int:
         """Delete the resume point of `key`; return the bytes freed."""
-        path = self._path(key, RESUME)
-        freed = path.stat().st_size if path.exists() else 0
-        path.unlink(missing_ok=True)
-        return freed
+        return self._storage.remove(f"{key}/{RESUME}")
 
     def save_best(self, key: str, content: bytes) -> None:
         """Save the weights of the best epoch of `key` (safetensors)."""
-        write_atomically(self._path(key, BEST), content)
+        self._storage.write(f"{key}/{BEST}", content)
+
+    def load_best(self, key: str) -> bytes | None:
+        """Return the weights of the best epoch of `key` (safetensors), or None."""
+        return self._load(key, BEST)
+
+    def with_best(self) -> set[str]:
+        """Return the keys of the trials that have the weights of their best epoch."""
+        return self._storage.keys_with(BEST)[0]
 
     def has_best(self, key: str) -> bool:
         """Whether the weights of the best epoch of `key` are saved."""
-        return self._path(key, BEST).exists()
+        return self._storage.has(f"{key}/{BEST}")
 
     def drop_best(self, key: str) -> None:
         """Delete the weights of the best epoch of `key`; a stage that needs them trains the trial again."""
-        self._path(key, BEST).unlink(missing_ok=True)
+        self._storage.remove(f"{key}/{BEST}")
 
     def mark_hung(self, key: str) -> None:
         """Record that the process that trained `key` exceeded the time limit."""
-        write_atomically(self._path(key, HUNG), b"")
+        self._storage.write(f"{key}/{HUNG}", b"")
 
     def forget_hung(self, key: str) -> None:
         """Undo `mark_hung`: the trial starts again."""
-        self._path(key, HUNG).unlink(missing_ok=True)
+        self._storage.remove(f"{key}/{HUNG}")
 
     def has_hung(self, key: str) -> bool:
         """Whether `mark_hung` was called for `key` since it last started."""
-        return self._path(key, HUNG).exists()
+        return self._storage.has(f"{key}/{HUNG}")
 
-    def _path(self, key: str, name: str) -> Path:
-        return self._directory / key / name
+    def _load(self, key: str, file: str) -> bytes | None:
+        try:
+            return self._storage.read(f"{key}/{file}")
+        except FileNotFoundError:
+            return None

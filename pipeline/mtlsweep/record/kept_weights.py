@@ -41,8 +41,9 @@ class KeptWeights(View):
         self._policy = policy
         self._score = score
         self._leading: dict[tuple[object, ...], tuple[float, str]] = {}
+        kept = ledger.checkpoints.with_best()
         for one in finished:
-            if ledger.checkpoints.has_best(one.trial.key):
+            if one.trial.key in kept:
                 self.finish(one)
 
     def finish(self, record: FinishedTrial) -> None:

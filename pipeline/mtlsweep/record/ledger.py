@@ -9,17 +9,14 @@
 - `hung`                an empty file: the trial exceeded its time limit
 - `resume.pt`           the resume point; removed when the trial finishes, unless it is pruned
 
-and `<root>/<suite>/ledger/ledger_id` is the ledger's random name.
-
-Every file is written under a temporary name, synced and renamed, so after a crash
-it is complete or absent. Views (MLflow, tables, the Optuna study) are rebuilt from here.
+and `<root>/<suite>/ledger/ledger_id` is the ledger's random name. The root is a folder or an object store
+(`mtlsweep.record.storage`), in which a file is always complete or absent, also after a crash.
+Views (MLflow, tables, the Optuna study) are rebuilt from here.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,9 +25,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mtlsweep.addresses import StoreUri
 from mtlsweep.errors import UserError
-from mtlsweep.files import canonical_json, write_atomically
+from mtlsweep.files import canonical_json
 from mtlsweep.record.checkpoints import RESUME, Checkpoints
+from mtlsweep.record.storage import open_storage
+from mtlsweep.record.storage.folder import FolderStorage
 from mtlsweep.record.trial_file import read_curve, read_end, read_record, to_bytes
 from mtlsweep.trials.curve import StoredCurve, UnreadCurve, seconds_of
 from mtlsweep.trials.state import (
@@ -56,54 +56,63 @@ class Ledger:
     """The finished and half-finished trials of one suite.
 
     Args:
-        root: directory of all ledgers (`resources.ledger_root`).
+        root: directory of all ledgers (`resources.ledger_root`), or its URI in an object store.
         suite: name of the suite.
+
+    Attributes:
+        storage: has the files.
+        checkpoints: those of them that training can create again.
+
+    Raises:
+        UserError: the package for object stores is not installed.
     """
 
-    def __init__(self, root: Path, suite: str) -> None:
-        self.directory = root.absolute() / suite / "ledger"  # some writers use another working directory
-        self.checkpoints = Checkpoints(self.directory)
+    def __init__(self, root: Path | StoreUri, suite: str) -> None:
+        self.storage = open_storage(root, suite)
+        self.checkpoints = Checkpoints(self.storage)
+
+    @property
+    def directory(self) -> Path:
+        """The folder of a ledger that is in one."""
+        assert isinstance(self.storage, FolderStorage)
+        return self.storage.directory
 
     def prepare(self) -> None:
-        """Create the directory and check that it is writable.
+        """Check that the ledger can be written.
 
         Raises:
-            UserError: it is not writable.
+            UserError: it cannot.
         """
-        self._write(".writable", b"")
+        self.storage.prepare()
 
     @property
     def id(self) -> str:
         """A random name that tells this ledger from others of the suite; it is made once, and moves with the directory.
 
         Raises:
-            UserError: it is to be made, and the directory is not writable.
+            UserError: it is to be made, and cannot be written.
         """
-        path = self.directory / LEDGER_ID
-        if not path.exists():
-            self._write(LEDGER_ID, uuid.uuid4().hex.encode())
-        return path.read_text()
+        return self.storage.write_first(LEDGER_ID, uuid.uuid4().hex.encode()).decode()
 
     def finished_keys(self) -> set[str]:
         """Return the keys of all finished trials."""
-        return {path.parent.name for path in self.directory.glob(f"*/{RESULT}")}
+        return self.storage.keys_with(RESULT)[0]
 
     def read_half_finished(self) -> Iterator[Trial]:
         """Yield the trials with a resume point and without a result, ordered by key."""
-        finished = self.finished_keys()
-        for path in sorted(self.directory.glob(f"*/{RESUME}")):
-            if path.parent.name not in finished:
-                yield Trial.from_json(json.loads(self._path(path.parent.name, SPEC).read_bytes()))
+        finished, resumable = self.storage.keys_with(RESULT, RESUME)
+        for _, stored in self.storage.read_each(f"{key}/{SPEC}" for key in sorted(resumable - finished)):
+            yield Trial.from_json(json.loads(stored))
 
     def start(self, trial: Trial) -> None:
         """Record that `trial` has started."""
-        path = self._path(trial.key, SPEC)
-        if not path.exists():
-            write_atomically(path, canonical_json(trial.to_json()))
+        name = f"{trial.key}/{SPEC}"
+        if not self.storage.has(name):
+            self.storage.write(name, canonical_json(trial.to_json()))
 
     def pause(self, paused: PausedTrial) -> PausedTrial:
         """Record a paused trial, which may continue from its resume point; return it with its curve left in its file."""
-        write_atomically(self._path(paused.trial.key, PAUSED), to_bytes(paused))
+        self.storage.write(f"{paused.trial.key}/{PAUSED}", to_bytes(paused))
         return self._with_unread_curve(paused.trial.key, paused)
 
     def finish(self, finished: FinishedTrial) -> FinishedTrial:
@@ -111,8 +120,8 @@ class Ledger:
 
         Only a pruned trial, which keeps its resume point, may finish again.
         """
-        write_atomically(self._path(finished.trial.key, RESULT), to_bytes(finished))
-        self._path(finished.trial.key, PAUSED).unlink(missing_ok=True)
+        self.storage.write(f"{finished.trial.key}/{RESULT}", to_bytes(finished))
+        self.storage.remove(f"{finished.trial.key}/{PAUSED}")
         if finished.state.outcome is not Outcome.PRUNED:
             self.checkpoints.drop_resume(finished.trial.key)
         return self._with_unread_curve(finished.trial.key, finished)
@@ -123,7 +132,21 @@ class Ledger:
         Raises:
             UserError: the trial is missing, or its file is damaged.
         """
-        return read_record(self._result(key), finished_from_json)
+        return next(self.read_those([key]))
+
+    def read_those(self, keys: Iterable[str]) -> Iterator[FinishedTrial]:
+        """Yield the named finished trials, in this order.
+
+        Raises:
+            UserError: a trial is missing, or its file is damaged.
+        """
+        names = [f"{key}/{RESULT}" for key in keys]
+        found = self.storage.read_each(names)
+        for name in names:
+            there, stored = next(found, ("", b""))
+            if there != name:
+                raise self._missing(name.partition("/")[0])
+            yield read_record(self._path(name), stored, finished_from_json)
 
     def read_ends(self, keys: Iterable[str]) -> Iterator[tuple[str, Outcome, str | None]]:
         """Yield key, outcome and cause of those of the named trials that are finished, without reading their curves.
@@ -131,39 +154,29 @@ class Ledger:
         Raises:
             UserError: a file was damaged from outside.
         """
-        for key in keys:
-            with suppress(FileNotFoundError):
-                yield key, *read_end(f"{self.directory}/{key}/{RESULT}")
+        for name, stored in self.storage.read_each(f"{key}/{RESULT}" for key in keys):
+            yield name.partition("/")[0], *read_end(self._path(name), stored)
 
     def read_paused(self) -> Iterator[PausedTrial]:
         """Yield every paused trial, ordered by key; its curve is read when somebody looks at it."""
-        finished = self.finished_keys()
-        for path in sorted(self.directory.glob(f"*/{PAUSED}")):
-            if path.parent.name not in finished:
-                yield self._with_unread_curve(path.parent.name, read_record(path, _paused_from_json, metrics=False))
+        finished, paused = self.storage.keys_with(RESULT, PAUSED)
+        for name, stored in self.storage.read_each(f"{key}/{PAUSED}" for key in sorted(paused - finished)):
+            record = read_record(self._path(name), stored, _paused_from_json, metrics=False)
+            yield self._with_unread_curve(name.partition("/")[0], record)
 
     def read_all(self) -> Iterator[FinishedTrial]:
         """Yield every finished trial, ordered by key; its curve is read when somebody looks at it."""
-        for key in sorted(self.finished_keys()):
-            yield self._with_unread_curve(key, read_record(self._result(key), finished_from_json, metrics=False))
+        for name, stored in self.storage.read_each(f"{key}/{RESULT}" for key in sorted(self.finished_keys())):
+            record = read_record(self._path(name), stored, finished_from_json, metrics=False)
+            yield self._with_unread_curve(name.partition("/")[0], record)
 
     def disk_bytes(self) -> int:
         """Return how much disk the ledger takes."""
-        return _disk_bytes(str(self.directory)) if self.directory.exists() else 0
+        return self.storage.bytes_used()
 
     def forget(self, key: str) -> None:
         """Delete all files of a trial, so that it counts as never run."""
-        shutil.rmtree(self.directory / key, ignore_errors=True)
-
-    def _write(self, name: str, content: bytes) -> None:
-        """Write a file of the ledger itself."""
-        try:
-            write_atomically(self.directory / name, content)
-        except OSError as error:
-            raise UserError(
-                f"ledger directory `{self.directory}` cannot be written ({error.strerror}); "
-                "make it writable, or set `resources.ledger_root` in params.yaml to a writable directory."
-            ) from error
+        self.storage.remove_key(key)
 
     def _with_unread_curve(self, key: str, record: TrialRecord[S]) -> TrialRecord[S]:
         """Return the record of the trial called `key` with a curve that stays in its file, and takes no memory."""
@@ -173,35 +186,21 @@ class Ledger:
 
     def _read_curve(self, key: str, epochs: int) -> StoredCurve:
         """Return a trial's curve of at least so many epochs; a trial that was paused may have finished meanwhile."""
-        for name in (RESULT, PAUSED, RESULT):
+        storage = self.storage
+        for file, read in ((RESULT, storage.recall), (PAUSED, storage.recall), (RESULT, storage.read)):
             with suppress(FileNotFoundError):
-                curve = read_curve(self._path(key, name))
+                name = f"{key}/{file}"
+                curve = read_curve(self._path(name), read(name))
                 if len(curve) >= epochs:
                     return curve
         raise self._missing(key)
 
-    def _result(self, key: str) -> Path:
-        path = self._path(key, RESULT)
-        if not path.exists():
-            raise self._missing(key)
-        return path
-
     def _missing(self, key: str) -> UserError:
-        return UserError(f"trial `{key}` is not in the ledger {self.directory}; run `dvc repro` to train it.")
+        return UserError(f"trial `{key}` is not in the ledger {self.storage.place}; run `dvc repro` to train it.")
 
-    def _path(self, key: str, name: str) -> Path:
-        return self.directory / key / name
+    def _path(self, name: str) -> str:
+        return f"{self.storage.place}/{name}"
 
 
 def _paused_from_json(value: Mapping[str, Any]) -> Paused:
     return Paused(StoredCurve(value))
-
-
-def _disk_bytes(directory: str) -> int:
-    """Return the bytes of all files in a directory; a file may vanish meanwhile. `Path.rglob` takes five times as long."""
-    total = 0
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):
-                total += _disk_bytes(entry.path) if entry.is_dir(follow_symlinks=False) else entry.stat().st_size
-    return total

@@ -9,8 +9,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from io import FileIO
-from pathlib import Path
 from typing import Any, TypeVar
 
 from mtlsweep.errors import UserError
@@ -37,14 +35,21 @@ def to_bytes(record: TrialRecord[State]) -> bytes:
     return json.dumps(content, sort_keys=True, allow_nan=False).encode()
 
 
-def read_record(path: Path, to_state: Callable[[Mapping[str, Any]], S], metrics: bool = True) -> TrialRecord[S]:
+def read_record(
+    place: str, stored: bytes, to_state: Callable[[Mapping[str, Any]], S], metrics: bool = True
+) -> TrialRecord[S]:
     """Return the record in a file; without `metrics` the epochs of its curve have none.
+
+    Args:
+        place: path or URI of the file, for the message.
+        stored: its content.
+        to_state: makes the state of its JSON.
+        metrics: see above.
 
     Raises:
         UserError: the file was damaged from outside.
     """
-    stored = path.read_bytes()
-    with _damage_named(path):
+    with _damage_named(place):
         content = json.loads(stored if metrics else _without_metrics(stored))
         return TrialRecord(
             Trial.from_json(content["trial"]),
@@ -53,28 +58,23 @@ def read_record(path: Path, to_state: Callable[[Mapping[str, Any]], S], metrics:
         )
 
 
-def read_curve(path: Path) -> StoredCurve:
+def read_curve(place: str, stored: bytes) -> StoredCurve:
     """Return the curve in a file.
 
     Raises:
         UserError: the file was damaged from outside.
     """
-    stored = path.read_bytes()
-    with _damage_named(path):
+    with _damage_named(place):
         return StoredCurve(json.loads(stored)["result"])
 
 
-def read_end(path: str) -> tuple[Outcome, str | None]:
+def read_end(place: str, stored: bytes) -> tuple[Outcome, str | None]:
     """Return outcome and cause of the trial in a file; nothing else is decoded, since `mtlsweep status` reads thousands.
-
-    `path` is text and the file has no buffer, as a `Path` and a buffer take as long as the rest.
 
     Raises:
         UserError: the file was damaged from outside.
     """
-    with FileIO(path) as file:
-        stored = file.readall()
-    with _damage_named(path):
+    with _damage_named(place):
         cause = stored.find(CAUSE)
         end_of_cause = stored.find(END_OF_CAUSE, cause)
         outcome = stored.find(END_OF_METRICS, end_of_cause)
@@ -95,11 +95,11 @@ def _without_metrics(stored: bytes) -> bytes:
 
 
 @contextmanager
-def _damage_named(path: Path | str) -> Iterator[None]:
+def _damage_named(place: str) -> Iterator[None]:
     """Say which file is damaged if the block cannot make sense of it."""
     try:
         yield
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again."
+            f"{place}: damaged ({error}); remove its directory and run `dvc repro` to train the trial again."
         ) from error

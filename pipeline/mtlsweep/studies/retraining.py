@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from mtlsweep.errors import UserError
-from mtlsweep.record.checkpoints import BEST
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.studies.finished_trials import ChosenTrial
 from mtlsweep.suites.networks import MultiTaskNetwork
@@ -57,9 +56,9 @@ def trained_network(chosen: ChosenTrial, data: PreparedData, ledger: Ledger, dev
         UserError: even after training again its metrics differ from the recorded ones.
     """
     network = build_network(chosen.trial, data, device)
-    checkpoint = ledger.directory / chosen.trial.key / BEST
-    if checkpoint.exists():
-        network.load_state_dict(load_safetensors(checkpoint.read_bytes()))
+    checkpoint = ledger.checkpoints.load_best(chosen.trial.key)
+    if checkpoint is not None:
+        network.load_state_dict(load_safetensors(checkpoint))
         if reproduces_recorded_metrics(network, chosen, data, device):
             return network
     weights: list[bytes] = []

@@ -7,14 +7,12 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
-from mtlsweep.files import write_atomically
 from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.progress import Progress
@@ -28,12 +26,14 @@ class ProgressDisplay:
 
     Args:
         progress: what to show; it may change at any time.
-        path: file that `mtlsweep status` reads.
+        ledger: gets a file that `mtlsweep status` reads.
+        stage: which runs.
     """
 
-    def __init__(self, progress: Progress, path: Path) -> None:
+    def __init__(self, progress: Progress, ledger: Ledger, stage: Stage) -> None:
         self._progress = progress
-        self._path = path
+        self._storage, self._name = ledger.storage, _name(stage)
+        self._written_at = -math.inf
         self._console = Console()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -47,6 +47,7 @@ class ProgressDisplay:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._written_at = -math.inf
         self._write_file()
 
     def _run(self) -> None:
@@ -68,21 +69,23 @@ class ProgressDisplay:
                 return
 
     def _write_file(self) -> None:
+        if time.monotonic() - self._written_at < self._storage.seconds_between_notes:
+            return
+        self._written_at = time.monotonic()
         try:
-            write_atomically(self._path, json.dumps(self._progress.to_json()).encode())
+            self._storage.note(self._name, json.dumps(self._progress.to_json()).encode())
         except OSError as error:  # on a full disk, writing results stops the sweep
-            self._progress.note = f"{self._path}: {error.strerror}"
+            self._progress.note = f"{self._storage.place}/{self._name}: {error.strerror or error}"
 
 
-def read_progress(path: Path) -> Mapping[str, Any] | None:
-    """Return the latest progress that a sweep wrote, or None."""
+def read_progress(ledger: Ledger, stage: Stage) -> Mapping[str, Any] | None:
+    """Return the latest progress that a sweep of the stage wrote, or None."""
     try:
-        content: Mapping[str, Any] = json.loads(path.read_bytes())
+        content: Mapping[str, Any] = json.loads(ledger.storage.read(_name(stage)))
         return content
     except FileNotFoundError:
         return None
 
 
-def progress_path(ledger: Ledger, stage: Stage) -> Path:
-    """Return the file with the progress of a running stage."""
-    return ledger.directory / f"progress-{stage}.json"
+def _name(stage: Stage) -> str:
+    return f"progress-{stage}.json"

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.view import View
 from mtlsweep.sweep.failing_together import FailingTogether
@@ -84,6 +84,8 @@ class Driver:
 
     def stopping(self) -> str | None:
         """Return the reason to stop running trials now, or None."""
+        if self._error is None and (lost := self._ledger.storage.lost) is not None:
+            self.unwritable(first_line(lost))
         if self._error is not None:
             return str(self._error)
         if any(view.error is not None for view in self._views):
@@ -117,7 +119,7 @@ class Driver:
         try:
             self._ledger.start(trial)
         except OSError as error:
-            self.unwritable(error.strerror or str(error))
+            self.unwritable(error.strerror or first_line(error))
         self._progress.start(trial)
 
     def epochs(self, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
@@ -158,8 +160,8 @@ class Driver:
     def unwritable(self, reason: str) -> None:
         """Stop the sweep because results or checkpoints cannot be written."""
         self._error = UserError(
-            f"results cannot be written to `{self._ledger.directory}` ({reason}); "
-            "free disk space or make it writable, then run `dvc repro` again to continue."
+            f"results cannot be written to `{self._ledger.storage.place}` ({reason}); "
+            f"{self._ledger.storage.remedy}, then run `dvc repro` again to continue."
         )
 
     def changed(self, assignment: Assignment, reason: str) -> None:
@@ -182,7 +184,7 @@ class Driver:
         try:
             record = self._ledger.pause(record)
         except OSError as error:
-            self.unwritable(error.strerror or str(error))
+            self.unwritable(error.strerror or first_line(error))
         self._paused[record.trial.key] = record
         return record
 
@@ -198,7 +200,7 @@ class Driver:
         try:
             kept = self._ledger.finish(record)
         except OSError as error:
-            self.unwritable(error.strerror or str(error))
+            self.unwritable(error.strerror or first_line(error))
             return record
         for view in self._views:
             view.finish(record)

@@ -11,12 +11,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from mtlsweep.errors import UserError
-from mtlsweep.files import write_atomically
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.suites.prepared.splits import PreparedData
 from mtlsweep.sweep.strategies import Known, Strategy
@@ -131,13 +129,16 @@ def record_forecast(ledger: Ledger, stage: str, predicted: float, actual: float)
     """Store a forecast with its actual cost; keep only the latest `KEPT_FORECASTS`."""
     past = [*read_past_forecasts(ledger, stage), PastForecast(predicted, actual, time.time())][-KEPT_FORECASTS:]
     content = [{"predicted": one.predicted, "actual": one.actual, "at": one.at} for one in past]
-    write_atomically(_path(ledger, stage), json.dumps(content).encode())
+    ledger.storage.write(_name(stage), json.dumps(content).encode())
 
 
 def read_past_forecasts(ledger: Ledger, stage: str) -> list[PastForecast]:
     """Return the stored forecasts, oldest first."""
-    path = _path(ledger, stage)
-    return [PastForecast(**entry) for entry in json.loads(path.read_bytes())] if path.exists() else []
+    try:
+        stored = ledger.storage.read(_name(stage))
+    except FileNotFoundError:
+        return []
+    return [PastForecast(**entry) for entry in json.loads(stored)]
 
 
 def seconds_since(trials: Iterable[TrialRecord[State]], before: Known) -> float:
@@ -149,5 +150,5 @@ def seconds_since(trials: Iterable[TrialRecord[State]], before: Known) -> float:
     return total
 
 
-def _path(ledger: Ledger, stage: str) -> Path:
-    return ledger.directory / f"forecasts-{stage}.json"
+def _name(stage: str) -> str:
+    return f"forecasts-{stage}.json"

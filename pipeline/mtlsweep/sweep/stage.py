@@ -33,7 +33,7 @@ from mtlsweep.sweep.executors.executor import Executor
 from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, unobserved_examples
-from mtlsweep.sweep.lease import Fence, Lease
+from mtlsweep.sweep.lease import Fence, hold_lease
 from mtlsweep.sweep.plan.plan import RecordedTrials
 from mtlsweep.sweep.plan.planned_keys import write_plan
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
@@ -58,7 +58,7 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
     context.ledger.prepare()
     with suppress(OSError):  # a full disk is found by what needs it
         write_plan(params, suite, stage, context.plan)
-    with Lease(context.ledger.directory, suite) as lease:
+    with hold_lease(context.ledger, suite) as lease:
         provenance = read_provenance()
         tracker = open_tracker(params, context.ledger, suite, context.reference)
         tracker.drop_unfinished()
@@ -97,7 +97,7 @@ def _train(
     ledger, reference = context.ledger, context.reference
     if problem := provenance.get("git_problem"):
         print(f"the commit of these results is unknown: {problem}", flush=True)
-    with ProgressDisplay(progress, context.progress_path):
+    with ProgressDisplay(progress, ledger, context.stage):
         study = _study(context, strategy, recorded.finished)
         weights = KeptWeights(ledger, resources.keep_weights, reference.score, recorded.finished)
         # New methods are not timed here: their code may hang or crash, and this process is the driver.
@@ -108,6 +108,7 @@ def _train(
             StopRequest(resources.budget, executor.slots) as stop,
         ):
             progress.devices = executor.devices
+            ledger.storage.wait_unless(lambda: stop.reason() is not None)
             driver = Driver(
                 ledger,
                 strategy,

@@ -27,6 +27,9 @@ TAGS_OF_TRIALS = ("trial_key", LEDGER_ID, "reference", "outcome")
 
 RUNS_PER_PAGE = 1000
 
+DENIALS = ("CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED")
+ACCESS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
+
 TRAINING_EXPERIMENT = ("mlflow.experimentKind", "custom_model_development")
 """A tag that makes the UI open an experiment with runs and charts rather than traces."""
 
@@ -57,9 +60,11 @@ class Experiment:
             self.client = MlflowClient(tracking_uri=self.uri)
             found = self._find()
         except Exception as error:  # whatever a database driver or an HTTP client raises for "not there"
+            remedy = (
+                ACCESS if getattr(error, "error_code", None) in DENIALS else f"start it, or set {tracking_origin()}"
+            )
             raise UserError(
-                f"tracking server {shown_uri(self.uri)} cannot be used ({first_line(error)}); "
-                f"start it, or set {tracking_origin()} (nothing was trained)."
+                f"tracking server {shown_uri(self.uri)} cannot be used ({first_line(error)}); {remedy} (nothing was trained)."
             ) from error
         if found.lifecycle_stage != "active":
             raise UserError(

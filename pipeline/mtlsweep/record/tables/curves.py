@@ -31,7 +31,7 @@ def write_curves(path: Path, tracker: Tracker, ledger: Ledger, keys: Iterable[st
     keys = sorted(keys)
     history = tracker.history(keys)
     with open_table(path, CURVES) as table:
-        for finished in _in_portions(map(ledger.read, keys), history.portion):
+        for finished in _in_portions(ledger.read_those(keys), history.portion):
             trials = [one.trial.key for one in finished]
             table.write(_checked(history.read(trials), finished))
 

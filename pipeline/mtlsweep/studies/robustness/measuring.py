@@ -13,7 +13,6 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from mtlsweep.files import decode_float, encode_float
-from mtlsweep.record.checkpoints import BEST
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.studies.retraining import trained_network
 from mtlsweep.studies.robustness.corrupted_sets import (
@@ -81,7 +80,7 @@ class RobustnessMeter:
     def _fine_tuned(self, model: Model, sources: Ledger) -> bool:
         """Train the heads unless the ledger has them; return whether training did not diverge."""
         key = model.trial.key
-        if (self._ledger.directory / key / BEST).exists():
+        if self._ledger.checkpoints.has_best(key):
             return True
         self._ledger.start(model.trial)
         network = trained_network(model.source, self._data, sources, self._device)
@@ -125,7 +124,9 @@ class RobustnessMeter:
             if _has(metrics, corruption):
                 continue
             network = build_network(model.source.trial, self._data, self._device)
-            network.load_state_dict(load_safetensors((self._ledger.directory / model.trial.key / BEST).read_bytes()))
+            weights = self._ledger.checkpoints.load_best(model.trial.key)
+            assert weights is not None  # see `_fine_tuned`
+            network.load_state_dict(load_safetensors(weights))
             for severity, rows in sets.items():
                 metrics.setdefault(severity, {}).update(self._evaluate(network, model, rows, corruption))
             self._save(model, metrics)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtlsweep.params.params import Params
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.sweep.lease import Lease
+from mtlsweep.sweep.lease import hold_lease
 
 
 def collect_garbage(params: Params, suite: str) -> int:
@@ -14,8 +14,10 @@ def collect_garbage(params: Params, suite: str) -> int:
         UserError: a sweep of the suite is running.
     """
     ledger = open_ledger(params, suite)
-    with Lease(ledger.directory, suite):
-        return sum(ledger.checkpoints.drop_resume(key) for key in ledger.finished_keys())
+    with hold_lease(ledger, suite):
+        return sum(
+            ledger.checkpoints.drop_resume(key) for key in ledger.checkpoints.with_resume() & ledger.finished_keys()
+        )
 
 
 def open_ledger(params: Params, suite: str) -> Ledger:

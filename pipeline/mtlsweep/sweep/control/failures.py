@@ -9,7 +9,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
 from mtlsweep.record.mlflow import Tracker
 from mtlsweep.sweep.control.clean_up import open_ledger
-from mtlsweep.sweep.lease import Lease
+from mtlsweep.sweep.lease import hold_lease
 from mtlsweep.trials.state import Outcome
 from mtlsweep.trials.trial import Trial
 
@@ -66,7 +66,7 @@ def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) ->
         UserError: a key matches no failed trial, or a sweep of the suite is running.
     """
     ledger = open_ledger(params, suite)
-    with Lease(ledger.directory, suite):  # else a sweep could finish one of them meanwhile
+    with hold_lease(ledger, suite):  # else a sweep could finish one of them meanwhile
         failed = [one for one in ledger.read_all() if one.state.outcome is Outcome.FAILED]
         for key in keys:
             if not any(one.trial.key.startswith(key) for one in failed):

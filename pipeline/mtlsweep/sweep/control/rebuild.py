@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
 from mtlsweep.record.mlflow import RefusalError, refusals
-from mtlsweep.sweep.lease import Lease
+from mtlsweep.sweep.lease import hold_lease
 from mtlsweep.sweep.plan.stage_inputs import open_stage, read_reference
 from mtlsweep.sweep.stage import open_tracker
 
@@ -23,7 +23,7 @@ def rebuild_tracking(params: Params, suite: str) -> int:
     if any(one.trial.cell.role == "mtl" for one in finished):
         reference = read_reference(suite, reference.objectives)
     refused: dict[str, str] = {}
-    with Lease(ledger.directory, suite):
+    with hold_lease(ledger, suite):
         for role, compared in (("stl", context.reference), ("mtl", reference)):
             tracker = open_tracker(params, ledger, suite, compared)
             tracker.drop_unfinished()

@@ -10,8 +10,8 @@ from typing import Any
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.sweep.display import progress_path, read_progress
-from mtlsweep.sweep.lease import read_holder
+from mtlsweep.sweep.display import read_progress
+from mtlsweep.sweep.lease import find_holder
 from mtlsweep.sweep.plan.planned_keys import read_planned_keys
 from mtlsweep.trials.state import Outcome
 
@@ -28,13 +28,13 @@ def read_status(trained: Mapping[Stage, Params], suite: str) -> dict[str, Any]:
     """
     params = trained["sweep"]
     ledger = Ledger(params.resources.ledger_root, suite)
-    holder = read_holder(ledger.directory)
+    holder = find_holder(ledger)
     stages: dict[str, Any] = {}
     for stage, own in trained.items():
         ended = _read_ends(own, suite, stage, ledger)
         outcomes = Counter(outcome.value for outcome, _ in ended.ends)
         failed = Counter(cause for outcome, cause in ended.ends if outcome is Outcome.FAILED)
-        progress = (read_progress(progress_path(ledger, stage)) if holder else None) or {}
+        progress = (read_progress(ledger, stage) if holder else None) or {}
         stages[stage] = {
             "planned": ended.planned,
             "outcomes": dict(sorted(outcomes.items())),
@@ -61,7 +61,7 @@ def _read_ends(params: Params, suite: str, stage: Stage, ledger: Ledger) -> _Sta
     keys = read_planned_keys(params, suite, stage)
     if keys is not None:
         ends = {key: (outcome, cause) for key, outcome, cause in ledger.read_ends(keys)}
-        half_finished = sum(ledger.checkpoints.has_resume(key) for key in keys if key not in ends)
+        half_finished = sum(key not in ends for key in ledger.checkpoints.with_resume() & set(keys))
         return _StageEnds(len(keys), list(ends.values()), half_finished)
     from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
 

@@ -10,7 +10,7 @@ import time
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
 from mtlsweep.sweep.control.clean_up import open_ledger
-from mtlsweep.sweep.lease import read_holder
+from mtlsweep.sweep.lease import find_holder, holder_lives
 
 SECONDS_TO_STOP = 120.0
 
@@ -21,8 +21,8 @@ def stop(params: Params, suite: str) -> str:
     Raises:
         UserError: the sweep runs on another host, or does not end.
     """
-    directory = open_ledger(params, suite).directory
-    holder = read_holder(directory)
+    ledger = open_ledger(params, suite)
+    holder = find_holder(ledger)
     if holder is None:
         return f"{suite}: no sweep is running"
     if not holder["pid"]:
@@ -31,10 +31,12 @@ def stop(params: Params, suite: str) -> str:
         raise UserError(
             f"{suite}: the sweep runs as process {holder['pid']} on {holder['host']}; run `mtlsweep stop` on that host."
         )
+    if not holder_lives(ledger):
+        return f"{suite}: no sweep is running"
     os.kill(holder["pid"], signal.SIGTERM)
     deadline = time.monotonic() + SECONDS_TO_STOP
     while time.monotonic() < deadline:
-        if (read_holder(directory) or {}).get("pid") != holder["pid"]:
+        if (find_holder(ledger) or {}).get("pid") != holder["pid"]:
             return f"{suite}: the sweep has ended; `dvc repro` continues where it stopped"
         time.sleep(0.2)
     raise UserError(

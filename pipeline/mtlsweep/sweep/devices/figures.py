@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from mtlsweep.files import content_hash, indented_json, write_atomically
+from mtlsweep.files import content_hash, indented_json
 from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.record.storage import Storage
 from mtlsweep.suites.prepared.splits import PreparedData
 from mtlsweep.training.memory import measure_steps, read_memory
 from mtlsweep.trials.cell import Cell
@@ -100,17 +100,19 @@ class FigureStore:
     """Keeps the figures of a stage by kind of GPU as long as its examples are the same, and what followed from them.
 
     Attributes:
-        path: of the file.
+        storage: of the ledger.
+        name: of the file in it.
         trials: of the stage, one of each cell.
     """
 
-    path: Path
+    storage: Storage
+    name: str
     trials: tuple[Trial, ...]
 
     @classmethod
     def of(cls, ledger: Ledger, stage: Stage, cells: Iterable[Cell], seed: int) -> FigureStore:
         """Return the store of a stage with these cells."""
-        return cls(ledger.directory / f"gpus-{stage}.json", tuple(Trial(cell, seed) for cell in cells))
+        return cls(ledger.storage, f"gpus-{stage}.json", tuple(Trial(cell, seed) for cell in cells))
 
     @cached_property
     def examples(self) -> tuple[Trial, ...]:
@@ -133,11 +135,11 @@ class FigureStore:
             "sentences": list(sentences),
         }
         with suppress(OSError):
-            write_atomically(self.path, indented_json(content))
+            self.storage.note(self.name, indented_json(content))
 
     def _content(self) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads(self.path.read_bytes())
+            content: dict[str, Any] = json.loads(self.storage.read(self.name))
         except (OSError, ValueError):
             return {}
         return content if content.get("examples") == self._hash else {}

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from mtlsweep.errors import first_line
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.lease import Fence
 
@@ -72,7 +73,7 @@ class LedgerCheckpoints:
                 if resume is not None:
                     self.ledger.checkpoints.save_resume(key, resume)
         except OSError as error:
-            raise CheckpointWriteError(error.strerror or str(error)) from error
+            raise CheckpointWriteError(error.strerror or first_line(error)) from error
 
     def wait(self) -> None:
         """Do nothing: everything is written when `save` returns."""

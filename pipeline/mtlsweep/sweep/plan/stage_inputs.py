@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from mtlsweep import paths
 from mtlsweep.analysis.baselines import select_baselines
@@ -16,7 +15,6 @@ from mtlsweep.record.tables.parquet import read_table
 from mtlsweep.record.tables.schema import CURVES
 from mtlsweep.suites.prepared.splits import PreparedData, open_prepared
 from mtlsweep.suites.tasks.metric_definitions import metric_definitions
-from mtlsweep.sweep.display import progress_path
 from mtlsweep.sweep.plan.fields import in_field
 from mtlsweep.sweep.plan.plan import Plan, open_plan
 from mtlsweep.sweep.reference import Reference, seed_noise
@@ -45,11 +43,6 @@ class StageContext:
     def ledger(self) -> Ledger:
         """The suite's ledger."""
         return self.plan.ledger
-
-    @property
-    def progress_path(self) -> Path:
-        """File with the progress of the running stage."""
-        return progress_path(self.ledger, self.stage)
 
     def make_strategy(self, known: Known) -> Strategy:
         """Return the stage's strategy; `known` are the trials recorded so far.

@@ -1,9 +1,9 @@
-"""The lease: one sweep per suite at a time.
+"""The lease of a ledger in a folder.
 
 The holder keeps an exclusive lock on `<ledger>/lease.json` while it runs. The operating system
 releases the lock when the holder ends for any reason, so a lease never becomes stale and needs no
 timeout. The content names the holder, for users, and has a token by which processes of an earlier
-holder, which may outlive it, see that they must not write any more (`Fence`).
+holder, which may outlive it, see that they must not write any more (`FolderFence`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNKNOWN: Mapping[str, Any] = {"pid": 0, "host": "?", "since": "?"}
 
 
 @dataclass(frozen=True)
-class Fence:
+class FolderFence:
     """Lets processes write to the ledger while the sweep that started them has the lease.
 
     Attributes:
@@ -68,7 +68,7 @@ class Lease:
 
     def __init__(self, directory: Path, suite: str) -> None:
         self._path = directory / LEASE
-        self.fence = Fence(directory, uuid.uuid4().hex)
+        self.fence = FolderFence(directory, uuid.uuid4().hex)
         self._suite = suite
         self._descriptor = -1
 
