@@ -261,12 +261,12 @@ def test_what_cannot_be_learned_from_is_named(
 @pytest.mark.parametrize(
     ("prior", "sentence"),
     [
-        ({"ledgers": []}, "option `prior` is []: .* (`prior.ledgers`)."),
-        ({"ledgers": ["a"], "share": 1.5}, "option `prior` is 1.5: Input should be less than 1 (`prior.share`)."),
-        ({"ledger": ["a"]}, "Field required (`prior.ledgers`)."),
+        ({"ledgers": []}, "option `prior.ledgers` is []: "),
+        ({"ledgers": ["a"], "share": 1.5}, "option `prior.share` is 1.5: Input should be less than 1."),
+        ({"ledger": ["a"]}, "option `prior.ledgers` is {'ledger': ['a']}: Field required."),
     ],
 )
 def test_a_wrong_field_of_a_prior_is_named(prior: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         STRATEGIES.resolve(Choice(name="optuna", options={"prior": prior}))
-    assert all(part in str(caught.value) for part in sentence.split(" .* "))
+    assert sentence in str(caught.value)

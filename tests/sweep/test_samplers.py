@@ -48,8 +48,8 @@ def test_we_say_what_tpe_does_with_running_cells(monkeypatch: pytest.MonkeyPatch
         ({"optunahub": NAME}, "name its place once: `registry`"),
         ({"optunahub": NAME, "registry": "a", "ref": COMMIT}, "name its place once: `registry`"),
         ({"optunahub": NAME, "ref": COMMIT}, "add `allow_download: true`"),
-        ({"optunahub": NAME, "ref": "main", "allow_download": True}, "option `sampler` is 'main'"),
-        ({"optunahub": "mine", "registry": "a"}, "(`sampler.optunahub`)"),
+        ({"optunahub": NAME, "ref": "main", "allow_download": True}, "option `sampler.ref` is 'main'"),
+        ({"optunahub": "mine", "registry": "a"}, "option `sampler.optunahub` is "),
     ],
 )
 def test_code_from_elsewhere_needs_a_fixed_place_and_consent(sampler: dict[str, Any], sentence: str) -> None:

@@ -110,9 +110,8 @@ class Registry(Generic[Made]):
             if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
                 what = f"has no option `{option}`{nearest(option, model.model_fields)} Allowed: {allowed}."
             else:
-                inner = _field_within(first, choice.options)
-                where = f" (`{option}.{inner}`)" if inner else ""
-                what = f"option `{option}` is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}{where}."
+                field = _field(first, choice.options)
+                what = f"option `{field}` is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}."
             raise UserError(f"{self.kind} `{choice.name}` {what}") from error
         return Choice(name=choice.name, options=options.model_dump(mode="json"))
 
@@ -210,14 +209,14 @@ class Registry(Generic[Made]):
             importlib.import_module(module.name)
 
 
-def _field_within(error: ErrorDetails, options: Any) -> str:
-    """Return the names that lead from an option to its wrong field, with dots; pydantic's own marks are left out."""
+def _field(error: ErrorDetails, options: Any) -> str:
+    """Return the wrong option with the names that lead to its wrong field, such as `prior.share`, without pydantic's own marks."""
     names, missing = [], error["type"] == "missing"
     for part in error["loc"]:
         if isinstance(options, Mapping) and (part in options or (missing and part == error["loc"][-1])):
             names.append(str(part))
             options = options.get(part)
-    return ".".join(names[1:])
+    return ".".join(names)
 
 
 def _signature_owner(entry: Any) -> Any:
