@@ -134,6 +134,7 @@ def test_the_table_of_comparisons_shows_one_interval_and_it_agrees_with_p() -> N
     assert {"search_low", "search_high"} <= set(table.data)
 
 
+@pytest.mark.slow
 def test_the_headline_says_that_nothing_is_separated_where_its_interval_has_both_sides() -> None:
     found = []
     for effect in (0.0, 6.0):

@@ -31,6 +31,7 @@ def test_the_example_is_short() -> None:
     assert len([line for line in block("python").splitlines() if line.strip()]) <= 30
 
 
+@pytest.mark.slow
 def test_the_example_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stripes.py").write_text(block("python"))
     monkeypatch.syspath_prepend(tmp_path)

@@ -27,6 +27,7 @@ def any_house(request: pytest.FixtureRequest) -> draw_rooms.House:
     return draw_rooms.read_house(draw_rooms.DRAWINGS[request.param])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_the_committed_drawing_is_that_of_todays_imports(file: str) -> None:
     drawing = draw_rooms.draw(draw_rooms.read_house(draw_rooms.DRAWINGS[file]))
@@ -52,6 +53,7 @@ def test_one_more_import_changes_the_drawing(house: draw_rooms.House) -> None:
     assert draw_rooms.draw(dataclasses.replace(house, imports=imports)) != draw_rooms.draw(house)
 
 
+@pytest.mark.slow
 def test_rooms_do_not_overlap_and_stay_inside(any_house: draw_rooms.House) -> None:
     drawing = ElementTree.fromstring(draw_rooms.draw(any_house))
     boxes = [

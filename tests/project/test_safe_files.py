@@ -28,6 +28,7 @@ def unsafe_reads(source: str) -> Iterator[str]:
             yield ast.unparse(call)
 
 
+@pytest.mark.slow
 def test_no_file_is_read_in_a_way_that_can_run_its_code() -> None:
     found = {str(path.relative_to(ROOT)): list(unsafe_reads(path.read_text())) for path in FILES}
     assert {path: calls for path, calls in found.items() if calls} == {}

@@ -60,6 +60,7 @@ def test_toy_says_which_settings_arrive_and_which_is_fastest():
     assert rows == [["adam", "ew", "22", "–"], ["gd", "ew", "–", "30"]]
 
 
+@pytest.mark.slow
 def test_toy_trajectories_run_from_0_to_1_and_are_drawn_on_one_picture_of_contours():
     iterations, trajectories, surface = toy_tables()
     progress = with_progress(trajectories).groupby(["optimizer", "lr", "start"])["progress"].agg(["first", "last"])

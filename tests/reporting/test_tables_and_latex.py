@@ -169,6 +169,7 @@ def test_latex_escapes_what_it_would_read() -> None:
     assert escape(r"a_b & 5 % ± \x Δm") == r"a\_b \& 5 \% $\pm$ \textbackslash{}x $\Delta_m$"
 
 
+@pytest.mark.slow
 def test_tables_without_validation_or_seeds_are_worded_too() -> None:
     runs = paper_results("nyuv2-segnet")
     assert runs is not None

@@ -195,6 +195,7 @@ def test_there_is_one_opencv_and_it_needs_no_screen():
     assert {name for name in names if name.startswith("opencv")} == {"opencv-python-headless"}
 
 
+@pytest.mark.slow
 def test_nothing_warns():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

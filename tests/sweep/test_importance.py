@@ -42,6 +42,7 @@ def test_the_same_table_gives_the_same_shares() -> None:
     pd.testing.assert_frame_equal(first, hyperparameter_importance(trials, objectives))
 
 
+@pytest.mark.slow
 def test_too_little_to_compare_gives_an_empty_table() -> None:
     analysis = analysis_of()
     trials = analysis.trials

@@ -201,6 +201,7 @@ def test_a_search_that_continues_tries_the_same_cells(
     assert set(search(cells, tmp_path / "study", prior, known=shuffled)) == set(whole)
 
 
+@pytest.mark.slow
 def test_a_wrong_prior_costs_few_cells(cells: list[Cell], make_cell: MakeCell, tmp_path: Path) -> None:
     wrong = [ended(make_cell("ew", o, r, suite="other")) for o in ("adam", "sgd") for r in (0.001, 0.003)]
     prior = {"ledgers": [write(tmp_path, wrong)]}
