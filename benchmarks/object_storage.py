@@ -14,7 +14,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.lease import hold_lease
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.curve import EpochRecord
+from mtlsweep.trials.metric_names import MetricName
 from mtlsweep.trials.state import Execution, Finished, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
@@ -34,7 +35,7 @@ SUITE = "objects"
 def trials(count: int, epochs: int) -> Iterator[FinishedTrial]:
     """Yield trials of two tasks whose curves are noise."""
     generator = np.random.default_rng(0)
-    names = [f"{split}/{task}/{name}" for split in ("val", "test") for task in ("a", "b") for name in ("loss", "f1")]
+    names = [str(MetricName(*name)) for name in product(("val", "test"), ("a", "b"), ("loss", "f1"))]
     for number in range(count):
         cell = Cell(
             suite=SUITE,

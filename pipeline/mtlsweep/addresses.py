@@ -32,8 +32,9 @@ class StoreUri:
     @classmethod
     def parse(cls, text: str) -> StoreUri | None:
         """Return the URI, or None if `text` is none."""
-        found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_.=-]+)*)/?", text)
-        if found is None or {".", ".."} & set(found[2].split("/")):
+        folder = r"/(?!\.\.?(?:/|$))[A-Za-z0-9_.=-]+"  # no `.` and no `..`
+        found = re.fullmatch(rf"s3://([a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9])((?:{folder})*)/?", text)
+        if found is None:
             return None
         return cls(found[1], found[2].removeprefix("/"))
 

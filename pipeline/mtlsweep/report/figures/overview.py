@@ -10,6 +10,7 @@ from mtlsweep.analysis.selection import METHOD
 from mtlsweep.analysis.suite import SuiteAnalysis
 from mtlsweep.report.figures.figure import Figure, coloured, spans, two_digits, upper_fence
 from mtlsweep.report.style import optimizer_order
+from mtlsweep.trials.metric_names import DELTA_M, column_of
 
 MOST_METHODS = 20
 _ROW_HEIGHT, _LEAST_HEIGHT = 18, 90
@@ -58,9 +59,8 @@ def _rows(analysis: SuiteAnalysis) -> pd.DataFrame:
     """Return method, delta_m, low, high and `pareto` of every method: whether one of its runs is Pareto-optimal."""
     results = analysis.results.dropna(subset="test_delta_m_mean").reset_index(drop=True)
     optimal = analysis.trials.merge(analysis.members.loc[analysis.members["full"], ["trial_key"]], on="trial_key")
-    ends = {
-        end: results[f"test_delta_m_search_{end}"].fillna(results[f"test_delta_m_{end}"]) for end in ("low", "high")
-    }
+    test = column_of("test", DELTA_M)
+    ends = {end: results[f"{test}_search_{end}"].fillna(results[f"{test}_{end}"]) for end in ("low", "high")}
     name = results["weighting"] + " · " + results["optimizer"]
     repeated = results.duplicated(METHOD, keep=False)
     if repeated.any():
