@@ -81,6 +81,7 @@ def test_the_figure_of_an_axis_orders_numbers_by_size(analysis: SuiteAnalysis) -
     assert render(figure)["png"].startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_an_axis_has_an_importance_of_its_own(analysis: SuiteAnalysis) -> None:
     shares = hyperparameter_importance(analysis.trials, analysis.objectives)
     everything = shares[shares["target"] == "all tasks"].set_index("hyperparameter")["importance"]

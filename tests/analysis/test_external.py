@@ -30,6 +30,7 @@ RUNS = pd.DataFrame(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", PAPER_SUITES)
 def test_the_papers_tables_give_the_papers_figures(suite: str) -> None:
     table = paper_results(suite)

@@ -44,6 +44,7 @@ def test_a_member_at_minus_infinity_has_infinite_volume() -> None:
     assert fronts.hypervolume(np.array([[-np.inf, 1.5]]), np.ones(2)) == (0.0, True)
 
 
+@pytest.mark.slow
 def test_large_fronts_are_approximated_the_same_each_time_and_closely() -> None:
     generator = np.random.default_rng(0)
     sphere = np.abs(generator.normal(size=(120, 8)))
@@ -165,6 +166,7 @@ def test_higher_is_better_comes_back_in_the_metrics_own_units() -> None:
     assert set(zip(adam["x_value"], adam["y_value"], strict=True)) == {(0.0, 1.0), (1.0, 0.0), (0.5, 0.5)}
 
 
+@pytest.mark.slow
 @given(arrays(float, st.tuples(st.integers(1, 12), st.just(3)), elements=st.sampled_from([0.0, 1.0, 2.0, 3.0])))
 def test_runs_within_noise_of_the_front_are_forgiven(points: NDArray[np.float64]) -> None:
     objectives = [Objective("t", f"m{k}", higher_is_better=False) for k in range(3)]

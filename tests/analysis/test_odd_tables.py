@@ -106,6 +106,7 @@ def test_a_run_without_a_figure_is_no_result_and_no_front(tmp_path: Path) -> Non
     assert analysis.optimizer_counts["not_comparable"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_methods_may_have_different_seeds_and_there_may_be_one_method_only(tmp_path: Path) -> None:
     lines = SOUND.splitlines(keepends=True)
     unequal = analyse_runs(read_runs(written(tmp_path, "".join(lines[:-1]))), [], "stl", "mine.csv")

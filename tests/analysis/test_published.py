@@ -74,6 +74,7 @@ def test_more_seeds_tell_more_apart() -> None:
     assert few.tied == ("b",) and many.tied == ()
 
 
+@pytest.mark.slow
 def test_the_command_says_what_the_printed_figures_can_claim(tmp_path: Path) -> None:
     said = analyse_table(FOLDER / "db_mtl_cityscapes.csv", [], "stl", None)
     assert "Left out" not in said, "seeds is no metric"

@@ -75,6 +75,7 @@ def test_the_sign_flip_test_counts_every_pattern() -> None:
     assert "too few weightings (5" in statistics.compare_blocks(differences[:5]).note
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-5, 5), min_size=6, max_size=9))
 def test_the_sign_flip_test_is_exact_with_ties(differences: list[int]) -> None:
     signed_sums = [abs(np.dot(signs, differences)) for signs in product([-1, 1], repeat=len(differences))]
@@ -95,6 +96,7 @@ def test_holm_is_between_no_correction_and_bonferroni() -> None:
     assert corrected == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
 
 
+@pytest.mark.slow
 def test_holm_gives_the_figures_of_statsmodels() -> None:
     p_values = np.array([0.001, 0.04, np.nan, 0.03, 0.03, 0.9, 0.0125])
     tested = ~np.isnan(p_values)

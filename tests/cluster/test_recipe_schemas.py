@@ -54,6 +54,7 @@ def test_rays_launcher_takes_it(path: Path) -> None:
         assert config.get("max_workers", 0) >= sum(kind["min_workers"] for kind in workers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", COMPOSE, ids=name_of)
 def test_compose_takes_it(path: Path) -> None:
     place = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"

@@ -299,6 +299,7 @@ def test_nyuv2(what: str, write_nyuv2: Write, tmp_path: Path) -> None:
     fails_then_succeeds("nyuv2", write_nyuv2(size=(48, 64)), tmp_path, *NYUV2[what], size=[24, 32])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", CELEBA)
 def test_celeba(what: str, write_celeba: Write, tmp_path: Path) -> None:
     fails_then_succeeds("celeba", write_celeba(), tmp_path, *CELEBA[what])

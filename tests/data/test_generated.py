@@ -118,6 +118,7 @@ def test_every_normal_has_length_1_and_faces_the_viewer(make: Callable[[np.rando
         assert view.depth.min() > 0
 
 
+@pytest.mark.slow
 def test_every_class_appears_often_enough_to_be_learnt() -> None:
     shares = {}
     for make, classes in ((furnished_room, 13), (road_between_buildings, 7)):

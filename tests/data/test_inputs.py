@@ -181,6 +181,7 @@ def test_columns_that_are_not_what_the_dataset_says_are_refused(
         prepare(CHOICE, tmp_path / "molecules")
 
 
+@pytest.mark.slow
 def test_what_the_numbers_of_a_row_are_belongs_to_the_fingerprint(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

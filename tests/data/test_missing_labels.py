@@ -220,6 +220,7 @@ def test_only_a_trial_of_a_task_with_missing_labels_has_another_key(make_trial: 
 SMALL = {"train": 60, "val": 9, "test": 9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["baselines", "sweep"])
 def test_a_plan_knows_from_the_prepared_data_whether_labels_are_missing(in_directory: Path, stage: Any) -> None:
     found = {}

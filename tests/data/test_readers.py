@@ -290,6 +290,7 @@ def test_generated_and_bundled_data_need_no_files() -> None:
         assert DATASETS.create(Choice(name=name)).tasks
 
 
+@pytest.mark.slow
 def test_the_root_does_not_enter_the_fingerprint(
     write_mtan: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +309,7 @@ def test_nearest_resizing_takes_the_pixel_under_the_centre() -> None:
     assert resize_nearest(row[:, :5], (1, 3)).tolist() == [[0, 2, 4]]
 
 
+@pytest.mark.slow
 def test_floors_of_normals_from_depth_look_upwards(write_nyuv2: Write, tmp_path: Path) -> None:
     dataset = NYUv2(root=write_nyuv2(), size=(240, 320))
     dataset.begin(tmp_path)

@@ -154,6 +154,7 @@ def test_the_fingerprint_knows_content_only(
     assert open_prepared(tmp_path / "changed").fingerprint != prepared.fingerprint
 
 
+@pytest.mark.slow
 def test_preparation_that_fails_leaves_the_old_data_and_keeps_finished_shards(
     prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +195,7 @@ def test_a_truncated_file_is_named(prepared: PreparedData, size: int) -> None:
         open_prepared(prepared.directory)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_preparation_is_named(prepared: PreparedData, tmp_path: Path) -> None:
     prepare(CHOICE.model_copy(update={"options": {"value": 1}}), tmp_path / "changed")
     (tmp_path / "changed" / "val.arrow").replace(prepared.directory / "val.arrow")

@@ -194,6 +194,7 @@ def test_a_target_without_a_label_in_a_split_is_refused() -> None:
         prepare(choice(split={"column": "fold"}), Path("prepared"))
 
 
+@pytest.mark.slow
 def test_a_quantity_is_reported_in_its_unit() -> None:
     made = table(sound(), targets={"visits": {"quantity": {"unit": "visits a year"}}}, split={"column": "fold"})
     train = sound()[sound()["fold"] == "train"]["visits"]

@@ -60,6 +60,7 @@ def test_segnet_for_nyuv2_has_the_parameters_of_mtan() -> None:
     assert count(create("segnet", NYUV2, (3, 64, 64)).parameters()) == 25_055_185
 
 
+@pytest.mark.slow
 def test_mtan_for_nyuv2_has_the_parameters_of_its_authors_code() -> None:
     assert count(create("mtan", NYUV2, (3, 64, 64)).parameters()) == 44_229_073
 
@@ -95,6 +96,7 @@ def test_dilation_keeps_resolution_and_parameters(output_stride: int) -> None:
     assert dilations == {8: [2, 4, 4], 16: [1, 2, 2], 32: [1, 1, 1]}[output_stride]  # as torchvision
 
 
+@pytest.mark.slow
 def test_names_are_torchvisions() -> None:
     resnet18 = create("resnet18", CELEBA, (3, 64, 64)).backbone.state_dict()
     assert list(resnet18)[:6] == [
@@ -148,6 +150,7 @@ def test_pretrained_weights_reach_the_backbone(
     assert all(torch.equal(loaded[key], value) for key, value in floats.items())
 
 
+@pytest.mark.slow
 def test_pretrained_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     own = create("resnet18", CELEBA, (3, 64, 64)).backbone.state_dict()
     other_shape = {**own, "conv1.weight": torch.zeros(64, 1, 7, 7)}

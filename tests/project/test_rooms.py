@@ -48,6 +48,7 @@ def test_arrows_and_named_imports_together_are_all_imports(any_house: draw_rooms
         assert {*any_house.drawn(room), *any_house.also(room)} == imports
 
 
+@pytest.mark.slow
 def test_one_more_import_changes_the_drawing(house: draw_rooms.House) -> None:
     imports = {**house.imports, "mtlsweep.methods": house.imports["mtlsweep.methods"] | {"mtlsweep.trials"}}
     assert draw_rooms.draw(dataclasses.replace(house, imports=imports)) != draw_rooms.draw(house)

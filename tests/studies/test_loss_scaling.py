@@ -99,6 +99,7 @@ def test_one_factor_for_all_losses_changes_nothing_but_under_sgd(optimizer):
     assert not verdicts("ew", SGD, scales=(8.0, 8.0), epochs=2)["first_invariant"].any()
 
 
+@pytest.mark.slow
 def test_optimizers_of_their_own_list_have_verdicts_and_no_curves():
     section = LossScaling(methods=({"weighting": "ew", "optimizer": SGD},), optimizers=("lion",), epochs=2)  # type: ignore[arg-type]
     tables = run_loss_scaling(section)

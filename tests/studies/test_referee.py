@@ -97,6 +97,7 @@ def test_a_weighting_on_the_surface_is_inside_and_one_seed_decides_nothing() -> 
     assert (alone.lead == 50.0).all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6))
 def test_leads_depend_neither_on_the_order_of_tasks_and_weights_nor_on_the_baselines(seed: int) -> None:
     generator = np.random.default_rng(seed)

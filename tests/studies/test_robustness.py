@@ -91,6 +91,7 @@ def test_a_missing_figure_is_not_averaged_away():
     assert delta_t(delta_t_by_corruption(made_table(rows)))["delta_t"].isna().all()
 
 
+@pytest.mark.slow
 def test_clean_metrics_before_fine_tuning_are_those_the_trial_recorded(mini_suite):
     chosen = ChosenTrial(mini_suite.multi.trial, 2, mini_suite.multi.state)
     network = trained_network(chosen, mini_suite.data, mini_suite.ledger, CPU)

@@ -144,6 +144,7 @@ def test_the_figures_of_the_study_at_learning_rate_1_and_again_the_same():
     assert first.iterations.equals(second.iterations) and first.trajectories.equals(second.trajectories)
 
 
+@pytest.mark.slow
 def test_equal_weights_and_pcgrad_never_arrive_by_gradient_descent_at_learning_rate_1():
     section = toy(weightings=("ew", "pcgrad"), optimizers=("gd",), learning_rates=(1.0,), iterations=1000)
     tables = run_toy(section, workers=1)

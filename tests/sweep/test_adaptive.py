@@ -135,6 +135,7 @@ def cells_of(known: Mapping[str, TrialRecord[State]]) -> dict[str, Cell]:
     return {one.trial.cell.key: one.trial.cell for one in known.values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_tries_as_many_cells_of_the_space_as_asked(
     cells: list[Cell], tmp_path: Path, sampler: str
@@ -168,6 +169,7 @@ def test_a_finite_space_ends_when_it_is_exhausted(cells: list[Cell], tmp_path: P
     assert set(cells_of(known)) == {cell.key for cell in cells}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"asha": {"first": 0.25, "eta": 2}}])
 @pytest.mark.parametrize("stop_after", [1, 7, 20])
 def test_an_interrupted_search_continues_and_trains_nothing_twice(
@@ -181,6 +183,7 @@ def test_an_interrupted_search_continues_and_trains_nothing_twice(
     assert {trial.user_attrs["cell_key"] for trial in study._study.trials} == set(cells_of(known))
 
 
+@pytest.mark.slow
 def test_random_search_continues_with_the_same_cells(cells: list[Cell], tmp_path: Path) -> None:
     options: dict[str, Any] = {"sampler": "random", "cells_tried": 12, "space": SPACE}
     whole, _, _ = search(cells, tmp_path / "study", **options)

@@ -142,6 +142,7 @@ ALL = {
 } | {"stl digit adam lr=1e-2 seed=0", "stl parity adam lr=1e-2 seed=0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new", "uses_it"),
     [
@@ -159,6 +160,7 @@ def test_edited_own_code_trains_exactly_the_trials_that_use_it(
     assert trained_again(params, lambda: write(name, OWN[name].replace(old, new))) == {t for t in ALL if uses_it(t)}
 
 
+@pytest.mark.slow
 def test_an_edited_dataset_trains_again_when_its_data_is_another(params: Params) -> None:
     def prepare_again(code: str) -> None:
         write("data", code)

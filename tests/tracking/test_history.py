@@ -133,6 +133,7 @@ def test_reading_what_was_never_written_is_an_error(uri: str, make_finished: Mak
         Tracker(uri, "digits", "ours").history([make_finished().trial.key])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["uri", "changed"])
 def test_reading_pages_to_the_end(
     database: str, request: pytest.FixtureRequest, make_finished: MakeFinished, monkeypatch: pytest.MonkeyPatch

@@ -143,6 +143,7 @@ def twice(epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]
     return [{"val/delta_m": 2 * epoch["val/left/accuracy"]} for epoch in epochs]
 
 
+@pytest.mark.slow
 def test_new_baselines_replace_what_was_derived_from_the_old(
     uri: str, make_finished: Callable[..., FinishedTrial]
 ) -> None:

@@ -118,6 +118,7 @@ def test_only_a_trial_with_such_a_batch_has_another_key(make_lone: Callable[...,
         assert Trial.from_json(trial.to_json()) == trial
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["baselines", "sweep"])
 def test_a_plan_knows_from_the_prepared_data_whether_there_is_one(in_directory: Path, stage: Any) -> None:
     suite = {

@@ -133,6 +133,7 @@ def test_the_schedule_leaves_its_rate_alone_and_applies_to_others():
         assert [group["lr"] for group in updater.state_dict()["optimizers"][0]["param_groups"]] == [rate]
 
 
+@pytest.mark.slow
 def test_batch_statistics_are_those_of_the_average(make_trial, digits):
     trial = make_trial(
         0,

@@ -44,6 +44,7 @@ suites = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(splits, tasks, metrics)
 def test_a_name_that_may_be_declared_is_read_back_and_taken_by_mlflow(split: str, task: str, metric: str) -> None:
     check_recorded({task: [metric]})

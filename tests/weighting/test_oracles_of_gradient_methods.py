@@ -86,6 +86,7 @@ def test_cagrad_finds_the_minimum_that_a_search_of_the_simplex_finds(tasks, c):
         assert value <= best + tolerance(gramian, best), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", TASKS)
 def test_cagrad_is_as_good_as_torchjds(tasks):
     from torchjd.aggregation import CAGradWeighting
