@@ -10,10 +10,11 @@ import pandas as pd
 
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.trials.metric_names import MetricName
+from mtlsweep.trials.state import MEASURED
 
 _METRIC = ["split", "task", "metric"]
 
-MEASURED_OUTCOMES = ("done", "pruned")  # a diverged or failed trial has no result, even if earlier epochs were good
+MEASURED_OUTCOMES = tuple(outcome.value for outcome in MEASURED)
 
 
 def at_epochs(curves: pd.DataFrame, names: Sequence[MetricName]) -> pd.DataFrame:

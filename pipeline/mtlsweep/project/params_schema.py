@@ -46,7 +46,8 @@ def params_schema() -> dict[str, Any]:
     for name in _MERGED:
         definitions[name].pop("required", None)
     definitions["Axis"] = {"anyOf": [{"type": "array"}, definitions["Axis"]]}
-    choices = {registry.kind: _choice_of(registry, definitions) for registry in REGISTRIES.values()}
+    registries = dict.fromkeys(REGISTRIES.values())
+    choices = {registry.kind: _choice_of(registry, definitions) for registry in registries}
     for name, definition in definitions.items():
         _describe_fields(definition)
         _name_registries(definition, own=("optimizers",) if name == "Toy" else ())
@@ -57,28 +58,30 @@ def params_schema() -> dict[str, Any]:
         "description": "Laid under every suite, section by section; a suite's own field replaces the default.",
     }
     _describe_fields(schema)
-    _drop_titles(schema)
+    for part in _mappings(schema):
+        if isinstance(part.get("title"), str):
+            del part["title"]  # it only repeats the field's name
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "params.yaml of mtlsweep", **schema}
 
 
 def _name_registries(definition: dict[str, Any], own: tuple[str, ...] = ()) -> None:
     """Let the fields that hold choices of a registry refer to its definition; those in `own` know further names."""
     for field, value in definition.get("properties", {}).items():
-        for place in _places_of_choice(value):
-            place["$ref"] = "#/$defs/" + ("Choice" if field in own else REGISTRIES[field].kind)
+        for place in _mappings(value):
+            if place.get("$ref") == "#/$defs/Choice":
+                place["$ref"] = "#/$defs/" + ("Choice" if field in own else REGISTRIES[field].kind)
         if isinstance(value.get("default"), (dict, list)):
             del value["default"]  # as the model holds it, which is not how it is written
 
 
-def _places_of_choice(value: Any) -> Iterator[dict[str, Any]]:
+def _mappings(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every mapping in JSON, `value` itself included."""
     if isinstance(value, dict):
-        if value.get("$ref") == "#/$defs/Choice":
-            yield value
-        for inner in value.values():
-            yield from _places_of_choice(inner)
-    elif isinstance(value, list):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
         for inner in value:
-            yield from _places_of_choice(inner)
+            yield from _mappings(inner)
 
 
 def _choice_of(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -128,15 +131,3 @@ def _describe_fields(definition: dict[str, Any]) -> None:
     definition["description"] = summary.strip()
     for field, text in re.findall(r"^    (\w+): ((?:.|\n     )*)", attributes, flags=re.MULTILINE):
         definition["properties"].get(field, {}).setdefault("description", " ".join(text.split()))
-
-
-def _drop_titles(value: Any) -> None:
-    """Remove titles that only repeat a field's name."""
-    if isinstance(value, dict):
-        if isinstance(value.get("title"), str):
-            del value["title"]
-        for inner in value.values():
-            _drop_titles(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _drop_titles(inner)

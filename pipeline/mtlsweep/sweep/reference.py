@@ -73,24 +73,26 @@ class Reference:
         Returns:
             None if the criterion is finite at no epoch.
         """
-        scores = [self.score(epoch) for epoch in epochs]
-        finite = [score for score in scores if math.isfinite(score)]
-        if not finite:
+        scores = self.compare(epochs, "val")[DELTA_M] if self.values else pd.Series([self.score(one) for one in epochs])
+        best = _lowest(scores)
+        if best is None:
             return None
-        best = scores.index(min(finite))
         names = [objective.of(split) for split in ("val", "test") for objective in self.objectives]
         figures = {name.column: epochs[best][str(name)] for name in names if str(name) in epochs[best]}
-        if self.values:
-            figures |= {
-                column_of(split, DELTA_M): self.compare([epochs[best]], split)[DELTA_M].item() for split in self.values
-            }
-        return best, figures
+        deltas = {column_of(split, DELTA_M): self.compare([epochs[best]], split)[DELTA_M] for split in self.values}
+        return best, figures | {column: delta.item() for column, delta in deltas.items()}
 
     def best_epoch(self, epochs: Sequence[Mapping[str, float]]) -> pd.Series | None:
         """Return Delta_m, as `compare` does, at the epoch where validation Delta_m is lowest; None if it is never finite."""
         compared = self.compare(epochs, "val")
-        finite = compared[compared[DELTA_M].map(math.isfinite)]
-        return None if finite.empty else finite.loc[finite[DELTA_M].idxmin()]
+        best = _lowest(compared[DELTA_M])
+        return None if best is None else compared.loc[best]
+
+
+def _lowest(scores: pd.Series) -> int | None:
+    """Return the position of the first of the lowest finite scores; None if none is finite."""
+    finite = scores[scores.map(math.isfinite)]
+    return None if finite.empty else int(finite.idxmin())
 
 
 def _is_validation_loss(name: MetricName | None) -> bool:

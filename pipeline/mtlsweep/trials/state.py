@@ -25,6 +25,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+MEASURED = (Outcome.DONE, Outcome.PRUNED)
+"""A diverged or failed trial has no result, even if earlier epochs were good."""
+
+
 @dataclass(frozen=True)
 class Paused:
     """A trial that its strategy paused at a rung; it continues from its resume point or is pruned.

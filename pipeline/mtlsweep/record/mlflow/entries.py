@@ -12,17 +12,19 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from mtlsweep import paths
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.metric_names import at_best
-from mtlsweep.trials.state import FinishedTrial, Outcome
+from mtlsweep.trials.state import MEASURED, FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 DIGEST_DIGITS = 16
 """Digits of the fingerprint in MLflow's dataset column (limit 36); the param `data_fingerprint` has all digits."""
 
-WITH_RESULT = (Outcome.DONE, Outcome.PRUNED)
-"""A diverged or failed trial has no result, even if earlier epochs were good."""
-
 AtBest = Callable[[Sequence[Mapping[str, float]]], tuple[int, Mapping[str, float]] | None]
 """Chooses one of a trial's epochs, and gives its position and figures; None if none can be chosen."""
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time as MLflow has it."""
+    return int(seconds * 1000)
 
 
 def params_of(trial: Trial) -> dict[str, Any]:
@@ -63,14 +65,14 @@ def _printable(text: str) -> str:
 
 def best_rows(outcome: Outcome, curve: Sequence[EpochRecord], choose: AtBest) -> list[Metric]:
     """Return the figures of the epoch that counts, so that sorting MLflow's table agrees with the report; none without a result."""
-    chosen = choose([record.metrics for record in curve]) if outcome in WITH_RESULT else None
+    chosen = choose([record.metrics for record in curve]) if outcome in MEASURED else None
     if chosen is None:
         return []
     position, figures = chosen
     record = curve[position]
     values = {"epoch": float(record.epoch), **figures}
     return [
-        Metric(at_best(name), value, int(record.finished_at * 1000), record.epoch) for name, value in values.items()
+        Metric(at_best(name), value, milliseconds(record.finished_at), record.epoch) for name, value in values.items()
     ]
 
 

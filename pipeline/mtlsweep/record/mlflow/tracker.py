@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from mtlsweep.errors import UserError
 from mtlsweep.record.mlflow.database import FoundRun
-from mtlsweep.record.mlflow.entries import AtBest, best_rows, dataset_of, end_tags, params_of
+from mtlsweep.record.mlflow.entries import AtBest, best_rows, dataset_of, end_tags, milliseconds, params_of
 from mtlsweep.record.mlflow.experiment import LEDGER_ID, Experiment, found_run
 from mtlsweep.record.mlflow.history import MetricHistory
 from mtlsweep.record.mlflow.outage import is_outage, server_errors
@@ -190,7 +190,7 @@ class Tracker:
         """Mark a run that names no ledger as this ledger's, if it ended in the millisecond that the ledger says."""
         key = finished.trial.key
         for run in self._unclaimed.get(key, ()):
-            if key not in self._runs and run.ended == _ms(finished.execution.finished_at):
+            if key not in self._runs and run.ended == milliseconds(finished.execution.finished_at):
                 self._client.set_tag(run.run_id, LEDGER_ID, self._experiment.ledger_id)
                 self._runs[key] = run
 
@@ -216,7 +216,9 @@ class Tracker:
         self._client.log_batch(
             run.run_id, tags=[RunTag(name, value) for name, value in {**tags, **end_tags(finished)}.items()]
         )
-        self._client.set_terminated(run.run_id, STATUS[finished.state.outcome], _ms(finished.execution.finished_at))
+        self._client.set_terminated(
+            run.run_id, STATUS[finished.state.outcome], milliseconds(finished.execution.finished_at)
+        )
         run.status = STATUS[finished.state.outcome]
         if finished.trial.cell.role == "mtl" and curve and not self._views_are_saved:
             self._save_views(curve[0].metrics)
@@ -248,7 +250,7 @@ class Tracker:
             "mlflow.source.type": "LOCAL",
         }
         self._in_doubt.add(trial.key)
-        created = self._experiment.create_run(trial.name, tags, _ms(started_at))
+        created = self._experiment.create_run(trial.name, tags, milliseconds(started_at))
         self._in_doubt.remove(trial.key)
         return _known(found_run(created))
 
@@ -287,9 +289,5 @@ def _known(run: FoundRun) -> _Run:
     return _Run(run.run_id, run.status, run.tags.get("reference", ""), run.ended)
 
 
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
-
-
 def _row(record: EpochRecord) -> tuple[int, int]:
-    return record.epoch, _ms(record.finished_at)
+    return record.epoch, milliseconds(record.finished_at)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtlsweep.addresses import StoreUri
 from mtlsweep.errors import UserError
+from mtlsweep.record.storage.answers import is_conflict, is_outage, lacks_keys, reason_of, status_of
 from mtlsweep.record.storage.storage import StoreError
 
 if TYPE_CHECKING:
@@ -35,12 +35,6 @@ LONGEST_OUTAGE = 6 * 3600.0
 """Seconds that a running sweep waits for its server."""
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-
-CONFLICT = 409
-"""The status of two writes at once, beside 412 for one after the other."""
-
-NO_KEYS = re.compile(r"/latest/(api/token|meta-data)|Missing (AccessKeyId|SecretAccessKey)")
-"""What an error says if the environment has no keys: a cloud machine's own are asked for then, from its metadata server."""
 
 T = TypeVar("T")
 
@@ -176,7 +170,7 @@ class Server:
             OutageError: the server stayed away.
             StoreError: it refuses.
         """
-        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+        from obstore.exceptions import BaseError
 
         began, pause = time.monotonic(), FIRST_PAUSE
 
@@ -191,14 +185,16 @@ class Server:
                 answered()
                 raise
             except BaseError as error:
-                if isinstance(error, AlreadyExistsError | PreconditionError) or _status(error) == CONFLICT:
+                if is_conflict(error):
                     answered()
                     raise
-                if not _is_outage(error):
+                if not is_outage(error):
                     raise self._refusal(error) from error
                 if self.stopped() or time.monotonic() - began >= self.patience:
                     raise self._outage(error) from error
-                logger.warning("object store %s does not answer, next try in %g s: %s", self.uri, pause, _reason(error))
+                logger.warning(
+                    "object store %s does not answer, next try in %g s: %s", self.uri, pause, reason_of(error)
+                )
                 self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
@@ -211,12 +207,12 @@ class Server:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _outage(self, error: Exception) -> StoreError:
-        if NO_KEYS.search(str(error)):
+        if lacks_keys(error):
             return OutageError(
                 f"object store {self.uri}: no keys are at hand; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
             )
         return OutageError(
-            f"object store {self.uri}{self._where()} does not answer ({_reason(error)}); start it, or correct AWS_ENDPOINT_URL "
+            f"object store {self.uri}{self._where()} does not answer ({reason_of(error)}); start it, or correct AWS_ENDPOINT_URL "
             "and the network, then run the same command again."
         )
 
@@ -228,13 +224,13 @@ class Server:
                 f"object store {self.uri}: there is no bucket `{self.uri.bucket}`{self._where()}; make it, or correct "
                 "`resources.ledger_root` in params.yaml."
             )
-        if _status(error) in (401, 403):
+        if status_of(error) in (401, 403):
             return StoreError(
-                f"object store {self.uri}: the server refuses the keys of the environment ({_reason(error)}); "
+                f"object store {self.uri}: the server refuses the keys of the environment ({reason_of(error)}); "
                 "they must allow to list, read and write there."
             )
         return StoreError(
-            f"object store {self.uri}{self._where()} refused a request ({_reason(error)}); see that AWS_ENDPOINT_URL and "
+            f"object store {self.uri}{self._where()} refused a request ({reason_of(error)}); see that AWS_ENDPOINT_URL and "
             "AWS_REGION are those of an S3-compatible server."
         )
 
@@ -274,27 +270,3 @@ def _never() -> bool:
 
 def _endpoint() -> str | None:
     return next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), None)
-
-
-def _status(error: Exception) -> int | None:
-    """Return the HTTP status of an answer, or None if there was none."""
-    found = re.search(r"status code: (\d{3})", str(error))
-    return int(found[1]) if found else None
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether there was no answer, or one that says to come again."""
-    status = _status(error)
-    return status is None or status == 429 or status >= 500 or NO_KEYS.search(str(error)) is not None
-
-
-def _reason(error: Exception) -> str:
-    """Return the server's own word for an error, or what the network said."""
-    text = str(error)
-    code, message = (re.search(rf"<{tag}>([^<]*)</{tag}>", text) for tag in ("Code", "Message"))
-    if code is not None:
-        return f"{code[1]}: {message[1]}" if message is not None and message[1] else code[1]
-    status = re.search(r"status code: (\d{3}[^:\n]*)", text)
-    if status is not None:
-        return status[1].strip()
-    return text.splitlines()[0].rsplit(": ", 1)[-1][:200] if text else type(error).__name__

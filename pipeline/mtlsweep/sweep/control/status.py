@@ -61,7 +61,8 @@ def _read_ends(params: Params, suite: str, stage: Stage, ledger: Ledger) -> _Sta
     keys = read_planned_keys(params, suite, stage)
     if keys is not None:
         ends = {key: (outcome, cause) for key, outcome, cause in ledger.read_ends(keys)}
-        half_finished = sum(key not in ends for key in ledger.checkpoints.with_resume() & set(keys))
+        left = set(keys) - ends.keys()
+        half_finished = len(left & ledger.checkpoints.with_resume()) if left else 0  # to list all trials takes time
         return _StageEnds(len(keys), list(ends.values()), half_finished)
     from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import optuna
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.params.section import Folder
 
 BuiltIn = Literal["nsga2", "nsga3", "tpe", "gp", "random", "qmc"]
@@ -92,7 +92,7 @@ def make_sampler(sampler: BuiltIn | HubSampler, seed: int, objectives: int) -> o
         except Exception as error:  # whatever its code raises
             raise UserError(
                 f"sampler `{sampler.optunahub}` of OptunaHub does not suggest cells for {objectives} objectives "
-                f"({_first_line(error)}): correct its `options`, or choose another sampler."
+                f"({first_line(error)}): correct its `options`, or choose another sampler."
             ) from error
 
 
@@ -111,7 +111,7 @@ def _load(sampler: HubSampler) -> Callable[[int], optuna.samplers.BaseSampler]:
     except Exception as error:  # no network, no such commit or package, or whatever its code raises
         place = f"`{sampler.registry}`" if sampler.registry is not None else f"commit {sampler.ref} of its registry"
         raise UserError(
-            f"sampler `{sampler.optunahub}` of OptunaHub cannot be loaded from {place} ({_first_line(error)}): check name and "
+            f"sampler `{sampler.optunahub}` of OptunaHub cannot be loaded from {place} ({first_line(error)}): check name and "
             "place, and the network, or choose a sampler of Optuna."
         ) from error
     seeded = "seed" in inspect.signature(made).parameters
@@ -124,7 +124,3 @@ def _try_out(sampler: optuna.samplers.BaseSampler, objectives: int) -> None:
     trial.suggest_categorical("weighting", ["a", "b"])
     trial.suggest_float("lr", 1e-3, 1e-1, log=True)
     study.tell(trial, [0.0] * objectives)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
