@@ -134,9 +134,8 @@ def _front_panel(
         opacity=alt.condition("datum.full", alt.value(1.0), alt.value(0.3)),
         tooltip=["weighting", "optimizer", "lr", "seed", alt.Tooltip("test_delta_m:Q", format=".2f", title="Δm %"), "x", "y"],
     )  # fmt: skip
-    if (
-        len(optimizers) > COLOURS
-    ):  # patterns of lines say how many seeds, so nothing could tell lines of one colour apart
+    # Patterns of lines say how many seeds, so nothing could tell lines of one colour apart.
+    if len(optimizers) > COLOURS:
         return points.properties(height=PANEL_HEIGHT)
     lines = alt.Chart(stairs).mark_line(interpolate="step-after", clip=True, strokeWidth=1.6).encode(
         **axes, **coloured("optimizer", optimizers), order="step:Q",

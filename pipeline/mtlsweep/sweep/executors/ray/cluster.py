@@ -117,11 +117,9 @@ def _directory_refused(error: OSError) -> str:
 def hidden_gpus() -> str:
     """Return a remark if the environment may hide GPUs."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (
-        ""
-        if visible is None
-        else f" (the environment variable CUDA_VISIBLE_DEVICES, which hides GPUs, is `{visible}` here)"
-    )
+    if visible is None:
+        return ""
+    return f" (the environment variable CUDA_VISIBLE_DEVICES, which hides GPUs, is `{visible}` here)"
 
 
 def count_slots(cpus: float, gpus: float) -> int:
