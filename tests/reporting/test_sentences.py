@@ -123,14 +123,14 @@ def test_runs_with_a_missing_metric_are_counted_out_loud(metric: str) -> None:
 def test_the_headline_has_the_interval_with_the_search_and_the_luck_of_the_best() -> None:
     alike = {"weighting_effect": dict.fromkeys(WEIGHTINGS, 0.0), "best_log10_lr": dict.fromkeys(SAME, -3.0)}
     headline = answer_of(simulated(seeds=5, noise=3.0, optimizer_effect=SAME, **alike)).splitlines()[0]
-    assert "% worse, search included, 5 seeds); on validation the best of 56 is about " in headline
+    assert "% worse, search included, 5 seeds); on validation the best of 56 settings is about " in headline
     points = float(headline.split("is about ")[1].split(" points")[0])
     assert 0.0 < points < 3.0
 
 
 def test_two_seeds_say_that_the_search_is_not_in_their_interval() -> None:
     headline = answer_of(simulated(seeds=2)).splitlines()[0]
-    assert "2 seeds, wide since they are few; without search); on validation the best of 56 is about" in headline
+    assert "2 seeds, wide since they are few; without search); on validation the best of 56 settings is about" in headline
 
 
 def test_what_more_seeds_would_decide_stands_with_what_is_decided() -> None:

@@ -43,7 +43,7 @@ def _uncertainty(row: pd.Series, best: pd.DataFrame) -> str:
     low, high, how, luck = row["test_delta_m_low"], row["test_delta_m_high"], seeds, ""
     if len(best):
         repeated = best.iloc[0]
-        luck = f"; on validation the best of {repeated['settings']} is about {max(repeated['optimism'], 0.0):.2f} points too good"
+        luck = f"; on validation the best of {repeated['settings']} settings is about {max(repeated['optimism'], 0.0):.2f} points too good"
         how = f"{seeds}; without search" if pd.isna(repeated["low"]) else f"search included, {seeds}"
         low, high = (low, high) if pd.isna(repeated["low"]) else (repeated["low"], repeated["high"])
     chance = f", {NOT_SEPARATED}" if low <= 0 <= high else ""
