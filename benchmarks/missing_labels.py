@@ -90,7 +90,7 @@ def figure_of(results: pd.DataFrame) -> Figure:
     data = results.rename_axis("weighting").reset_index().melt("weighting", var_name="share", value_name=DELTA_M)
     data["removed"] = data["share"].map("{:.0%}".format)
     chart = alt.Chart(data).mark_point(filled=True, size=50, opacity=1).encode(
-        x=alt.X(f"{DELTA_M}:Q", title="test Delta_m % against single-task training with all labels (left is better)", scale=alt.Scale(padding=10)),
+        x=alt.X(f"{DELTA_M}:Q", title="test Δm % against single-task training with all labels (left is better)", scale=alt.Scale(padding=10)),
         y=alt.Y("weighting:N", sort=order, title=None, axis=alt.Axis(grid=True)),
         color=alt.Color("removed:N", title="labels removed", sort=None),
         shape=alt.Shape("removed:N", title="labels removed", sort=None),

@@ -42,7 +42,7 @@ def test_the_time_left_is_that_of_the_methods_left_at_the_pace_so_far(
     progress.stop(quick.trial)
     progress.finish(quick.trial, Outcome.PRUNED)
     line = progress.line()
-    assert line.startswith("digits sweep: 1/9 finished, 1 pruned, 1 running, ETA 15 s, best validation Delta_m -2.00 %")
+    assert line.startswith("digits sweep: 1/9 finished, 1 pruned, 1 running, ETA 15 s, best validation Δm -2.00 %")
 
 
 def test_a_pruned_trial_that_is_continued_is_counted_once(make_finished: Callable[..., FinishedTrial]) -> None:

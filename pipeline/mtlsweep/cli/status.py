@@ -37,7 +37,7 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
         for sentence in content["devices"]:
             yield f"    {sentence}"
         for running in content["running"]:
-            delta_m = f", Delta_m {running['delta_m']:+.2f} %" if running["delta_m"] is not None else ""
+            delta_m = f", Δm {running['delta_m']:+.2f} %" if running["delta_m"] is not None else ""
             yield f"    running {running['name']}: epoch {running['epoch']} of {running['epochs']}{delta_m}"
         if content["eta_seconds"] is not None:
             rate = f" at {content['trials_per_hour']:.0f} trials an hour" if content["trials_per_hour"] else ""

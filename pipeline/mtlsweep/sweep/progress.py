@@ -121,7 +121,7 @@ class Progress:
         if self.eta_seconds is not None:
             parts.append(f"ETA {format_seconds(self.eta_seconds)}")
         if math.isfinite(self.best[0]):
-            parts.append(f"best validation Delta_m {self.best[0]:+.2f} % ({self.best[1]})")
+            parts.append(f"best validation Δm {self.best[0]:+.2f} % ({self.best[1]})")
         return ", ".join(parts) + (f" [{self.note}]" if self.note else "")
 
     def to_json(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Progress:
         cells["ETA"] = format_seconds(self.eta_seconds) if self.eta_seconds is not None else "?"
         for column in cells:
             table.add_column(column, justify="right")
-        table.add_column("best validation Delta_m")
+        table.add_column("best validation Δm")
         table.add_row(*cells.values(), f"{self.best[0]:+.2f} %  {self.best[1]}" if math.isfinite(self.best[0]) else "-")
         if self.note:
             table.caption = self.note

@@ -98,7 +98,7 @@ def _charts(measured: dict[str, str]) -> list[dict[str, Any]]:
     """Return the charts to show before the UI's own charts of each metric; `measured` gives the task of each."""
     parallel = {
         "type": "PARALLEL",
-        "displayName": "Methods and validation Delta_m",
+        "displayName": "Methods and validation Δm",
         "selectedParams": ["weighting", "optimizer", "lr"],
         "selectedMetrics": [at_best(column_of("val", DELTA_M))],
         "showAllRuns": True,
