@@ -13,7 +13,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick venv ui check unit rooms schema clean
+.PHONY: repro test quick venv ui check unit rooms schema template clean
 
 repro: venv
 	dvc repro
@@ -56,6 +56,9 @@ rooms: venv
 
 schema: venv
 	mtlsweep schema > docs/params.schema.json
+
+template: venv
+	python tests/project/derived_template.py
 
 clean:
 	rm -rf $(VENV)

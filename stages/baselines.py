@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from mtlsweep.params.params import load_params
-from mtlsweep.sweep.stage import run_stage
+from mtlsweep.project.dvc_stages import baselines
 from stages.command import run_for_suite
-
-
-def baselines(suite: str) -> None:
-    """Run the single-task trials that the ledger lacks."""
-    run_stage(load_params(), suite, "baselines")
-
 
 if __name__ == "__main__":
     sys.exit(run_for_suite("baselines", __doc__, baselines))

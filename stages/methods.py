@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from mtlsweep.params.params import load_params
-from mtlsweep.studies.methods_used import write_methods_used
-from stages.command import run
+from mtlsweep.project.dvc_stages import methods, run
 
 if __name__ == "__main__":
-    sys.exit(run("methods", lambda: write_methods_used(load_params())))
+    sys.exit(run("methods", methods))

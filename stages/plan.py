@@ -7,19 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from mtlsweep.params.params import load_params
-from mtlsweep.studies.training_stages import training_stages
-from mtlsweep.sweep.plan.planned_keys import write_no_plan, write_plans
+from mtlsweep.project.dvc_stages import plan
 from stages.command import run_for_suite
-
-
-def plan(suite: str) -> None:
-    """Plan every stage of a suite that trains."""
-    trained = training_stages(load_params(), suite)
-    write_plans(trained, suite)
-    if "referee" not in trained:
-        write_no_plan(suite, "referee")
-
 
 if __name__ == "__main__":
     sys.exit(run_for_suite("plan", __doc__, plan))

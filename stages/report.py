@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from mtlsweep.params.params import load_params
-from mtlsweep.project import steps
-from stages.command import run
-
-
-def report() -> str:
-    """Write the report; return a message with its path."""
-    params = load_params()
-    page, problems = steps.report(params)
-    for problem in problems:
-        print(f"report: {problem}", file=sys.stderr)
-    return f"{len(params.active)} suite(s) -> {page}"
-
+from mtlsweep.project.dvc_stages import report, run
 
 if __name__ == "__main__":
     sys.exit(run("report", report))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mtlsweep.params.params import load_params
-from mtlsweep.studies.study import run_study
-from stages.command import run
+from mtlsweep.project.dvc_stages import run, study
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m stages.study", description=__doc__)
@@ -15,4 +13,4 @@ if __name__ == "__main__":
     parser.add_argument("suite", nargs="?", help="name of a suite of params.yaml, for a study of a suite")
     arguments = parser.parse_args()
     title = " ".join(filter(None, (arguments.name, arguments.suite)))
-    sys.exit(run(title, lambda: run_study(arguments.name, load_params(), arguments.suite)))
+    sys.exit(run(title, lambda: study(arguments.name, arguments.suite)))

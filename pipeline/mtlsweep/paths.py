@@ -7,6 +7,8 @@ from pathlib import Path
 RESULTS = Path("results")
 PREPARED = Path("data/prepared")
 REPORT = Path("reports/index.html")
+PACKAGE = RESULTS / "package.json"
+"""Version and code of the installed package, in a project of one's own."""
 
 
 def methods_used(study: str) -> Path:

@@ -17,6 +17,7 @@ import yaml
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
+from mtlsweep.project.dvc_stages import dataset
 from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset
 from mtlsweep.suites.datasets.tables.table import Table
 from mtlsweep.suites.inputs import Feature
@@ -26,7 +27,6 @@ from mtlsweep.suites.tasks.attribute import Attribute
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.quantity import Quantity
 from mtlsweep.suites.tasks.regression import Regression
-from stages.dataset import dataset
 
 ROWS = 200
 

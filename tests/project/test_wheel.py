@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
+import email
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from mtlsweep.project.upgrade import changes_since
 
 pytestmark = [pytest.mark.slow]
 
@@ -18,25 +18,7 @@ PACKAGE = ROOT / "pipeline/mtlsweep"
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The files of the wheel, built from a copy of what the build reads, so that nothing is left in the project."""
-    project = tmp_path_factory.mktemp("project")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, project)
-    for name in ("pipeline", "stages"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    build = [
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(project / "dist"),
-        str(project),
-    ]
-    done = subprocess.run([sys.executable, "-m", "pip", *build], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = (project / "dist").glob("*.whl")
+def names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
@@ -51,3 +33,11 @@ def test_the_wheel_has_every_file_of_the_package(names: set[str]) -> None:
         str(path.relative_to(PACKAGE.parent)) for path in files
     }
     assert {path.suffix or path.name for path in files} >= {".py", ".csv", ".css", ".js", ".html", ".md", ".typed"}
+
+
+def test_the_wheel_has_the_changelog_that_an_upgrade_shows(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        description = email.message_from_bytes(archive.read(metadata)).get_payload()
+    assert isinstance(description, str)
+    assert list(changes_since("0.0", description))[1] == "## Unreleased"

@@ -51,6 +51,11 @@ def write_followed(path: Path, content: Any, values: Any, files: Iterable[str] =
     write_atomically(_basis_file(path), json.dumps(made).encode())
 
 
+def package_hash() -> str:
+    """Return a hash of this package's code."""
+    return content_hash(_package_hashes(PACKAGE_FOLDER))
+
+
 def _basis_file(path: Path) -> Path:
     return path.with_suffix(".basis.json")
 

@@ -80,7 +80,9 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     try:
         raw = parse_yaml(read_text(path))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: file not found; run from the project's root.") from error
+        raise UserError(
+            f"{path}: file not found; run from the project's root, or make a project with `mtlsweep new NAME`."
+        ) from error
     except IsADirectoryError as error:
         raise UserError(f"{path}: a folder; name the file in it, {path / PARAMS_FILE}.") from error
     except OSError as error:

@@ -11,6 +11,7 @@ from mtlsweep.errors import first_line
 from mtlsweep.git import GitError, git
 
 PACKAGES = (
+    "mtlsweep",
     "torch",
     "torchjd",
     "ray",
@@ -60,8 +61,10 @@ def _git(*arguments: str) -> tuple[str | None, str | None]:
 
 
 def _explain(message: str) -> str:
-    """Return in one line what git says; of a clone that another user owns, with the command that mends it."""
+    """Return in one line what git says; of a clone that another user owns, or without a commit, with the command that mends it."""
     mend = next((line.strip() for line in message.splitlines() if "--add safe.directory" in line), None)
     if mend is not None:
         return f"git refuses this clone, because another user owns it; run `{mend}`"
+    if "unknown revision" in message:
+        return "the repository has no commit; run `git add --all && git commit`"
     return first_line(message.removeprefix("fatal: "))

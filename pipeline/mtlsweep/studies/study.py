@@ -33,7 +33,7 @@ def run_study(name: str, params: Params, suite: str | None = None) -> str:
     if studies[name].per_suite is (suite is None):
         what = "looks at a suite: name one" if suite is None else "needs no suite: name none"
         raise UserError(
-            f"study `{name}` {what}, as in `python -m stages.study {name}{' SUITE' if suite is None else ''}`."
+            f"study `{name}` {what}, as in `mtlsweep stage study {name}{' SUITE' if suite is None else ''}`."
         )
     module = importlib.import_module(f"{STUDIES}.{name}.run")
     said: str = module.run(params, suite)

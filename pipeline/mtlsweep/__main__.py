@@ -1,0 +1,5 @@
+"""`python -m mtlsweep` is the command `mtlsweep`."""
+
+from mtlsweep.cli.main import main
+
+main()
