@@ -130,7 +130,9 @@ def test_the_headline_has_the_interval_with_the_search_and_the_luck_of_the_best(
 
 def test_two_seeds_say_that_the_search_is_not_in_their_interval() -> None:
     headline = answer_of(simulated(seeds=2)).splitlines()[0]
-    assert "2 seeds, wide since they are few; without search); on validation the best of 56 settings is about" in headline
+    assert (
+        "2 seeds, wide since they are few; without search); on validation the best of 56 settings is about" in headline
+    )
 
 
 def test_what_more_seeds_would_decide_stands_with_what_is_decided() -> None:
