@@ -25,8 +25,8 @@ NEXT_STEPS = {
     "qm9": "about an hour on 2 cores; needs `pip install 'mtlsweep[qm9]'`",
 }
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-_WITH_A_DOT = {"dvc", "dvcignore", "gitignore"}
-"""Names that have no dot in the template, lest tools take it for a project."""
+_NAMES = {"dvc": ".dvc", "dvcignore": ".dvcignore", "gitignore": ".gitignore", "stages.yaml": "dvc.yaml"}
+"""Names that are others in the template, lest tools take it for a project: DVC reads every dvc.yaml below a repository."""
 
 
 def create_project(folder: Path | None, example: str) -> list[str]:
@@ -99,7 +99,7 @@ def _files_of(template: Path) -> dict[Path, bytes]:
 
 def _name_in_project(path: Path) -> Path:
     first, *rest = path.parts
-    return Path(f".{first}" if first in _WITH_A_DOT else first, *rest)
+    return Path(_NAMES.get(first, first), *rest)
 
 
 def _patients() -> bytes:
