@@ -1,4 +1,4 @@
-"""Task gradients in one buffer: multiplied in float64, combined in place."""
+"""Task gradients in one buffer: multiplied with each other, combined in place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from mtlsweep.training.step.gramian import (
+    accumulator,
+    float32_products,
+    multiplies_in_float64,
+    positive_semidefinite,
+)
 
 _BLOCK = 1 << 17
 """Elements converted to float64 at a time: few enough to fit into the cache, enough to be worth a call."""
@@ -31,8 +38,9 @@ class Jacobian:
         """[P], float32: what `combine` writes."""
         self.shaped_update = self.shaped(self.update)
         """Views of `update` shaped as `leaves`."""
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        self._room = torch.empty(tasks, min(elements, max(_BLOCK // tasks, 1)), dtype=exact, device=device)
+        self._exact = multiplies_in_float64(device, tasks, elements)
+        width = min(elements, max(_BLOCK // tasks, 1)) if self._exact else 0
+        self._room = torch.empty(tasks, width, dtype=torch.float64, device=device)
 
     def first(self, tasks: int) -> Jacobian:
         """Return the first rows alone, for a step without the other tasks; memory is shared."""
@@ -67,16 +75,24 @@ class Jacobian:
             torch.autograd.backward(output, seed, retain_graph=retain_graph and index < len(outputs) - 1)
 
     def gramian(self) -> Tensor:
-        """Return all inner products of rows, [T, T], summed in float64 where the device has it."""
-        total = torch.zeros(len(self.rows), len(self.rows), dtype=self._room.dtype, device=self.rows.device)
+        """Return all inner products of rows, [T, T], in float64 or as `float32_products`; see `multiplies_in_float64`."""
+        if not self._exact:
+            return float32_products(self.rows, self.rows)
+        total = accumulator(self.rows, self.rows)
         for block in self.rows.split(self._room.shape[1], dim=1):
             exact = self._room[:, : block.shape[1]].copy_(block)
             total.addmm_(exact, exact.T)
         return total
 
+    def repaired(self, gramian: Tensor) -> Tensor:
+        """Return `gramian` [T, T], on the host, positive semi-definite again where it may have lost that."""
+        return gramian if self._exact else positive_semidefinite(gramian)
+
     def products(self, other: Jacobian) -> Tensor:
-        """Return the inner products of these rows with those of `other`, [T, T], summed as in `gramian`."""
-        total = torch.zeros(len(self.rows), len(self.rows), dtype=self._room.dtype, device=self.rows.device)
+        """Return the inner products of these rows with those of `other`, [T, T], taken as in `gramian`."""
+        if not self._exact:
+            return float32_products(self.rows, other.rows)
+        total = accumulator(self.rows, other.rows)
         width = self._room.shape[1]
         for own, theirs in zip(self.rows.split(width, dim=1), other.rows.split(width, dim=1), strict=True):
             rooms = self._room[:, : own.shape[1]], other._room[:, : own.shape[1]]
@@ -85,7 +101,7 @@ class Jacobian:
 
     def combine(self, weights: Tensor) -> None:
         """Write sum_i weights_i g_i into `update`; `weights` [T] may live on the CPU."""
-        torch.mv(self.rows.T, weights.to(self.rows), out=self.update)
+        torch.mv(self.rows.T, weights.to(self.rows, non_blocking=True), out=self.update)
 
     def shaped(self, flat: Tensor) -> list[Tensor]:
         """Return views of `flat` [..., P], one for each of `leaves`, shaped [..., *its shape]."""
