@@ -74,7 +74,7 @@ def draw_geometry(count: int, size: tuple[int, int], generator: torch.Generator,
     flipped = torch.rand(count, generator=generator) < 0.5
     rows, columns = (_source_coordinates(length, scale, torch.rand(count, generator=generator)) for length in size)
     columns = torch.where(flipped[:, None], columns.flip(1), columns)
-    return Geometry(*(part.to(device) for part in (scale, rows, columns, flipped)))
+    return Geometry(*(part.to(device, non_blocking=True) for part in (scale, rows, columns, flipped)))
 
 
 def sample_nearest(values: Tensor, geometry: Geometry) -> Tensor:

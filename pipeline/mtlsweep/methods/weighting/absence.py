@@ -77,7 +77,7 @@ class _Part:
 
     def _select(self, whole: Tensor) -> Tensor:
         for dimension in self._dimensions:
-            whole = whole.index_select(dimension, self._places.to(whole.device))
+            whole = whole.index_select(dimension, self._places.to(whole.device, non_blocking=True))
         return whole
 
     def _put(self, whole: Tensor | None, part: Tensor) -> Tensor:

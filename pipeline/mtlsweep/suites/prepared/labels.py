@@ -74,4 +74,4 @@ class LabelledRows:
     def of(self, chosen: Tensor, device: torch.device) -> dict[str, Tensor]:
         """Return, for each task that some of the rows `chosen` [N] (CPU) lack, the positions among them of the others."""
         found = ((task, there[chosen]) for task, there in self._there.items())
-        return {task: rows.nonzero().squeeze(1).to(device) for task, rows in found if not rows.all()}
+        return {task: rows.nonzero().squeeze(1).to(device, non_blocking=True) for task, rows in found if not rows.all()}

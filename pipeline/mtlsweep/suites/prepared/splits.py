@@ -136,7 +136,7 @@ class Split:
             merge_lone_row: whether a last batch of one row joins the batch before it, as in training.
         """
         rows = torch.arange(len(self)) if order is None else order
-        resident = rows.to(device) if self._fits else rows
+        resident = rows.to(device, non_blocking=True) if self._fits else rows
         memory = RecycledMemory()
         pieces = (cut(each, batch_size, merge_lone_row) for each in (rows, resident))
         for on_host, chosen in zip(*pieces, strict=True):

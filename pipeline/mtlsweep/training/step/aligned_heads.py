@@ -54,7 +54,7 @@ class AlignedHeads(CombinedGradient):
         jacobian.differentiate_from(parts, seeds)
         on_host, gramian, weights = combine(self.weighting, losses, jacobian, None, self.check)
         self._set_shared_gradients(jacobian.shaped_update)
-        joint = self._joint(deltas, self.weighting.agreement.to(losses[0]))
+        joint = self._joint(deltas, self.weighting.agreement.to(losses[0], non_blocking=True))
         for head, slope, delta in zip(heads, slopes, deltas, strict=True):
             if head:
                 self._align(head, [each.detach() for each in slope[len(leaves) :]], delta, joint)

@@ -3,7 +3,8 @@
 `OneBackward` differentiates the weighted sum of the losses once. `TaskBackwards` differentiates each
 loss separately, so that task gradients can be compared. `RepresentationBackward` does that only down
 to the shared representation, and differentiates the backbone once. `TaskSteps` gives each task its
-own optimizer. Each route sends the values that the host needs in one transfer per step.
+own optimizer. Each route sends the values that the host needs in one transfer per step; what goes to the device does
+not wait for it (`non_blocking`).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class OneBackward(CombinedGradient):
         weights = loss_weights(self.weighting, on_host)
         self.check.weights(weights)
         self._clear_gradients()
-        torch.autograd.backward(losses, list(weights.shared.to(losses[0]).unbind()))
+        torch.autograd.backward(losses, list(weights.shared.to(losses[0], non_blocking=True).unbind()))
         return Measured(on_host, weights, None)
 
 
@@ -129,6 +130,7 @@ def combine(
         on_host, gramian = to_host(losses, jacobian.gramian())
         check.losses(on_host)
         check.gramian(gramian)
+        gramian = jacobian.repaired(gramian)
         weights = weighting.conventions.apply(weighting.weigh(on_host, gramian))
         check.weights(weights)
         jacobian.combine(weights.shared)

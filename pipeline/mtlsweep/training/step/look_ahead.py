@@ -45,13 +45,13 @@ class LookAhead(CombinedGradient):
         weights = loss_weights(self.weighting, on_host)
         self.check.weights(weights)
         self._clear_gradients()
-        torch.autograd.backward(losses, list(weights.shared.to(losses[0]).unbind()))
+        torch.autograd.backward(losses, list(weights.shared.to(losses[0], non_blocking=True).unbind()))
         return Measured(on_host, weights, None)
 
     def _after_trial_step(self, losses: Sequence[Tensor], weights: Tensor) -> dict[str, Tensor]:
         """Return the parameters after a step of SGD with the optimizer's rates, momentum buffers and weight decay."""
         self._clear_gradients()
-        torch.autograd.backward(losses, list(weights.to(losses[0]).unbind()), retain_graph=True)
+        torch.autograd.backward(losses, list(weights.to(losses[0], non_blocking=True).unbind()), retain_graph=True)
         tried: dict[str, Tensor] = {}
         with torch.no_grad():
             for parameter, group, state in settings(self.optimizers[0]):
@@ -67,7 +67,7 @@ class LookAhead(CombinedGradient):
     def _direction(self, tried: dict[str, Tensor], further: Batch) -> dict[str, Tensor]:
         """Return d, the gradient of the further batch's loss at `tried`, of the parameters that this loss depends on."""
         losses = self.forward.losses_at(tried, further)
-        counts = self.weighting.objective().to(losses[0])
+        counts = self.weighting.objective().to(losses[0], non_blocking=True)
         gradients = torch.autograd.grad(losses, list(tried.values()), list(counts.unbind()), allow_unused=True)
         return {name: each for name, each in zip(tried, gradients, strict=True) if each is not None}
 
