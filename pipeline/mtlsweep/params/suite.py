@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mtlsweep.errors import nearest
 from mtlsweep.params.choice import Choice
@@ -41,14 +41,25 @@ class Data(Section):
 
 
 class Training(Section):
-    """The training protocol of one trial; all fields are part of the trial's key."""
+    """The training protocol of one trial; all fields are part of the trial's key, those that are off by their absence.
+
+    Attributes:
+        precision: of the forward passes; parameters, losses, task gradients and the optimizer's state are float32 in both.
+        channels_last: whether the network gets images with channels last in memory, also where it would not by itself.
+    """
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     schedule: Schedule = Schedule()
     augmentation: Literal["none", "paper", "geometric"] = "none"
     precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
     explosion_factor: float = Field(default=1e3, gt=1)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_off(self, as_ever: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the fields but those that are off, so that keys from before there were such options stay."""
+        return {name: value for name, value in as_ever(self).items() if value is not False}
 
 
 PARTS = ("network", "training", "optimizer", "weighting")

@@ -50,6 +50,8 @@ def build_network(trial: Trial, data: PreparedData, device: torch.device) -> Mul
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(trial.seed, "init"))
         network = create_network(trial.cell.network, data.tasks_of(trial.cell.tasks), data.inputs)
+    if trial.cell.training.channels_last:
+        network.memory_format = torch.channels_last
     return network.to(device)
 
 

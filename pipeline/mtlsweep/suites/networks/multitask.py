@@ -39,8 +39,11 @@ class MultiTaskNetwork(nn.Module):
     A registered network is built with the tasks and, for each of them, the shape of a row (an `InputShape`).
     """
 
-    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
-    """Memory format of the inputs (for channels last: images); small networks run 1.3 to 1.6 times faster on a CPU with channels last."""
+    memory_format: torch.memory_format = torch.contiguous_format
+    """Memory format of the inputs [N, C, H, W]; small networks run 1.3 to 1.6 times faster on a CPU with channels last.
+
+    Parameters keep theirs: gradients, optimizers and checkpoints see nothing of it.
+    """
 
     def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -49,9 +52,11 @@ class MultiTaskNetwork(nn.Module):
 
     def representation(self, inputs: Mapping[str, Tensor]) -> Representation:
         """Return what all heads see; `inputs` are those of a batch, by column."""
-        taken = (inputs[name].contiguous(memory_format=self.memory_format) for name in self.inputs)
-        shared: Representation = self.backbone(*taken)
+        shared: Representation = self.backbone(*(self._laid_out(inputs[name]) for name in self.inputs))
         return shared
+
+    def _laid_out(self, values: Tensor) -> Tensor:
+        return values.contiguous(memory_format=self.memory_format) if values.ndim == 4 else values.contiguous()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         shared = self.representation(inputs)

@@ -16,8 +16,9 @@ from mtlsweep.params.registry import Registry
 from mtlsweep.params.section import RatesByOptimizer
 from mtlsweep.params.suite import Method, Stage, Suite, Sweep, rates_of
 from mtlsweep.suites.datasets.dataset import DATASETS
+from mtlsweep.suites.inputs import IMAGE
 from mtlsweep.suites.networks import NETWORKS
-from mtlsweep.suites.networks.multitask import has_one_representation
+from mtlsweep.suites.networks.multitask import has_one_representation, taken_inputs
 from mtlsweep.suites.tasks import Task
 from mtlsweep.sweep.plan.fields import in_field
 from mtlsweep.sweep.plan.settings import all_settings, check_axes, equal_budgets, without_axes
@@ -44,7 +45,9 @@ def plan_cells(name: str, suite: Suite, stage: Stage, tasks: Sequence[str], fing
             that does not exist; the message names the field of params.yaml.
     """
     make_cells = _baseline_cells if stage == "baselines" else _grid_cells
-    return tuple(make_cells(name, suite, tuple(tasks), fingerprint))
+    cells = make_cells(name, suite, tuple(tasks), fingerprint)
+    _check_channels_last(name, cells)
+    return tuple(cells)
 
 
 def add_content(name: str, cells: Sequence[Cell], tasks: Sequence[Task]) -> tuple[Cell, ...]:
@@ -72,8 +75,18 @@ def check_names(name: str, suite: Suite) -> None:
         UserError: as `plan_cells`.
     """
     _resolve(DATASETS, suite.data.dataset, f"suites.{name}.data.dataset")
-    _baseline_cells(name, suite, ("task",), "")
-    _tried(f"suites.{name}", suite, [cell for _, cell in _methods(name, suite, (), "")])
+    cells = _baseline_cells(name, suite, ("task",), "")
+    cells += _tried(f"suites.{name}", suite, [cell for _, cell in _methods(name, suite, (), "")])
+    _check_channels_last(name, cells)
+
+
+def _check_channels_last(name: str, cells: Sequence[Cell]) -> None:
+    for network in {cell.network.name for cell in cells if cell.training.channels_last}:
+        if IMAGE not in taken_inputs(network):
+            raise UserError(
+                f"params.yaml: `suites.{name}.training.channels_last` is true, but network `{network}` takes no images, which "
+                "alone have channels: leave it out."
+            )
 
 
 def _baseline_cells(name: str, suite: Suite, tasks: tuple[str, ...], fingerprint: str) -> list[Cell]:

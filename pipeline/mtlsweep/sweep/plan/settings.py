@@ -190,7 +190,7 @@ def _bracketed(label: str, shown: Sequence[str]) -> str:
 
 def _training_with(training: Training, option: str, value: Any) -> Training:
     """Return a protocol with another value of `option`; `schedule.kind` is the kind of its schedule."""
-    content = training.model_dump(mode="json")
+    content = _every_option(training)
     *sections, last = option.split(".")
     inner: Any = content
     for section in sections:
@@ -211,10 +211,16 @@ def _training_with(training: Training, option: str, value: Any) -> Training:
 
 
 def _of_training(training: Training, option: str) -> Any:
-    value: Any = training.model_dump(mode="json")
+    value: Any = _every_option(training)
     for part in option.split("."):
         value = value[part]
     return value
+
+
+def _every_option(training: Training) -> dict[str, Any]:
+    """Return the options of a protocol as plain data, those that are off included."""
+    given = training.model_dump(mode="json")
+    return {name: given.get(name, False) for name in Training.model_fields}
 
 
 def _text(value: Any) -> str:

@@ -38,7 +38,7 @@ class Forward:
     Args:
         network: on its device.
         tasks: the T tasks, in the order in which losses are given; a batch without a label of some has T smaller.
-        precision: `float32`, or `bfloat16` for autocast; losses are float32 in both.
+        precision: `float32`, or `bfloat16` for autocast of the network; losses are computed in float32 in both.
     """
 
     def __init__(self, network: MultiTaskNetwork, tasks: Sequence[Task], precision: str) -> None:
@@ -102,7 +102,11 @@ class Forward:
             return [self._loss(task, outputs[task.name], batch) for task in self.present(batch)]
 
     def _loss(self, task: Task, output: Tensor, batch: Batch) -> Tensor:
-        return task.loss(*batch.with_label(task.name, output)).float()
+        output, target = batch.with_label(task.name, output)
+        if not self._reduced:
+            return task.loss(output, target).float()
+        with torch.autocast(self._device_type, enabled=False):
+            return task.loss(output.float(), target).float()
 
 
 def to_host(losses: Sequence[Tensor], *others: Tensor) -> list[Tensor]:
