@@ -1,4 +1,4 @@
-# `make repro` runs the pipeline and says where its report is; `make test` runs every check and test.
+# `make repro` runs the pipeline and says where its report is; `make test` runs every check and test; `make gpu-test` tries a GPU.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -13,7 +13,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick venv ui check unit rooms schema template clean
+.PHONY: repro test quick venv ui check unit rooms schema template clean gpu-test
 
 repro: venv
 	dvc repro
@@ -50,6 +50,10 @@ unit: venv
 
 test: check
 	pytest -n 2 --dist loadfile
+
+# On a machine with a GPU: does every method train on it, resume on it, and wait for it once a step? Elsewhere all are skipped.
+gpu-test: venv
+	pytest -m gpu
 
 rooms: venv
 	python docs/draw_rooms.py

@@ -45,6 +45,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.parent.name not in WHOLE_STUDIES, -size[item.path], item.path))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no GPU that it can use")
+
+
 @pytest.fixture
 def make_trial() -> Callable[..., Trial]:
     """Return a maker of trials that differ in what the test names."""

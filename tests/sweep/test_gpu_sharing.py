@@ -232,8 +232,6 @@ def test_plan_and_status_show_the_sentences() -> None:
 def test_a_real_gpu_is_measured_and_a_trial_cannot_exceed_its_cap(
     make_trial: Callable[..., Trial], digits: PreparedData
 ) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("torch finds no GPU")
     trial = Trial(cell_that_trains(make_trial, digits), 0)
     figures = measure([trial], digits, torch.device("cuda"))
     assert figures is not None and figures.device == "cuda"
