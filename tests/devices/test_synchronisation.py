@@ -149,8 +149,8 @@ def flat_batch(rows, **inputs):
 
 
 def step_on_meta(network, tasks, inputs, batch):
-    with torch.random.fork_rng(devices=[]):
-        made = create_network(NETWORKS.resolve(Choice(name=network)), tasks, inputs).to(META)
+    with META:  # without memory, and without the time to draw weights
+        made = create_network(NETWORKS.resolve(Choice(name=network)), tasks, inputs)
     weighting, adam = Choice(name="ew"), Choice(name="adam")
     step = build_updater(made, tasks, weighting, adam, 0.01, generator=torch.Generator())
     batch = on_meta(batch)
