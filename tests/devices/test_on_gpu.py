@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from mtlsweep.trials.trial import Trial
 pytestmark = pytest.mark.gpu
 
 GPU = torch.device("cuda")
-NEEDED = {
+NEEDED: dict[str, dict[str, Any]] = {
     "scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0},
     "pivrg": {"reference": {f"task{index}": {"mae": 1.0} for index in range(3)}},
 }
@@ -145,7 +146,7 @@ def test_a_trial_that_a_race_paused_goes_on_from_its_checkpoint(
 
 @pytest.mark.parametrize("options", [{"precision": "bfloat16"}, {"precision": "bfloat16", "channels_last": True}])
 def test_reduced_precision_learns_what_full_precision_does(
-    options: dict[str, object], make_trial: Callable[..., Trial], digits: PreparedData
+    options: dict[str, Any], make_trial: Callable[..., Trial], digits: PreparedData
 ) -> None:
     losses = []
     for changes in ({}, options):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from mtlsweep.training.step.forward import Forward, to_host
 from mtlsweep.training.step.updater import build_updater
 from mtlsweep.trials.trial import Trial
 
-NEEDED = {
+NEEDED: dict[str, dict[str, Any]] = {
     "scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0},
     "pivrg": {"reference": {f"task{index}": {"mae": 1.0} for index in range(3)}},
 }

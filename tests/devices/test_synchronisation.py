@@ -5,6 +5,8 @@ torch's `meta` device stands for a GPU. Its tensors have a place and no values, 
 device are watched: torch waits for one that is not `non_blocking`.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,7 +24,7 @@ from mtlsweep.training.augmentation import augment
 from mtlsweep.training.step import backward, look_ahead, task_steps, two_samples, updater
 from mtlsweep.training.step.updater import build_updater
 
-NEEDED = {
+NEEDED: dict[str, dict[str, Any]] = {
     "scalar": {"task0": 1.0, "task1": 0.5, "task2": 2.0},
     "pivrg": {"reference": {f"task{index}": {"mae": 1.0} for index in range(3)}},
 }

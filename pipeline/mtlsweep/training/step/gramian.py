@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ def _blocks(rows: Tensor, width: int, at_once: int) -> Iterator[Tensor]:
 @contextmanager
 def _plain_float32() -> Iterator[None]:
     """Within, products of float32 matrices are float32, whatever a network or its user has set."""
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
         backend.fp32_precision = "ieee"
