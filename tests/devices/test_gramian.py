@@ -124,8 +124,8 @@ def test_an_accelerator_gets_a_few_large_products(tasks, elements, most):
 WELL_POSED = ("random", "agreeing", "conflicting", "ill conditioned", "eight orders")
 """Where weights are a continuous function of the gradients, so that their own rounding does not decide either."""
 
-TOLERANCES = {"sdmgrad": 1e-3}
-"""SDMGrad's projected steps of fixed size amplify whatever rounding there is; see docs/gpus.md."""
+TOLERANCES = {"sdmgrad": 2e-3}
+"""SDMGrad misses 1e-5: half a unit in the last place of the gradients themselves moves its weights by 1e-4, these products by 1.2e-3."""
 
 WEIGHTED = [name for name in WEIGHTINGS.names() if issubclass(WEIGHTINGS.get(name), GramianWeighting)]
 NEEDED = {"pivrg": lambda names: {"reference": {name: {"metric": 1.0} for name in names}}}
@@ -148,7 +148,7 @@ def gradients_like(matrix, elements=30_000):
 
 @pytest.mark.parametrize("tasks", [3, 20])
 @pytest.mark.parametrize("name", WEIGHTED)
-def test_every_method_gets_its_weights_within_1e_5(name, tasks):
+def test_every_method_but_one_gets_its_weights_within_1e_5(name, tasks):
     for kind, matrix in matrices(tasks):
         if kind in WELL_POSED:
             rows = gradients_like(matrix)
