@@ -5,6 +5,7 @@
     python benchmarks/scale.py table                     # of what one of these left: its records, and the table of curves
     python benchmarks/scale.py plan                      # `mtlsweep plan` of a study of 50 methods that has not begun
     python benchmarks/scale.py status                    # `mtlsweep status` of a study whose trials are all finished
+    python benchmarks/scale.py watch --trials 20000      # the live view of such a study: its first page, and the whole one
     python benchmarks/scale.py front                     # the Pareto front of 100,000 runs
 
 Each step is a process of its own, so that its memory is its own. A trial brings `--epochs` epochs of 10
@@ -22,8 +23,9 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ import yaml
 
 from mtlsweep import paths
 from mtlsweep.analysis.fronts.pareto_set import nondominated
+from mtlsweep.analysis.objectives import Objective
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params, load_params
 from mtlsweep.params.suite import STAGES, Training
@@ -76,9 +79,13 @@ def trials(count: int, tasks: int, epochs: int) -> Iterator[FinishedTrial]:
         yield finished(Trial(cell, number % 3), number, generator)
 
 
-def finished(trial: Trial, number: int, generator: np.random.Generator) -> FinishedTrial:
-    """Return a trial with a curve of noise; `number` tells its times from those of others."""
+def finished(
+    trial: Trial, number: int, generator: np.random.Generator, further: Iterable[Objective] = ()
+) -> FinishedTrial:
+    """Return a trial with a curve of noise; `number` tells its times from those of others, `further` are measured too."""
     names = [str(MetricName(split, task, metric)) for task in trial.cell.tasks for split, metric in METRICS]
+    own = [one for one in further if one.task in trial.cell.tasks]
+    names = list(dict.fromkeys([*names, *(str(one.of(split)) for one in own for split in ("val", "test"))]))
     values = generator.random((trial.cell.training.epochs, len(names)))
     curve = tuple(
         EpochRecord(epoch + 1, dict(zip(names, row.tolist(), strict=True)), 1.7e9 + number + epoch / 100, 0.01)
@@ -211,8 +218,8 @@ def plan(arguments: argparse.Namespace) -> None:
     time_command("plan")
 
 
-def status(arguments: argparse.Namespace) -> None:
-    """Make a study whose grid is finished, and time the command."""
+def finished_study(arguments: argparse.Namespace) -> None:
+    """Make a study whose baselines and grid are finished, and work in its directory."""
     from mtlsweep.sweep.plan.plan import open_plan
     from mtlsweep.sweep.plan.planned_keys import write_plans
 
@@ -225,10 +232,39 @@ def status(arguments: argparse.Namespace) -> None:
     }
     params = open_study(arguments.directory / "study", arguments.epochs, sweep)
     write_plans(dict.fromkeys(STAGES, params), SUITE)
-    opened, generator = open_plan(params, SUITE, "sweep"), np.random.default_rng(0)
-    for number, trial in enumerate(opened.trials):
-        opened.ledger.finish(finished(trial, number, generator))
+    generator = np.random.default_rng(0)
+    for stage in STAGES:
+        opened = open_plan(params, SUITE, stage)
+        objectives = [Objective(**definition) for definition in opened.metrics]
+        for number, trial in enumerate(opened.trials):
+            opened.ledger.finish(finished(trial, number, generator, objectives))
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Make a study whose grid is finished, and time the command."""
+    finished_study(arguments)
     time_command("status")
+
+
+def watch(arguments: argparse.Namespace) -> None:
+    """Make such a study, and time the live view of it from the command's start: any page, and the page of all trials."""
+    finished_study(arguments)
+    for _ in range(3):
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "mtlsweep.cli.main", "watch", "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[2]
+            first = seconds = None
+            while seconds is None:
+                with urllib.request.urlopen(address) as answer:
+                    page = answer.read().decode()
+                first = first or time.perf_counter() - began
+                if "data-complete" in page:
+                    seconds = time.perf_counter() - began
+                time.sleep(0.1)
+            process.terminate()
+        print(f"first page after {first:.2f} s, all trials after {seconds:.2f} s, {len(page) / 1e3:.0f} kB", flush=True)
 
 
 def front(arguments: argparse.Namespace) -> None:
@@ -257,6 +293,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "table": table,
     "plan": plan,
     "status": status,
+    "watch": watch,
     "front": front,
 }
 

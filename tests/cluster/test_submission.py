@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,6 +73,21 @@ def test_a_dry_run_shows_the_command_that_the_job_would_run(
     monkeypatch.setattr("os.execv", lambda program, arguments: executed.append(arguments))
     deploy()
     assert executed[0][1:] == ["-m", "dvc", "repro", "sweep@digits"], "what a deployment runs in the end"
+
+
+def test_with_watch_the_job_serves_the_live_view_as_long_as_it_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, output = call("--dry-run", "--stage", "sweep@digits", "--watch")
+    assert re.search(r"command: \S+ -m mtlsweep.cli.submit.deploy \S+ sweep@digits --watch ", output)
+    monkeypatch.setattr("sys.argv", ["deploy", str(tmp_path / "study"), "sweep@digits", "--watch"])
+    started: list[list[str]] = []
+    executed: list[list[str]] = []
+    monkeypatch.setattr("mtlsweep.cli.submit.deploy.subprocess", SimpleNamespace(Popen=started.append))
+    monkeypatch.setattr("os.execv", lambda program, arguments: executed.append(arguments))
+    deploy()
+    assert [words[1:] for words in started] == [["-m", "mtlsweep.cli.main", "watch", "--port", "0", "--with-parent"]]
+    assert executed[0][1:] == ["-m", "dvc", "repro", "sweep@digits"]
 
 
 def test_a_dry_run_names_variables_and_never_their_values(project: Path) -> None:

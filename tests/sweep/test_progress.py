@@ -79,3 +79,23 @@ def test_a_metric_that_is_not_finite_is_shown_in_every_view(
     Console(width=120, file=text).print(progress.table())
     assert all(word in text.getvalue() for word in ("planned", "pruned", "diverged", "ETA"))
     assert "nan" not in text.getvalue()
+
+
+def test_other_shells_learn_what_runs_where_and_how_much_training_is_left(
+    make_finished: Callable[..., FinishedTrial], clock: dict[str, float]
+) -> None:
+    one, other = make_finished(0), make_finished(1)
+    progress = Progress("digits sweep", 2, {"cagrad adam": 6})
+    assert progress.to_json()["device_seconds_left"] is None
+    progress.start(one.trial)
+    progress.start(other.trial)
+    progress.epoch(one.trial, one.state.curve[0], delta_m=None, host="gpu-7")
+    clock["seconds"] += 1.0
+    content = progress.to_json()
+    assert [(running["host"], running["epoch"], running["seconds"]) for running in content["running"]] == [
+        ("gpu-7", 1, 2.0),
+        ("", 0, 0.0),
+    ]
+    assert content["device_seconds_left"] == 6 * 2.0 - 2.0
+    progress.epochs_left = {"cagrad adam": 0}
+    assert progress.to_json()["device_seconds_left"] == 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,15 +15,29 @@ from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.selection import axis_columns, without_compared
 from mtlsweep.trials.metric_names import DELTA_M, OWN_DELTA_M, column_of
 
+_VAL_DELTA_M = column_of("val", DELTA_M)
+
 
 def measure_trials(
     curves: pd.DataFrame, outcomes: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]
 ) -> pd.DataFrame:
     """Return the multi-task trials, each at its epoch of lowest validation Delta_m, with all Delta_m."""
     epochs = at_epochs(curves, [objective.of(split) for split in ("val", "test") for objective in objectives])
-    validation = delta_m(measured_on(epochs, "val", objectives), baselines.values["val"], objectives)
-    chosen = best_epochs(epochs.assign(criterion=validation[DELTA_M]), "criterion").drop(columns="criterion")
-    return attach(outcomes, chosen)
+    return attach(outcomes, best_by_delta_m(epochs, baselines.values["val"], objectives).drop(columns=_VAL_DELTA_M))
+
+
+def best_by_delta_m(
+    epochs: pd.DataFrame, validation: Mapping[str, float], objectives: Sequence[Objective]
+) -> pd.DataFrame:
+    """Return, per trial, the row of its lowest validation Delta_m, which is `val_delta_m`, with `best_epoch`.
+
+    Args:
+        epochs: a row per (trial_key, epoch), a column per metric (`MetricName.column`), those of validation at least.
+        validation: the baseline of each objective on validation data.
+        objectives: every metric of every task.
+    """
+    compared = delta_m(measured_on(epochs, "val", objectives), validation, objectives)[DELTA_M]
+    return best_epochs(epochs.assign(**{_VAL_DELTA_M: compared}), _VAL_DELTA_M)
 
 
 def with_own_delta_m(trials: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]) -> pd.DataFrame:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from mtlsweep.cli import analyse, failures, methods, mlflow, plan, project, run, status, stop  # noqa: F401 (each adds its commands)
+from mtlsweep.cli import analyse, failures, methods, mlflow, notify, plan, project, run, status, stop  # noqa: F401 (each adds its commands)
 from mtlsweep.cli.app import app
 from mtlsweep.cli.submit import command  # noqa: F401
+from mtlsweep.cli.watch import command as watch  # noqa: F401
 
 __all__ = ["app", "main"]
 

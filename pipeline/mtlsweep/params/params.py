@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, ValidationError, create_model
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.files import read_text
 from mtlsweep.params.mistakes import as_sentence
-from mtlsweep.params.resources import Resources
+from mtlsweep.params.resources import Notify, Resources
 from mtlsweep.params.section import Section, without_repeats
 from mtlsweep.params.studies import sections_model
 from mtlsweep.params.suite import Suite
@@ -36,6 +36,7 @@ class Params(Section):
     suites: Mapping[str, Suite]
     studies: Section = Section()
     resources: Resources = Resources()
+    notify: Notify = Notify()
 
     def suite(self, name: str) -> Suite:
         """Return the suite called `name`.

@@ -1,7 +1,8 @@
-"""Where and how trials run: `resources` of params.yaml. Nothing here changes a result."""
+"""Where and how trials run, `resources` of params.yaml, and who is told about it, `notify`. Nothing here changes a result."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +62,42 @@ Root = Annotated[
 """A folder, or the URI of one in an object store."""
 
 
+_FROM_ENVIRONMENT = "env:"
+
+
+def _variable(value: Any) -> Any:
+    """Refuse an address in params.yaml; it is not shown, since it may hold a secret."""
+    if not isinstance(value, str) or not re.fullmatch(rf"{_FROM_ENVIRONMENT}[A-Za-z_][A-Za-z0-9_]*", value):
+        raise UserError(
+            "params.yaml: an entry of `notify.to` is not of the form env:NAME; put the address, which may hold a secret, into an "
+            "environment variable and write its name, such as env:MTLSWEEP_NOTIFY."
+        )
+    return value
+
+
+Variable = Annotated[
+    str, BeforeValidator(_variable), WithJsonSchema({"type": "string", "pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"})
+]
+"""`env:NAME`: the value is in an environment variable."""
+
+
+class Notify(Section):
+    """Who is told when a sweep ends, stalls, fails too often or has used its budget; see docs/watch.md.
+
+    Attributes:
+        to: addresses, each as `env:NAME` of the environment variable that holds it: a webhook (https://...) or one of apprise.
+        failed_share: share of the trials that ended in a run above which failures are told.
+    """
+
+    to: tuple[Variable, ...] = ()
+    failed_share: float = Field(default=0.1, ge=0, le=1)
+
+    @property
+    def variables(self) -> list[str]:
+        """Names of the environment variables."""
+        return [entry.removeprefix(_FROM_ENVIRONMENT) for entry in self.to]
+
+
 class Budget(Section):
     """Limits of one run of a sweep; the next run trains what is missing.
 
@@ -92,6 +129,9 @@ class Resources(Section):
     trial_hours: Annotated[float, Field(gt=0)] | None = None  # a longer trial counts as hanging
     budget: Budget = Budget()
     failed_share_limit: float = Field(default=0.2, ge=0, le=1)
+    price_per_device_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = (
+        None  # `mtlsweep watch` shows costs
+    )
 
     @property
     def threads(self) -> int:

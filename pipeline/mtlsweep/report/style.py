@@ -69,6 +69,15 @@ def palette(dark: bool = False) -> list[str]:
     return _DARK if dark else _LIGHT
 
 
+def css_colours() -> str:
+    """Return the palette as CSS variables `--colour-0`, ..., which follow the reader's choice of a light or dark screen."""
+    light, dark = (
+        "".join(f"--colour-{position}:{colour};" for position, colour in enumerate(palette(is_dark)))
+        for is_dark in (False, True)
+    )
+    return f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
+
+
 def vega_config(dark: bool = False) -> dict[str, Any]:
     """Return the Vega-Lite configuration of all figures; the background is transparent, so that the page's colour is visible."""
     ink, faint = ("#e8e8e8", "#4a4f57") if dark else ("#1b1f24", "#dfe3e8")

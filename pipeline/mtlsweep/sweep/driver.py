@@ -122,7 +122,7 @@ class Driver:
             self.unwritable(error.strerror or first_line(error))
         self._progress.start(trial)
 
-    def epochs(self, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
+    def epochs(self, assignment: Assignment, records: Sequence[EpochRecord], host: str = "") -> None:
         """Show epochs of a running trial."""
         trial = assignment.trial
         seconds = self._epoch_seconds[trial.key]
@@ -131,7 +131,7 @@ class Driver:
             seconds[record.epoch] = record.seconds
         derived = self._reference.derive([record.metrics for record in records])
         for record, values in zip(records, derived, strict=True):
-            self._progress.epoch(trial, record, values.get(live_delta_m("val")))
+            self._progress.epoch(trial, record, values.get(live_delta_m("val")), host)
         for view in self._views:
             view.epochs(trial, records, self._started_at[trial.key])
         outage = next((view.outage for view in self._views if view.outage is not None), None)

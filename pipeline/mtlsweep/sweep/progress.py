@@ -18,17 +18,26 @@ from mtlsweep.trials.trial import Trial
 
 @dataclass
 class Running:
-    """A running trial: `epoch` includes earlier runs, `trained` counts epochs since this start."""
+    """A running trial: `epoch` includes earlier runs, `trained` counts epochs since this start, `host` is empty until the first."""
 
     trial: Trial
     epoch: int = 0
     trained: int = 0
+    seconds: float = 0.0
     delta_m: float | None = None
+    host: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data, for `mtlsweep status`."""
         epochs = self.trial.cell.training.epochs
-        return {"name": self.trial.name, "epoch": self.epoch, "epochs": epochs, "delta_m": self.delta_m}
+        return {
+            "name": self.trial.name,
+            "host": self.host,
+            "epoch": self.epoch,
+            "epochs": epochs,
+            "seconds": self.seconds,
+            "delta_m": self.delta_m,
+        }
 
 
 @dataclass
@@ -45,6 +54,7 @@ class Progress:
         best: lowest validation Delta_m so far, and its trial.
         note: an extra message for users.
         devices: sentences on how many trials share which device.
+        last_ended_at: Unix time in seconds at which a trial paused or finished last; before that, of the first start.
     """
 
     title: str
@@ -55,7 +65,9 @@ class Progress:
     best: tuple[float, str] = (math.inf, "")
     note: str | None = None
     devices: Sequence[str] = ()
+    last_ended_at: float = field(default_factory=time.time)
     _finished: int = 0
+    _longest: int = 0
     _epochs: Counter[str] = field(default_factory=Counter)
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _started_at: float = field(default_factory=time.time)
@@ -63,14 +75,16 @@ class Progress:
     def start(self, trial: Trial) -> None:
         """Add a trial that starts; the clock starts with the first trial."""
         if not self.running and not self._epochs:
-            self._started_at = time.time()
+            self._started_at = self.last_ended_at = time.time()
+        self._longest = max(self._longest, trial.cell.training.epochs)
         self.ended.pop(trial.key, None)
         self.running[trial.key] = Running(trial)
 
-    def epoch(self, trial: Trial, record: EpochRecord, delta_m: float | None) -> None:
-        """Add one epoch of a running trial."""
+    def epoch(self, trial: Trial, record: EpochRecord, delta_m: float | None, host: str = "") -> None:
+        """Add one epoch of a running trial, and the host that trained it."""
         running = self.running[trial.key]
-        running.epoch, running.trained = record.epoch, running.trained + 1
+        running.epoch, running.trained, running.host = record.epoch, running.trained + 1, host
+        running.seconds += record.seconds
         running.delta_m = delta_m if delta_m is not None and math.isfinite(delta_m) else None
         self._epochs[trial.cell.method] += 1
         self._seconds[trial.cell.method] += record.seconds
@@ -80,6 +94,7 @@ class Progress:
     def stop(self, trial: Trial) -> None:
         """Remove a trial that no longer runs: it paused or finished."""
         self.running.pop(trial.key, None)
+        self.last_ended_at = time.time()
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
         """Count a finished trial."""
@@ -97,8 +112,14 @@ class Progress:
         return max(self.planned, len(self.ended) + len(self.running))
 
     @property
-    def eta_seconds(self) -> float | None:
-        """Estimated seconds left: epochs left times the mean cost of their method, scaled by the parallel speed so far."""
+    def trial_seconds(self) -> float | None:
+        """Expected seconds of a whole trial, by the slowest method observed; None before the first epoch."""
+        slowest = [self._seconds[method] / count for method, count in list(self._epochs.items()) if count]
+        return max(slowest) * self._longest if slowest else None
+
+    @property
+    def device_seconds_left(self) -> float | None:
+        """Estimated seconds of training left: epochs left times the mean cost of their method; None before the first epoch."""
         busy, epochs = sum(self._seconds.values()), self._epochs.total()
         if not busy:
             return None
@@ -109,7 +130,18 @@ class Progress:
 
         left = sum(count * cost(method) for method, count in self.epochs_left.items())
         already_trained = sum(one.trained * cost(one.trial.cell.method) for one in list(self.running.values()))
-        return max(left - already_trained, 0.0) * (time.time() - self._started_at) / busy
+        return max(left - already_trained, 0.0)
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Estimated seconds left: those of training, scaled by the parallel speed so far."""
+        left = self.device_seconds_left
+        return None if left is None else left * (time.time() - self._started_at) / sum(self._seconds.values())
+
+    def counts_in_words(self) -> str:
+        """Return such as `20 of 36 trials are finished: 18 done, 2 failed`."""
+        parts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
+        return f"{len(self.ended)} of {self.total} trials are finished{f': {parts}' if parts else ''}"
 
     def line(self) -> str:
         """Return the state as one line."""
@@ -133,6 +165,7 @@ class Progress:
             "running": [one.to_json() for one in list(self.running.values())],
             "devices": list(self.devices),
             "eta_seconds": self.eta_seconds,
+            "device_seconds_left": self.device_seconds_left if any(self.epochs_left.values()) else 0.0,
             "trials_per_hour": 3600 * self._finished / (time.time() - self._started_at),
             "best": {"delta_m": self.best[0], "trial": self.best[1]} if math.isfinite(self.best[0]) else None,
             "written_at": time.time(),

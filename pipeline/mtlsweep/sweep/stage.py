@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from mtlsweep import paths
@@ -34,6 +34,7 @@ from mtlsweep.sweep.executors.inline import InlineExecutor
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, unobserved_examples
 from mtlsweep.sweep.lease import Fence, hold_lease
+from mtlsweep.sweep.notify import Notifier
 from mtlsweep.sweep.plan.plan import RecordedTrials
 from mtlsweep.sweep.plan.planned_keys import write_plan
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
@@ -71,14 +72,15 @@ def run_stage(params: Params, suite: str, stage: Stage) -> None:
         ended = {one.trial.key: one.state.outcome for one in recorded.finished}
         progress = Progress(f"{suite} {stage}", strategy.total(), strategy.epochs_left(), ended)
         stopped_by = None
-        if strategy.left():
-            recorded, stopped_by = _train(
-                context, params.resources, strategy, recorded, progress, recorder, provenance, lease.fence
-            )
-        else:
-            print(f"{progress.line()}; nothing to run")
-        recorder.close()
-        _check_complete(context, strategy, recorded.finished, params.resources.failed_share_limit, stopped_by)
+        with Notifier(params.notify, suite, stage, progress) if strategy.left() else nullcontext() as notifier:
+            if notifier is not None:
+                recorded, stopped_by = _train(
+                    context, params.resources, strategy, recorded, progress, recorder, provenance, lease.fence, notifier
+                )
+            else:
+                print(f"{progress.line()}; nothing to run")
+            recorder.close()
+            _check_complete(context, strategy, recorded.finished, params.resources.failed_share_limit, stopped_by)
         _write_tables(context, tracker, recorded, provenance)
         write_plan(params, suite, stage, context.plan)  # what was trained, if somebody planned another meanwhile
 
@@ -92,6 +94,7 @@ def _train(
     recorder: Recorder,
     provenance: dict[str, Any],
     fence: Fence,
+    notifier: Notifier,
 ) -> tuple[RecordedTrials, str | None]:
     """Train what the strategy wants; return all that is recorded then, and the reason for an early stop, or None."""
     ledger, reference = context.ledger, context.reference
@@ -108,6 +111,7 @@ def _train(
             StopRequest(resources.budget, executor.slots) as stop,
         ):
             progress.devices = executor.devices
+            notifier.watch(stop.used_up)
             ledger.storage.wait_unless(lambda: stop.reason() is not None)
             driver = Driver(
                 ledger,

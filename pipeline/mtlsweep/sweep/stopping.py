@@ -38,8 +38,9 @@ class StopRequest:
 
     def reason(self) -> str | None:
         """Return the reason to stop the sweep and its running trials, or None; trials continue from resume points later."""
-        if self._requested is not None:
-            return self._requested
+        return self._requested or self._time_used_up()
+
+    def _time_used_up(self) -> str | None:
         hours = (time.monotonic() - self._began_at) / 3600
         for name, limit, used in (
             ("hours", self._budget.hours, hours),
@@ -51,9 +52,13 @@ class StopRequest:
 
     def reason_to_start_none(self) -> str | None:
         """Return the reason to start no more trials, or None; running trials may continue."""
+        return self.reason() or self.used_up()
+
+    def used_up(self) -> str | None:
+        """Return which limit of the budget is reached, or None."""
         if self._budget.trials is not None and self._started >= self._budget.trials:
-            return self.reason() or f"`resources.budget.trials` ({self._budget.trials}) is used up"
-        return self.reason()
+            return f"`resources.budget.trials` ({self._budget.trials}) is used up"
+        return self._time_used_up()
 
     def count_start(self) -> None:
         """Count a trial that starts."""

@@ -19,10 +19,10 @@ from mtlsweep.analysis.objectives import Objective
 _BLOCK = 4096  # members of a front per bit table: 4096 x 512 bytes stay in cache
 
 
-def costs(runs: pd.DataFrame, objectives: Sequence[Objective]) -> NDArray[np.float64]:
-    """Return the test value of every objective and run as an array [runs, objectives] in which lower is better."""
+def costs(runs: pd.DataFrame, objectives: Sequence[Objective], split: str = "test") -> NDArray[np.float64]:
+    """Return the value of every objective and run on a split as an array [runs, objectives] in which lower is better."""
     signs = np.array([-1.0 if objective.higher_is_better else 1.0 for objective in objectives])
-    return runs[[objective.of("test").column for objective in objectives]].to_numpy(dtype=float) * signs
+    return runs[[objective.of(split).column for objective in objectives]].to_numpy(dtype=float) * signs
 
 
 def comparable(points: NDArray[np.float64]) -> NDArray[np.bool_]:

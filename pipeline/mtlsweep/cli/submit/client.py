@@ -26,7 +26,7 @@ for name in ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_s
     logging.getLogger(name).setLevel(logging.WARNING)  # hide messages about uploads and normal disconnects
 
 
-def submit(address: str, stage: str | None = None, directory: str | None = None) -> int:
+def submit(address: str, stage: str | None = None, directory: str | None = None, watch: bool = False) -> int:
     """Run `dvc repro` (or one stage and its dependencies) on a cluster, show its log, and return its exit code.
 
     Args:
@@ -35,12 +35,13 @@ def submit(address: str, stage: str | None = None, directory: str | None = None)
         stage: name of a DVC stage; None means all.
         directory: where the project, its ledger and its results live on the head; None means
             `~/mtlsweep/<name of this directory>` there.
+        watch: whether the job serves the live view on the head's loopback.
 
     Raises:
         UserError: this is not a git checkout, `directory` is not absolute, the job server does not
             answer, or it refuses the token.
     """
-    submission = new_submission(Path.cwd(), stage, directory)
+    submission = new_submission(Path.cwd(), stage, directory, watch)
     client = _connect(address)
     with tempfile.TemporaryDirectory(prefix="mtlsweep-") as temporary:
         package = pack_project(submission.root, Path(temporary))
@@ -62,14 +63,14 @@ def attach(address: str, job: str) -> int:
     return _follow(_connect(address), address, job)
 
 
-def dry_run(address: str, stage: str | None = None, directory: str | None = None) -> None:
+def dry_run(address: str, stage: str | None = None, directory: str | None = None, watch: bool = False) -> None:
     """Print what `submit` would send, without connecting to the cluster.
 
     Raises:
         UserError: this is not a git checkout, or an argument is malformed.
     """
     _check_address(address)
-    submission = new_submission(Path.cwd(), stage, directory)
+    submission = new_submission(Path.cwd(), stage, directory, watch)
     with tempfile.TemporaryDirectory(prefix="mtlsweep-") as temporary:
         for line in describe(submission, pack_project(submission.root, Path(temporary))):
             print(line)

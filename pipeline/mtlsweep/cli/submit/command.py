@@ -17,6 +17,9 @@ def submit(
     directory: Annotated[
         str | None, typer.Option(help="Directory of the project on the head; default: ~/mtlsweep/<name>.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the live view on the head's loopback; the log says how to reach it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
     attach: Annotated[
         str | None, typer.Option(metavar="JOB", help="Send nothing; follow a job that was submitted before.")
@@ -27,10 +30,12 @@ def submit(
 
     with user_errors():
         if attach is not None:
-            if stage or directory or dry_run:
-                raise UserError("`--attach` sends nothing; use it without `--stage`, `--directory` and `--dry-run`.")
+            if stage or directory or watch or dry_run:
+                raise UserError(
+                    "`--attach` sends nothing; use it without `--stage`, `--directory`, `--watch` and `--dry-run`."
+                )
             raise typer.Exit(client.attach(address, attach))
         if dry_run:
-            client.dry_run(address, stage, directory)
+            client.dry_run(address, stage, directory, watch)
         else:
-            raise typer.Exit(client.submit(address, stage, directory))
+            raise typer.Exit(client.submit(address, stage, directory, watch))

@@ -2,7 +2,7 @@
 
 Ray deletes the directory of a job when the job ends. Ledger, data, MLflow record and tables must
 remain, so the files of the job are copied to a permanent directory; files ignored by git stay
-unchanged. The job is `python -m mtlsweep.cli.submit.deploy DIRECTORY [STAGE]`.
+unchanged. The job is `python -m mtlsweep.cli.submit.deploy DIRECTORY [STAGE] [--watch]`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from mtlsweep.cli.submit.package import KEPT, LOCK, project_files
 from mtlsweep.errors import UserError
 from mtlsweep.files import visible
+
+WATCH = "--watch"
 
 
 def deploy(source: Path, directory: Path) -> int:
@@ -56,7 +59,7 @@ def deploy(source: Path, directory: Path) -> int:
 
 def main() -> None:
     """Deploy the current directory and run `dvc repro` there; exit with 2 on a user error."""
-    directory, *stage = sys.argv[1:]
+    directory, *rest = sys.argv[1:]
     home = Path(directory).expanduser().resolve()
     try:
         deploy(Path.cwd(), home)
@@ -66,6 +69,9 @@ def main() -> None:
     print(f"{os.uname().nodename}:{home}", flush=True)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.chdir(home)
+    if WATCH in rest:  # it ends with the job, and says in the job's log how to reach it; it does not hold the lock
+        subprocess.Popen([sys.executable, "-m", "mtlsweep.cli.main", "watch", "--port", "0", "--with-parent"])
+    stage = [word for word in rest if word != WATCH]
     os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", *stage])
 
 

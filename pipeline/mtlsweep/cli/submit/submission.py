@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mtlsweep
+from mtlsweep.cli.submit.deploy import WATCH
 from mtlsweep.cli.submit.package import changed_files, commit_of, project_files
 from mtlsweep.errors import UserError
 from mtlsweep.sweep.executors.ray.settings import SETTINGS
@@ -32,17 +33,19 @@ class Submission:
         root: of the project here.
         stage: the DVC stage to run with all that it depends on; None means all stages.
         directory: of the project on the head.
+        watch: whether the job serves the live view on the head's loopback.
     """
 
     root: Path
     stage: str | None
     directory: str
+    watch: bool = False
 
     @property
     def command(self) -> str:
         """The job's command, for a shell."""
-        stage = [self.stage] if self.stage else []
-        return shlex.join(["python", "-m", "mtlsweep.cli.submit.deploy", self.directory, *stage])
+        rest = [*([self.stage] if self.stage else []), *([WATCH] if self.watch else [])]
+        return shlex.join(["python", "-m", "mtlsweep.cli.submit.deploy", self.directory, *rest])
 
     @property
     def repro(self) -> str:
@@ -50,7 +53,7 @@ class Submission:
         return f"dvc repro {self.stage}" if self.stage else "dvc repro"
 
 
-def new_submission(root: Path, stage: str | None, directory: str | None) -> Submission:
+def new_submission(root: Path, stage: str | None, directory: str | None, watch: bool = False) -> Submission:
     """Return the submission of the project at `root`; it goes to `~/mtlsweep/<name>` unless `directory` says where.
 
     Raises:
@@ -58,7 +61,7 @@ def new_submission(root: Path, stage: str | None, directory: str | None) -> Subm
     """
     if directory is not None and not directory.startswith(("/", "~")):
         raise UserError(f"`{directory}` is not an absolute path; use one such as `/data/mtlsweep` or `~/mtlsweep`.")
-    return Submission(root, stage, directory or f"~/mtlsweep/{root.name}")
+    return Submission(root, stage, directory or f"~/mtlsweep/{root.name}", watch)
 
 
 def describe(submission: Submission, package: Path) -> Iterator[str]:

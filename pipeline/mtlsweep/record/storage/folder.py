@@ -88,8 +88,9 @@ class FolderStorage:
         return os.access(f"{self.place}/{name}", os.F_OK)
 
     def keys_with(self, *files: str) -> tuple[set[str], ...]:
-        """Return for each of these files the keys that have it, `KEY/FILE`."""
-        return tuple({path.parent.name for path in self.directory.glob(f"*/{file}")} for file in files)
+        """Return for each of these files the keys that have it, `KEY/FILE`. `Path.glob` takes ten times as long."""
+        keys = os.listdir(self.directory) if self.directory.exists() else []
+        return tuple({key for key in keys if os.access(f"{self.place}/{key}/{file}", os.F_OK)} for file in files)
 
     def remove(self, name: str) -> int:
         """Remove a file if it is there; return the bytes freed."""

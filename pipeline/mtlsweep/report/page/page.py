@@ -17,7 +17,7 @@ from markupsafe import Markup
 from mtlsweep.report.answer import answer
 from mtlsweep.report.figures.figure import Figure
 from mtlsweep.report.sections import Section
-from mtlsweep.report.style import COLOURS, DASHES, MARKS, MOST_NAMES, palette, vega_config
+from mtlsweep.report.style import COLOURS, DASHES, MARKS, MOST_NAMES, css_colours, vega_config
 from mtlsweep.report.suite import SuiteReport
 from mtlsweep.report.tables.suites import suites_table
 from mtlsweep.report.tables.table import Table
@@ -42,7 +42,7 @@ def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ())
         suites=shown,
         studies=studies,
         side_by_side=suites_table((suite.name, suite.analysis) for suite in suites),
-        css=Markup(_colours() + (_ASSETS / "page.css").read_text()),
+        css=Markup(css_colours() + (_ASSETS / "page.css").read_text()),
         js=Markup((_ASSETS / "page.js").read_text()),
         vega=Markup(_vega()),
         figures_json=Markup(json.dumps(drawing, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")),
@@ -126,15 +126,6 @@ def _table(table: Table, folder: str) -> dict[str, Any]:
 def _title(caption: str) -> str:
     """Return the first clause of a caption, which names what is folded."""
     return re.split(r"[.:;](?:\s|$)", caption, maxsplit=1)[0]
-
-
-def _colours() -> str:
-    """Return the palette as CSS variables, for the legends that panels share."""
-    light, dark = (
-        "".join(f"--colour-{position}:{colour};" for position, colour in enumerate(palette(is_dark)))
-        for is_dark in (False, True)
-    )
-    return f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
 
 
 def _flat(provenance: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtlsweep.errors import UserError
 from mtlsweep.params.params import Params
-from mtlsweep.record.mlflow import Tracker
 from mtlsweep.sweep.control.clean_up import open_ledger
 from mtlsweep.sweep.lease import hold_lease
-from mtlsweep.trials.state import Outcome
+from mtlsweep.trials.state import FinishedTrial, Outcome
 from mtlsweep.trials.trial import Trial
 
 
@@ -36,9 +35,11 @@ class Failure:
 
 def list_failures(params: Params, suite: str) -> list[Failure]:
     """Return the failed and diverged trials of a suite, sorted by cause."""
-    ended = (
-        one for one in open_ledger(params, suite).read_all() if one.state.outcome in (Outcome.FAILED, Outcome.DIVERGED)
-    )
+    return failures_among(open_ledger(params, suite).read_all())
+
+
+def failures_among(finished: Iterable[FinishedTrial]) -> list[Failure]:
+    """Return those of some trials that failed or diverged, sorted by cause."""
     failures = [
         Failure(
             key=one.trial.key,
@@ -48,7 +49,8 @@ def list_failures(params: Params, suite: str) -> list[Failure]:
             detail=one.state.detail or "",
             repeat=f"mtlsweep run {one.trial.key}",
         )
-        for one in ended
+        for one in finished
+        if one.state.outcome in (Outcome.FAILED, Outcome.DIVERGED)
     ]
     return sorted(failures, key=lambda failure: (failure.outcome, failure.cause, failure.name))
 
@@ -79,6 +81,8 @@ def retry(params: Params, suite: str, keys: Sequence[str], cause: str | None) ->
             if (cause is None or one.state.cause == cause)
             and (not keys or any(one.trial.key.startswith(key) for key in keys))
         ]
+        from mtlsweep.record.mlflow import Tracker  # slow import
+
         tracker = Tracker(params.resources.tracking_uri, suite, ledger.id)
         for one in chosen:
             tracker.forget(one)

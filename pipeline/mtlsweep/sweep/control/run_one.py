@@ -86,7 +86,7 @@ class _OneTrial:
     def started(self, assignment: Assignment) -> None:
         """Nothing is recorded."""
 
-    def epochs(self, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
+    def epochs(self, assignment: Assignment, records: Sequence[EpochRecord], host: str = "") -> None:
         for record in records:
             self._report(record)
 

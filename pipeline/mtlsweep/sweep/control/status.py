@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
@@ -13,7 +13,50 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.display import read_progress
 from mtlsweep.sweep.lease import find_holder
 from mtlsweep.sweep.plan.planned_keys import read_planned_keys
-from mtlsweep.trials.state import Outcome
+from mtlsweep.trials.state import FinishedTrial, Outcome
+
+
+class FinishedTrials(Protocol):
+    """Where finished trials are read: the ledger, or what a live view has read of it so far."""
+
+    def read_ends(self, keys: Iterable[str]) -> Iterable[tuple[str, Outcome, str | None]]:
+        """Yield key, outcome and cause of those of the named trials that are finished."""
+
+    def read_all(self) -> Iterable[FinishedTrial]:
+        """Yield every finished trial, ordered by key."""
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """Progress of one stage.
+
+    Attributes:
+        planned: size of its plan.
+        ends: outcome and cause of its finished trials, by key.
+        half_finished: number of trials that have only a resume point.
+        progress: what its driver wrote last, also in an earlier sweep; empty if there was none.
+    """
+
+    planned: int
+    ends: Mapping[str, tuple[Outcome, str | None]]
+    half_finished: int
+    progress: Mapping[str, Any]
+
+    def to_json(self, is_running: bool) -> dict[str, Any]:
+        """Return it as plain data; the driver's progress counts while a sweep of the suite runs."""
+        outcomes = Counter(outcome.value for outcome, _ in self.ends.values())
+        failed = Counter(cause for outcome, cause in self.ends.values() if outcome is Outcome.FAILED)
+        progress = self.progress if is_running else {}
+        return {
+            "planned": self.planned,
+            "outcomes": dict(sorted(outcomes.items())),
+            "failures": dict(sorted(failed.items())),
+            "half_finished": self.half_finished,
+            "running": progress.get("running", []),
+            "devices": progress.get("devices", []),
+            "eta_seconds": progress.get("eta_seconds") if progress.get("running") else None,
+            "trials_per_hour": progress.get("trials_per_hour"),
+        }
 
 
 def read_status(trained: Mapping[Stage, Params], suite: str) -> dict[str, Any]:
@@ -26,47 +69,45 @@ def read_status(trained: Mapping[Stage, Params], suite: str) -> dict[str, Any]:
     Raises:
         UserError: unknown suite, invalid params, or missing raw data.
     """
-    params = trained["sweep"]
-    ledger = Ledger(params.resources.ledger_root, suite)
+    ledger = Ledger(trained["sweep"].resources.ledger_root, suite)
     holder = find_holder(ledger)
-    stages: dict[str, Any] = {}
-    for stage, own in trained.items():
-        ended = _read_ends(own, suite, stage, ledger)
-        outcomes = Counter(outcome.value for outcome, _ in ended.ends)
-        failed = Counter(cause for outcome, cause in ended.ends if outcome is Outcome.FAILED)
-        progress = (read_progress(ledger, stage) if holder else None) or {}
-        stages[stage] = {
-            "planned": ended.planned,
-            "outcomes": dict(sorted(outcomes.items())),
-            "failures": dict(sorted(failed.items())),
-            "half_finished": ended.half_finished,
-            "running": progress.get("running", []),
-            "devices": progress.get("devices", []),
-            "eta_seconds": progress.get("eta_seconds") if progress.get("running") else None,
-            "trials_per_hour": progress.get("trials_per_hour"),
-        }
-    return {"suite": suite, "holder": holder, "stages": stages, "disk_bytes": ledger.disk_bytes()}
+    by_stage = read_stages(trained, suite, ledger, ledger)
+    return {
+        "suite": suite,
+        "holder": holder,
+        "stages": {stage: one.to_json(holder is not None) for stage, one in by_stage.items()},
+        "disk_bytes": ledger.disk_bytes(),
+    }
 
 
-@dataclass(frozen=True)
-class _StageEnds:
-    """Size of a plan, outcome and cause of its finished trials, and how many have only a resume point."""
+def read_stages(
+    trained: Mapping[Stage, Params], suite: str, ledger: Ledger, finished: FinishedTrials
+) -> dict[Stage, StageStatus]:
+    """Return the progress of each stage of a suite.
 
-    planned: int
-    ends: list[tuple[Outcome, str | None]]
-    half_finished: int
+    Args:
+        trained: the stages that train, with the params of each.
+        suite: its name.
+        ledger: of the suite.
+        finished: where its finished trials are read.
+
+    Raises:
+        UserError: as `read_status`.
+    """
+    return {stage: _read_stage(own, suite, stage, ledger, finished) for stage, own in trained.items()}
 
 
-def _read_ends(params: Params, suite: str, stage: Stage, ledger: Ledger) -> _StageEnds:
+def _read_stage(params: Params, suite: str, stage: Stage, ledger: Ledger, finished: FinishedTrials) -> StageStatus:
+    progress = read_progress(ledger, stage) or {}
     keys = read_planned_keys(params, suite, stage)
     if keys is not None:
-        ends = {key: (outcome, cause) for key, outcome, cause in ledger.read_ends(keys)}
+        ends = {key: (outcome, cause) for key, outcome, cause in finished.read_ends(keys)}
         left = set(keys) - ends.keys()
         half_finished = len(left & ledger.checkpoints.with_resume()) if left else 0  # to list all trials takes time
-        return _StageEnds(len(keys), list(ends.values()), half_finished)
+        return StageStatus(len(keys), ends, half_finished, progress)
     from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
 
     plan = open_plan(params, suite, stage)
-    finished = plan.read().finished
-    causes = [(one.state.outcome, one.state.cause) for one in finished]
-    return _StageEnds(plan.count_planned(len(finished)), causes, plan.count_half_finished())
+    own = plan.select(finished.read_all())
+    ends = {one.trial.key: (one.state.outcome, one.state.cause) for one in own}
+    return StageStatus(plan.count_planned(len(own)), ends, plan.count_half_finished(), progress)

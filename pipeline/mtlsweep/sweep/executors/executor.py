@@ -28,8 +28,8 @@ class Work(Protocol):
     def started(self, assignment: Assignment) -> None:
         """Called when an assignment starts or restarts."""
 
-    def epochs(self, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
-        """Called with new epochs of a running trial."""
+    def epochs(self, assignment: Assignment, records: Sequence[EpochRecord], host: str = "") -> None:
+        """Called with new epochs of a running trial, and the name of the host that trained them."""
 
     def ended(self, assignment: Assignment, state: State, host: str, attempts: int) -> None:
         """Called when an assignment ends.

@@ -53,7 +53,7 @@ class InlineExecutor(Executor):
 
     def _train(self, assignment: Assignment, work: Work) -> State | Trouble:
         def report(record: EpochRecord) -> None:
-            work.epochs(assignment, [record])
+            work.epochs(assignment, [record], os.uname().nodename)
             if work.stopping() is not None and record.epoch < assignment.until:
                 raise _Stopped
 

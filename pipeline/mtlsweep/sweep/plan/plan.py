@@ -99,25 +99,25 @@ class Plan:
     def read(self) -> RecordedTrials:
         """Return the records of the plan's trials, and the other trials of the ledger."""
         recorded = list(self.ledger.read_all())
-        finished = self._select(recorded)
+        finished = self.select(recorded)
         own = {one.trial.key for one in finished}
         others = [one for one in recorded if one.trial.key not in own]
-        return RecordedTrials(finished, self._select(self.ledger.read_paused()), others)
+        return RecordedTrials(finished, self.select(self.ledger.read_paused()), others)
 
     def count_half_finished(self) -> int:
         """Return how many trials of the plan have a resume point and no result."""
         return sum(self._contains(trial) for trial in self.ledger.read_half_finished())
 
-    def _contains(self, trial: Trial) -> bool:
-        return trial.seed in self.seeds and trial.cell in self.space
-
-    def _select(self, trials: Iterable[TrialRecord[S]]) -> list[TrialRecord[S]]:
+    def select(self, trials: Iterable[TrialRecord[S]]) -> list[TrialRecord[S]]:
         """Return the records that belong to the plan, with the plan's labels."""
         return [
             replace(one, trial=Trial(self.space.relabel(one.trial.cell), one.trial.seed))
             for one in trials
             if self._contains(one.trial)
         ]
+
+    def _contains(self, trial: Trial) -> bool:
+        return trial.seed in self.seeds and trial.cell in self.space
 
 
 def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
@@ -147,7 +147,9 @@ def open_plan(params: Params, suite: str, stage: Stage) -> Plan:
     try:
         strategy = STRATEGIES.resolve(chosen)
         if baselines and is_adaptive(strategy):
-            raise UserError(f"`{strategy.name}` chooses cells by Delta_m, which baselines have not: use grid or race.")
+            raise UserError(
+                f"`{strategy.name}` chooses cells by Delta_m, and baselines have no Delta_m: use grid or race."
+            )
         plan = Plan(
             Space(cells, strategy.options.get("space", {})), seeds, ledger, strategy, tuple(metric_definitions(tasks))
         )

@@ -71,6 +71,12 @@ def read_planned_keys(params: Params, suite: str, stage: Stage) -> list[str] | N
     return None if content is None or "trials" not in content else list(content["trials"])
 
 
+def read_planned_metrics(params: Params, suite: str, stage: Stage) -> list[dict[str, Any]] | None:
+    """Return what the plan measures, see `metric_definitions`; None if no plan is written that params, code and data lead to."""
+    content = _read(params, suite, stage)
+    return None if content is None else list(content["metrics"])
+
+
 def _content(plan: Plan) -> dict[str, Any]:
     """Return what a stage has to do. An adaptive plan is its space, as its trials are not known in advance."""
     from mtlsweep.sweep.strategies import STRATEGIES  # imports torch

@@ -54,7 +54,7 @@ class WorkCallback(Unsaved, Callback):
             self._attempts.had_trouble(attempt, Host(*result["host"]), Trouble(**result["trouble"]), starts)
         else:
             if records := StoredCurve(result["records"]):
-                self._work.epochs(attempt.assignment, records)
+                self._work.epochs(attempt.assignment, records, result.get("hostname", ""))
             if "state" in result:
                 self._attempts.ended(attempt, state_from_json(result["state"]), Host(*result["host"]), starts)
 
