@@ -13,7 +13,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick venv ui check unit rooms schema template clean gpu-test
+.PHONY: repro test quick venv ui check unit rooms schema template clean gpu-test site
 
 repro: venv
 	dvc repro
@@ -54,6 +54,10 @@ test: check
 # On a machine with a GPU: does every method train on it, resume on it, and wait for it once a step? Elsewhere all are skipped.
 gpu-test: venv
 	pytest -m gpu
+# The documentation as a site, in build/site; a warning is an error.
+site: venv
+	NO_MKDOCS_2_WARNING=true mkdocs build --quiet
+	@echo "site: file://$(CURDIR)/build/site/index.html   (its search needs a server: python -m http.server --directory build/site)"
 
 rooms: venv
 	python docs/draw_rooms.py

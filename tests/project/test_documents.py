@@ -14,7 +14,12 @@ from mtlsweep.cli.main import app
 from mtlsweep.suites.networks import NETWORKS
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "cluster").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "cluster").rglob("*.md")),
+]
 SOURCES = [path for folder in ("pipeline", "stages", "benchmarks", "cluster") for path in (ROOT / folder).rglob("*.py")]
 
 PATH = re.compile(r"(?<![\w/.<>{}-])(?:pipeline|stages|tests|docs|benchmarks|cluster|\.dvc)/[\w./-]*\w")

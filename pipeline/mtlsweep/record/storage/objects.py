@@ -209,7 +209,9 @@ class ObjectStorage:
                 found = self.server.find(name)
                 if found is not None:
                     self._tags[name] = found.tag
-        raise StoreError(f"object store {self.place}: `{name}` is written by others all the time.")
+        raise StoreError(
+            f"object store {self.place}: another process changed `{name}` at every attempt to write it; stop that process."
+        )
 
     def _read_if_there(self, name: str) -> bytes | None:
         try:
