@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +64,23 @@ def test_hours_are_those_of_finished_running_and_paused_trials_and_of_the_driver
     assert costs["unfinished"] == pytest.approx((1 + 2 + 3) * epoch)
     assert costs["spent"] == pytest.approx((3 * EPOCHS + 20 * EPOCHS + 6) * epoch)
     assert costs["left"] == pytest.approx((16 * EPOCHS - 6) * epoch), "the driver wrote it"
+
+
+def test_what_a_driver_said_of_running_trials_is_no_cost_once_it_is_gone(ledger: Ledger) -> None:
+    with sweeping(ledger, finished=20, running=3):
+        pass
+    assert look(LiveSuite(SUITE, ledger))["costs"]["unfinished"] == 0
+
+
+def test_a_driver_of_an_earlier_version_says_neither_hosts_nor_seconds(ledger: Ledger) -> None:
+    with sweeping(ledger, finished=20, running=3) as progress:
+        content = progress.to_json()
+        for trial in content["running"]:
+            del trial["host"], trial["seconds"]
+        ledger.storage.note("progress-sweep.json", json.dumps(content).encode())
+        seen = look(LiveSuite(SUITE, ledger))
+    assert [one["host"] for one in seen["stages"]["sweep"]["running"]] == ["", "", ""]
+    assert seen["costs"]["unfinished"] == 0
 
 
 def test_of_a_finished_study_the_best_cells_and_the_front_are_those_of_the_analysis(ledger: Ledger) -> None:

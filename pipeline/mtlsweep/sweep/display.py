@@ -81,10 +81,11 @@ class ProgressDisplay:
 def read_progress(ledger: Ledger, stage: Stage) -> Mapping[str, Any] | None:
     """Return the latest progress that a sweep of the stage wrote, or None."""
     try:
-        content: Mapping[str, Any] = json.loads(ledger.storage.read(_name(stage)))
-        return content
+        content: dict[str, Any] = json.loads(ledger.storage.read(_name(stage)))
     except FileNotFoundError:
         return None
+    unsaid = {"host": "", "seconds": 0.0}  # by a driver of an earlier version, which may still run
+    return content | {"running": [unsaid | trial for trial in content.get("running", [])]}
 
 
 def _name(stage: Stage) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mtlsweep.analysis.objectives import Objective
@@ -60,7 +60,7 @@ class LiveSuite:
             "holder": holder,
             "unread": self._seen.unread,
             "stages": {stage: one.to_json(holder is not None) for stage, one in by_stage.items()},
-            "costs": self._costs(by_stage, price),
+            "costs": self._costs(by_stage, price, holder is not None),
             "failures": self._failures(),
             "baselines": self._baselines,
             "found": self._find(objectives, by_stage["sweep"]),
@@ -117,13 +117,17 @@ class LiveSuite:
             "retry": retry_hint(self._suite, failed) if failed else None,
         }
 
-    def _costs(self, by_stage: Mapping[Stage, StageStatus], price: float | None) -> dict[str, Any]:
-        """Return hours of training by stage: spent, and left by the driver's last forecast."""
+    def _costs(self, by_stage: Mapping[Stage, StageStatus], price: float | None, is_running: bool) -> dict[str, Any]:
+        """Return hours of training by stage: spent, and left by the driver's last forecast.
+
+        What a driver said of its running trials counts while it lives: later they are finished, or among the paused ones.
+        """
         hours: defaultdict[str, float] = defaultdict(float)
         stage_of = {key: stage for stage, one in by_stage.items() for key in one.ends}
         for one in self._seen.read_all():
             hours[stage_of.get(one.trial.key, "other")] += one.execution.seconds / 3600
-        running = sum(one["seconds"] for status in by_stage.values() for one in _running(status)) / 3600
+        trials = [one for status in by_stage.values() for one in status.progress.get("running", [])]
+        running = sum(one["seconds"] for one in trials) / 3600 if is_running else 0.0
         paused = sum(one.execution.seconds for one in self._ledger.read_paused()) / 3600
         left = {stage: _hours_left(one) for stage, one in by_stage.items()}
         known = [own for own in left.values() if own is not None]
@@ -150,11 +154,6 @@ def _planned(params: Params, suite: str) -> tuple[list[str], list[dict[str, Any]
         plan = open_plan(params, suite, "baselines")
         return sorted(trial.key for trial in plan.trials), list(plan.metrics)
     return keys, metrics
-
-
-def _running(status: StageStatus) -> Iterable[Mapping[str, Any]]:
-    running: Iterable[Mapping[str, Any]] = status.progress.get("running", [])
-    return running
 
 
 def _hours_left(status: StageStatus) -> float | None:
