@@ -34,7 +34,7 @@ def derived_files() -> dict[Path, str]:
     same = {COMMON / "dvcignore": ".dvcignore", COMMON / "dvc/config": ".dvc/config"}
     same |= {COMMON / "dvc/plots" / path.name: f".dvc/plots/{path.name}" for path in PROJECT.glob(".dvc/plots/*.json")}
     files = {path: (PROJECT / source).read_text() for path, source in same.items()}
-    return files | {COMMON / "stages.yaml": derived_stages((PROJECT / "dvc.yaml").read_text())}
+    return files | {COMMON / "dvc_stages.yaml": derived_stages((PROJECT / "dvc.yaml").read_text())}
 
 
 def derived_stages(text: str) -> str:

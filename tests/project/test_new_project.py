@@ -43,7 +43,7 @@ def files_of(root: str) -> dict[str, bytes]:
 
 def test_the_stages_of_a_project_are_those_of_this_repository() -> None:
     assert {path: path.read_text() for path in derived_files()} == derived_files(), "`make template` writes them anew"
-    files = PROJECT / "dvc.yaml", COMMON / "stages.yaml"
+    files = PROJECT / "dvc.yaml", COMMON / "dvc_stages.yaml"
     ours, theirs = (yaml.safe_load(file.read_text())["stages"] for file in files)
     assert set(ours) - set(theirs) == {"methods", "toy", "loss_scaling"} and set(theirs) - set(ours) == {"package"}
     for name in set(ours) & set(theirs):

@@ -25,7 +25,7 @@ NEXT_STEPS = {
     "qm9": "about an hour on 2 cores; needs `pip install 'mtlsweep[qm9]'`",
 }
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-_NAMES = {"dvc": ".dvc", "dvcignore": ".dvcignore", "gitignore": ".gitignore", "stages.yaml": "dvc.yaml"}
+_NAMES = {"dvc": ".dvc", "dvcignore": ".dvcignore", "gitignore": ".gitignore", "dvc_stages.yaml": "dvc.yaml"}
 """Names that are others in the template, lest tools take it for a project: DVC reads every dvc.yaml below a repository."""
 
 
