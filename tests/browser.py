@@ -66,13 +66,20 @@ class Browser:
             f"{self._session}/execute/async", {"script": f"const done = arguments[0]; {script}", "args": []}
         )
 
-    def axe(self) -> tuple[list[tuple[str, str]], int]:
-        """Return impact and id of each fault that axe finds on the page with everything unfolded, and how many rules it passes."""
+    def serious_faults(self) -> tuple[list[tuple[str, str]], int]:
+        """Return impact and id of each serious fault that axe finds on the page with everything unfolded, and how many rules it passes."""
         assert AXE is not None and AXE.submodule_search_locations is not None
         self.run("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
         self.run((Path(AXE.submodule_search_locations[0]) / "axe.min.js").read_text())
         result = self.run_promise("axe.run().then(done)")
-        return [(fault["impact"], fault["id"]) for fault in result["violations"]], len(result["passes"])
+        faults = [(fault["impact"], fault["id"]) for fault in result["violations"]]
+        return [fault for fault in faults if fault[0] in ("serious", "critical")], len(result["passes"])
+
+    def requests(self) -> list[str]:
+        """Return the addresses asked for since the last call, but for data that stands in the address itself."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
+        asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        return [url for url in asked if not url.startswith("data:")]
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         """Return the entries of the `browser` or `performance` log since the last call."""

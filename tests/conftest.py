@@ -18,6 +18,7 @@ for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,10 +118,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 @pytest.fixture
 def in_directory(tmp_path: Path) -> Iterator[Path]:
     """Run the test inside an empty directory."""
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    yield tmp_path
-    os.chdir(before)
+    with chdir(tmp_path):
+        yield tmp_path
 
 
 @pytest.fixture(scope="session")

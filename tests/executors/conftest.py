@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +54,18 @@ def write_params(directory: Path, resources: dict[str, Any] | None = None, **swe
 @pytest.fixture(scope="session")
 def study_with_baselines(tmp_path_factory: pytest.TempPathFactory, empty_database: bytes) -> Path:
     """A directory with prepared data and trained baselines."""
-    directory, before = tmp_path_factory.mktemp("study"), Path.cwd()
-    os.chdir(directory)
-    Path("mlflow.db").write_bytes(empty_database)
-    params = write_params(directory)
-    prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
-    run_stage(params, SUITE, "baselines")
-    os.chdir(before)
+    directory = tmp_path_factory.mktemp("study")
+    with chdir(directory):
+        Path("mlflow.db").write_bytes(empty_database)
+        params = write_params(directory)
+        prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
+        run_stage(params, SUITE, "baselines")
     return directory
 
 
 @pytest.fixture
 def study(study_with_baselines: Path, tmp_path: Path) -> Iterator[Write]:
     """Return a writer of params.yaml in a copy of that directory, which is the current one; keywords change `sweep`."""
-    before, directory = Path.cwd(), tmp_path / "study"
-    shutil.copytree(study_with_baselines, directory)
-    os.chdir(directory)
-    yield lambda resources=None, **sweep: write_params(directory, resources, **sweep)
-    os.chdir(before)
+    directory = shutil.copytree(study_with_baselines, tmp_path / "study")
+    with chdir(directory):
+        yield lambda resources=None, **sweep: write_params(directory, resources, **sweep)

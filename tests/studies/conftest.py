@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -104,16 +105,15 @@ def trained_suite(
     tmp_path_factory: pytest.TempPathFactory, empty_database: bytes
 ) -> tuple[Path, tuple[FinishedTrial, bytes]]:
     """A directory with a finished suite, and its multi-task trial with its weights; every best epoch is the second."""
-    directory, before = tmp_path_factory.mktemp("suite"), Path.cwd()
-    os.chdir(directory)
-    Path("mlflow.db").write_bytes(empty_database)
-    params = parse_params(RAW)
-    prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
-    data, ledger = open_prepared(paths.prepared(SUITE)), Ledger(params.resources.ledger_root, SUITE)
-    names = tuple(task.name for task in data.tasks)
-    made = [finish(tasks, data, ledger) for tasks in (names, *((name,) for name in names))]
-    write_tables([finished for finished, _ in made])
-    os.chdir(before)
+    directory = tmp_path_factory.mktemp("suite")
+    with chdir(directory):
+        Path("mlflow.db").write_bytes(empty_database)
+        params = parse_params(RAW)
+        prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
+        data, ledger = open_prepared(paths.prepared(SUITE)), Ledger(params.resources.ledger_root, SUITE)
+        names = tuple(task.name for task in data.tasks)
+        made = [finish(tasks, data, ledger) for tasks in (names, *((name,) for name in names))]
+        write_tables([finished for finished, _ in made])
     return directory, made[0]
 
 
