@@ -54,6 +54,7 @@ test: check
 # On a machine with a GPU: does every method train on it, resume on it, and wait for it once a step? Elsewhere all are skipped.
 gpu-test: venv
 	pytest -m gpu
+
 # The documentation as a site, in build/site; a warning is an error.
 site: venv
 	NO_MKDOCS_2_WARNING=true mkdocs build --quiet

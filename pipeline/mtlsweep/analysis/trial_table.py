@@ -15,7 +15,7 @@ from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.selection import axis_columns, without_compared
 from mtlsweep.trials.metric_names import DELTA_M, OWN_DELTA_M, column_of
 
-_VAL_DELTA_M = column_of("val", DELTA_M)
+VAL_DELTA_M = column_of("val", DELTA_M)
 
 
 def measure_trials(
@@ -23,7 +23,7 @@ def measure_trials(
 ) -> pd.DataFrame:
     """Return the multi-task trials, each at its epoch of lowest validation Delta_m, with all Delta_m."""
     epochs = at_epochs(curves, [objective.of(split) for split in ("val", "test") for objective in objectives])
-    return attach(outcomes, best_by_delta_m(epochs, baselines.values["val"], objectives).drop(columns=_VAL_DELTA_M))
+    return attach(outcomes, best_by_delta_m(epochs, baselines.values["val"], objectives).drop(columns=VAL_DELTA_M))
 
 
 def best_by_delta_m(
@@ -37,7 +37,7 @@ def best_by_delta_m(
         objectives: every metric of every task.
     """
     compared = delta_m(measured_on(epochs, "val", objectives), validation, objectives)[DELTA_M]
-    return best_epochs(epochs.assign(**{_VAL_DELTA_M: compared}), _VAL_DELTA_M)
+    return best_epochs(epochs.assign(**{VAL_DELTA_M: compared}), VAL_DELTA_M)
 
 
 def with_own_delta_m(trials: pd.DataFrame, baselines: Baselines, objectives: Sequence[Objective]) -> pd.DataFrame:

@@ -16,7 +16,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from mtlsweep.cli.watch.front import draw_front
-from mtlsweep.report.style import COLOURS, css_colours, optimizer_order
+from mtlsweep.report.page.frame import page_css, template_environment
+from mtlsweep.report.style import COLOURS, optimizer_order
 from mtlsweep.sweep.progress import format_seconds
 from mtlsweep.trials.state import Outcome
 
@@ -65,9 +66,7 @@ def content_policy() -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    environment = template_environment()
     environment.filters["coded"] = _coded
     return environment.from_string(_asset("page.html"))
 
@@ -79,9 +78,8 @@ def _coded(sentence: str) -> Markup:
 
 @cache
 def _css() -> str:
-    report = (files("mtlsweep.report.page") / "assets/page.css").read_text()
     fills = "".join(f".fill-{number} {{ fill: var(--colour-{number}); }}\n" for number in range(COLOURS))
-    return css_colours() + report + _asset("page.css") + fills
+    return page_css() + _asset("page.css") + fills
 
 
 @cache

@@ -7,33 +7,28 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import vl_convert
 from markupsafe import Markup
 
 from mtlsweep.report.answer import answer
 from mtlsweep.report.figures.figure import Figure
+from mtlsweep.report.page.frame import ASSETS, page_css, template_environment
 from mtlsweep.report.sections import Section
-from mtlsweep.report.style import COLOURS, DASHES, MARKS, MOST_NAMES, css_colours, vega_config
+from mtlsweep.report.style import COLOURS, DASHES, MARKS, MOST_NAMES, vega_config
 from mtlsweep.report.suite import SuiteReport
 from mtlsweep.report.tables.suites import suites_table
 from mtlsweep.report.tables.table import Table
 from mtlsweep.report.tables.trials import repeat_table
 
-_ASSETS = files("mtlsweep.report.page") / "assets"
 _FIRST_TABLES = ("results", "leads", "paper")
 """Shown at once; other tables, and all figures but the overview, open on demand."""
 
 
 def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ()) -> str:
     """Return the report on `suites`, and on studies without a suite, as one self-contained HTML document."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string((_ASSETS / "page.html").read_text())
+    template = template_environment().get_template("page.html")
     specs: dict[str, Any] = {}
     shown = [_suite(suite, specs) for suite in suites]
     studies = [_section(section, section.name, specs) for section in sections]
@@ -42,8 +37,9 @@ def render_page(suites: Sequence[SuiteReport], sections: Sequence[Section] = ())
         suites=shown,
         studies=studies,
         side_by_side=suites_table((suite.name, suite.analysis) for suite in suites),
-        css=Markup(css_colours() + (_ASSETS / "page.css").read_text()),
-        js=Markup((_ASSETS / "page.js").read_text()),
+        title="mtlsweep report",
+        css=Markup(page_css()),
+        js=Markup((ASSETS / "page.js").read_text()),
         vega=Markup(_vega()),
         figures_json=Markup(json.dumps(drawing, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")),
     )

@@ -13,15 +13,14 @@ from mtlsweep.analysis.chosen_epochs import attach
 from mtlsweep.analysis.fronts.pareto_set import costs, nondominated
 from mtlsweep.analysis.objectives import Objective, counted, scatter_axes
 from mtlsweep.analysis.selection import METHOD, axis_columns, rank_cells
+from mtlsweep.analysis.trial_table import VAL_DELTA_M
 from mtlsweep.record.tables.outcomes import build_outcomes
 from mtlsweep.trials.curve import by_column
-from mtlsweep.trials.metric_names import DELTA_M, MetricName, column_of
+from mtlsweep.trials.metric_names import MetricName
 from mtlsweep.trials.state import FinishedTrial
 
 MOST_POINTS = 300
 """Drawn members of the front, and as many of the other runs."""
-
-_VAL_DELTA_M = column_of("val", DELTA_M)
 
 
 def find_baselines(finished: Sequence[FinishedTrial], objectives: Sequence[Objective]) -> Baselines:
@@ -74,9 +73,9 @@ def find_so_far(
         objectives: every metric of every task.
     """
     trials = attach(build_outcomes(finished), measured)
-    if _VAL_DELTA_M not in trials:
+    if VAL_DELTA_M not in trials:
         return {"methods": [], "front": None}
-    done = trials[(trials["outcome"] == "done") & trials[_VAL_DELTA_M].notna()].reset_index(drop=True)
+    done = trials[(trials["outcome"] == "done") & trials[VAL_DELTA_M].notna()].reset_index(drop=True)
     return {"methods": _best_methods(trials), "front": _front(done, objectives) if len(done) else None}
 
 
@@ -86,11 +85,11 @@ def _best_methods(trials: pd.DataFrame) -> list[dict[str, Any]]:
     It is the one of lowest mean validation Delta_m among those done with the most seeds, so that a single lucky seed does not
     lead; when all is trained it is the cell that the analysis selects.
     """
-    cells = rank_cells(trials, METHOD, _VAL_DELTA_M)
+    cells = rank_cells(trials, METHOD, VAL_DELTA_M)
     cells = cells[cells["done"]]
     cells = cells[cells["seeds"] == cells.groupby(METHOD, observed=True)["seeds"].transform("max")]
     best = cells.groupby(METHOD, as_index=False, observed=True).head(1).sort_values("mean")
-    spread = trials.groupby("cell_key")[_VAL_DELTA_M].std(ddof=1)
+    spread = trials.groupby("cell_key")[VAL_DELTA_M].std(ddof=1)
     return [
         {
             "weighting": row["weighting"],
