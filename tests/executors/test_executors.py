@@ -254,8 +254,8 @@ def test_a_signal_stops_in_the_middle_of_a_trial_and_the_next_run_continues(
     trained: list[int] = []
     epochs = Driver.epochs
 
-    def interrupting(self: Driver, assignment: Assignment, records: Sequence[EpochRecord]) -> None:
-        epochs(self, assignment, records)
+    def interrupting(self: Driver, assignment: Assignment, records: Sequence[EpochRecord], host: str) -> None:
+        epochs(self, assignment, records, host)
         trained.extend(record.epoch for record in records)
         if trained == [1, 2]:
             signal.raise_signal(signal.SIGTERM)
