@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsweep.analysis.delta_m import delta_m, delta_m_columns
+from mtlsweep.analysis.delta_m import delta_m, delta_m_columns, mean_change
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.analysis.paper.printed_results import HIGHER_IS_BETTER, PAPER_SUITES, paper_results
 from mtlsweep.errors import UserError
@@ -48,6 +48,17 @@ def test_metrics_weigh_equally_and_the_mean_over_tasks_stands_beside_it() -> Non
     row = delta_m(values, {"left_accuracy": 0.8, "mass_mae": 1.0, "mass_rmse": 1.0}, objectives).iloc[0]
     assert row["delta_m"] == pytest.approx(10.0)
     assert row["delta_m_task_mean"] == pytest.approx(7.5)
+
+
+@pytest.mark.parametrize("metrics", [1, 2, 9, 40])
+def test_the_mean_alone_has_the_bits_of_the_table(metrics: int) -> None:
+    generator = np.random.default_rng(metrics)
+    objectives = [Objective("t", f"m{place}", bool(place % 2), in_delta_m=place != 1) for place in range(metrics)]
+    values = pd.DataFrame({one.name: generator.normal(size=30) for one in objectives})
+    values.iloc[3, 0] = np.nan
+    baseline = {one.name: generator.normal() for one in objectives}
+    alone = mean_change({name: values[name].to_numpy() for name in values}, baseline, objectives)
+    np.testing.assert_array_equal(alone, delta_m(values, baseline, objectives)["delta_m"].to_numpy())
 
 
 def test_a_metric_that_does_not_count_changes_nothing() -> None:

@@ -26,6 +26,18 @@ def test_the_score_of_an_epoch_is_its_validation_delta_m() -> None:
     assert REFERENCE.score(epoch) == pytest.approx(REFERENCE.compare([epoch], "val")["delta_m"].item())
 
 
+def test_what_is_shown_of_a_running_trial_is_delta_m_of_both_splits_at_each_epoch() -> None:
+    epochs = [
+        {"val/left/accuracy": 0.6, "val/mass/mae": 0.75, "test/left/accuracy": 0.8, "test/mass/mae": 0.5},
+        {"val/left/accuracy": 0.8, "val/mass/mae": 0.5},
+    ]
+    first, second = REFERENCE.derive(epochs)
+    assert first == {"val/delta_m": pytest.approx(37.5), "test/delta_m": 0.0}
+    assert second["val/delta_m"] == 0.0
+    assert math.isnan(second["test/delta_m"])
+    assert Reference(OBJECTIVES, {}).derive(epochs) == [{}, {}]
+
+
 def test_an_epoch_that_lacks_a_metric_has_no_score() -> None:
     assert math.isnan(REFERENCE.score({"val/left/accuracy": 0.6}))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mtlsweep.files import content_hash
 from mtlsweep.sweep.strategies.known import outcome_of
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import Outcome
@@ -24,6 +25,22 @@ def test_the_grid_runs_everything_to_the_end(cells: list[Cell]) -> None:
     assert all(outcome_of(one.trial, known) is Outcome.DONE for one in known.values())
     assert len(known) == len(cells) * len(SEEDS)
     assert trained == len(known) * EPOCHS
+
+
+@pytest.mark.parametrize("name", ["grid", "race"])
+def test_a_trial_is_hashed_once_in_a_stage_and_not_with_each_decision(
+    cells: list[Cell], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing takes ten times as long as the rest, and a stage decides as often as it has trials."""
+    hashed: list[object] = []
+
+    def counting(value: object) -> str:
+        hashed.append(value)
+        return content_hash(value)
+
+    monkeypatch.setattr("mtlsweep.trials.trial.content_hash", counting)
+    known, _ = play(maker(cells, name), bowl)
+    assert len(known) <= len(hashed) <= len(cells) * len(SEEDS)
 
 
 def test_the_race_finds_the_grids_rate_at_a_part_of_its_cost(cells: list[Cell]) -> None:

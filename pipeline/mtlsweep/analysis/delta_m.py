@@ -41,17 +41,34 @@ def delta_m(values: pd.DataFrame, baseline: Mapping[str, float], objectives: Seq
         UserError: a baseline is zero or not finite, so that no relative change exists.
     """
     objectives = counted(objectives)
-    changes = pd.DataFrame(
-        {o.name: relative_change(values[o.name].to_numpy(dtype=float), baseline[o.name], o) for o in objectives},
-        index=values.index,
-    )
-    tasks = tasks_of(objectives)
-    per_task = {
-        task: changes[[o.name for o in objectives if o.task == task]].mean(axis=1, skipna=False) for task in tasks
-    }
-    columns = {DELTA_M: changes.mean(axis=1, skipna=False)}
-    columns[DELTA_M_TASK_MEAN] = pd.DataFrame(per_task).mean(axis=1, skipna=False)
-    return pd.DataFrame(columns | {delta_m_of(task): column for task, column in per_task.items()})
+    changes = _changes({o.name: values[o.name].to_numpy(dtype=float) for o in objectives}, baseline, objectives)
+    per_task = {task: changes[[o.task == task for o in objectives]].mean(axis=0) for task in tasks_of(objectives)}
+    columns = {DELTA_M: changes.mean(axis=0), DELTA_M_TASK_MEAN: np.stack(list(per_task.values())).mean(axis=0)}
+    columns |= {delta_m_of(task): mean for task, mean in per_task.items()}
+    return pd.DataFrame(columns, index=values.index)
+
+
+def mean_change(
+    values: Mapping[str, np.ndarray], baseline: Mapping[str, float], objectives: Sequence[Objective]
+) -> np.ndarray:
+    """Return the column `delta_m` of the function `delta_m` alone, in a twentieth of its time.
+
+    Args:
+        values: for each objective that counts, its values, one per run.
+        baseline: see `delta_m`.
+        objectives: see `delta_m`.
+
+    Raises:
+        UserError: see `delta_m`.
+    """
+    return _changes(values, baseline, counted(objectives)).mean(axis=0)
+
+
+def _changes(
+    values: Mapping[str, np.ndarray], baseline: Mapping[str, float], objectives: Sequence[Objective]
+) -> np.ndarray:
+    """Return the relative change of each objective (rows) of each run (columns), in percent."""
+    return np.stack([relative_change(values[o.name], baseline[o.name], o) for o in objectives])
 
 
 def delta_m_columns(objectives: Sequence[Objective]) -> list[str]:

@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from mtlsweep.analysis.delta_m import delta_m, relative_change
+from mtlsweep.analysis.delta_m import delta_m, mean_change, relative_change
 from mtlsweep.analysis.objectives import Objective, counted
 from mtlsweep.files import content_hash, encode_float
 from mtlsweep.trials.metric_names import DELTA_M, LOSS, MetricName, column_of, live_delta_m
@@ -41,18 +42,22 @@ class Reference:
 
     def compare(self, epochs: Sequence[Mapping[str, float]], split: str) -> pd.DataFrame:
         """Return Delta_m of each epoch: columns `delta_m`, `delta_m_<task>`, ..., in percent."""
-        columns = {}
-        for objective in self.objectives:
-            name = str(objective.of(split))
-            columns[objective.name] = [epoch.get(name, math.nan) for epoch in epochs]
-        return delta_m(pd.DataFrame(columns), self.values[split], self.objectives)
+        return delta_m(pd.DataFrame(self._values(epochs, split)), self.values[split], self.objectives)
 
     def derive(self, epochs: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
         """Return `val/delta_m` and `test/delta_m` of each epoch; empty without baselines."""
         if not self.values:
             return [{} for _ in epochs]
-        compared = {live_delta_m(split): self.compare(epochs, split)[DELTA_M].tolist() for split in self.values}
+        compared = {  # called every epoch: no data frame, for speed
+            live_delta_m(split): mean_change(self._values(epochs, split), baseline, self.objectives).tolist()
+            for split, baseline in self.values.items()
+        }
         return [{name: values[row] for name, values in compared.items()} for row in range(len(epochs))]
+
+    def _values(self, epochs: Sequence[Mapping[str, float]], split: str) -> dict[str, np.ndarray]:
+        """Return the values of each objective, one per epoch; NaN where an epoch lacks it."""
+        names = {objective.name: str(objective.of(split)) for objective in self.objectives}
+        return {name: np.array([epoch.get(text, math.nan) for epoch in epochs]) for name, text in names.items()}
 
     def score(self, epoch: Mapping[str, float]) -> float:
         """Return validation Delta_m of an epoch, or without baselines the mean validation loss."""

@@ -9,7 +9,6 @@ from mtlsweep.sweep.strategies.known import Known, has_ended
 from mtlsweep.sweep.strategies.strategy import STRATEGIES
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
-from mtlsweep.trials.trial import Trial
 
 
 @STRATEGIES.register("grid")
@@ -18,6 +17,6 @@ class Grid(MethodByMethod):
 
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
         """Return every trial that has not ended."""
-        trials = [Trial(cell, seed) for cell in cells for seed in self._seeds]
+        trials = [self.trial(cell, seed) for cell in cells for seed in self._seeds]
         wanted = tuple(Assignment(t, t.cell.training.epochs) for t in trials if not has_ended(t, known))
         return Decision(wanted, total=len(trials))
