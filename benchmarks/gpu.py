@@ -2,12 +2,13 @@
 
     python -m benchmarks.gpu step                       # every network, and the products of task gradients alone
     python -m benchmarks.gpu step resnet18 --methods ew pcgrad
+    python -m benchmarks.gpu step nyuv2 street celeba   # at the sizes of the paper's suites; 20 GB and more of GPU memory
     python -m benchmarks.gpu packing                    # 1, 2, 4 and 8 processes on one GPU
     python -m benchmarks.gpu packing --mps              # the same under NVIDIA's MPS, which it starts and ends
     python -m benchmarks.gpu loading
     python -m benchmarks.gpu step lenet3 --device cpu   # to try it without a GPU
 
-Problems, floors and options are those of `benchmarks/step_cost.py`. Times are wall-clock: use a GPU that nobody else uses.
+Floors and options are those of `benchmarks/step_cost.py`, and so are problems but the large ones. Times are wall-clock: use a GPU that nobody else uses.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.step_cost import ADAM, OPTIONS, PROBLEMS, Problem, forward_and_backwards
+from benchmarks.step_cost import ADAM, OPTIONS, PROBLEMS, Problem, faces, forward_and_backwards, rooms
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import Batch, Split, open_prepared
@@ -46,10 +47,16 @@ WAYS: dict[str, dict[str, Any]] = {
     "both": {"precision": "bfloat16", "channels_last": True},
 }
 PACKED = (1, 2, 4, 8)
+LARGE: dict[str, Callable[[], Problem]] = {
+    "nyuv2": lambda: rooms("segnet", 8, (288, 384)),
+    "street": lambda: rooms("segnet", 64, (128, 256)),
+    "celeba": lambda: faces(512),
+}
+"""Batches and images of the paper's suites; `street` has one task more than Cityscapes."""
 
 
 def problem_on(device: torch.device, name: str) -> Problem:
-    made = PROBLEMS[name][0]()
+    made = LARGE[name]() if name in LARGE else PROBLEMS[name][0]()
     batch = Batch(
         {column: each.to(device) for column, each in made.batch.inputs.items()},
         {task: each.to(device) for task, each in made.batch.targets.items()},
@@ -200,7 +207,7 @@ def read_epoch(split: Split, order: Tensor, device: torch.device) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["step", "packing", "loading"])
-    parser.add_argument("problems", nargs="*", help=f"of {', '.join(PROBLEMS)}")
+    parser.add_argument("problems", nargs="*", help=f"of {', '.join([*PROBLEMS, *LARGE])}")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--rounds", type=int, default=20, help="timed steps, or epochs of loading")
     parser.add_argument("--seconds", type=float, default=10.0, help="of packing")

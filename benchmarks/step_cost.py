@@ -78,17 +78,17 @@ def digits(tasks: int, rows: int, downsampling: str = "pool") -> Problem:
     return Problem(network, made, Batch({"image": torch.randn(rows, 1, 36, 36)}, targets))
 
 
-def rooms(network: str, rows: int) -> Problem:
+def rooms(network: str, rows: int, size: tuple[int, int] = (64, 96)) -> Problem:
     made = [_task("segmentation", "semantics", classes=13), _task("depth", "depth"), _task("normals", "normals")]
     targets = {
-        "semantics": torch.randint(0, 13, (rows, 64, 96)),
-        "depth": torch.rand(rows, 64, 96) + 0.5,
-        "normals": torch.nn.functional.normalize(torch.randn(rows, 3, 64, 96), dim=1),
+        "semantics": torch.randint(0, 13, (rows, *size)),
+        "depth": torch.rand(rows, *size) + 0.5,
+        "normals": torch.nn.functional.normalize(torch.randn(rows, 3, *size), dim=1),
     }
     return Problem(
-        NETWORKS.create(Choice(name=network), made, (3, 64, 96)),
+        NETWORKS.create(Choice(name=network), made, (3, *size)),
         made,
-        Batch({"image": torch.rand(rows, 3, 64, 96)}, targets),
+        Batch({"image": torch.rand(rows, 3, *size)}, targets),
     )
 
 

@@ -118,7 +118,7 @@ def test_a_trial_that_a_race_paused_goes_on_from_its_checkpoint(
     tasks = tuple(task.name for task in digits.tasks)
     needed: dict[str, dict[str, object]] = {
         "scalar": dict.fromkeys(tasks, 1.0),
-        "pivrg": {"reference": {task: {"accuracy": 0.5} for task in tasks}},
+        "pivrg": {"reference": {task.name: {task.metrics[0].name: 0.5} for task in digits.tasks}},
     }
     weighting = WEIGHTINGS.resolve(Choice(name=name, options=needed.get(name, {})))
     adam = OPTIMIZERS.resolve(Choice(name="adam"))
