@@ -120,6 +120,21 @@ def test_runs_with_a_missing_metric_are_counted_out_loud(metric: str) -> None:
     assert "1 run with a missing metric was left out of the fronts." in text
 
 
+@pytest.mark.parametrize(
+    ("effect", "bounds"),
+    [
+        (20.0, r"interval \d+\.\d\d to \d+\.\d\d % worse, "),
+        (0.0, r"interval \d+\.\d\d % better to \d+\.\d\d % worse, "),
+        (-20.0, r"interval \d+\.\d\d to \d+\.\d\d % better, "),
+    ],
+)
+def test_bounds_of_the_interval_say_on_which_side_of_single_task_learning_they_are(effect: float, bounds: str) -> None:
+    alike = {"weighting_effect": dict.fromkeys(WEIGHTINGS, effect), "best_log10_lr": dict.fromkeys(SAME, -3.0)}
+    headline = answer_of(simulated(seeds=5, noise=3.0, optimizer_effect=SAME, **alike)).splitlines()[0]
+    low, high = (float(bound) for bound in re.findall(r"\d+\.\d\d", re.search(bounds, headline).group()))  # type: ignore[union-attr]
+    assert effect == 0.0 or low < high
+
+
 def test_the_headline_has_the_interval_with_the_search_and_the_luck_of_the_best() -> None:
     alike = {"weighting_effect": dict.fromkeys(WEIGHTINGS, 0.0), "best_log10_lr": dict.fromkeys(SAME, -3.0)}
     headline = answer_of(simulated(seeds=5, noise=3.0, optimizer_effect=SAME, **alike)).splitlines()[0]

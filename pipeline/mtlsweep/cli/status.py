@@ -31,7 +31,8 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     for stage, content in status["stages"].items():
         counts = ", ".join(f"{count} {outcome}" for outcome, count in content["outcomes"].items()) or "none finished"
         total = sum(content["outcomes"].values())
-        yield f"  {stage}: {total} of {content['planned']} ({counts}), {content['half_finished']} half finished"
+        spared = f"; the other {content['not_needed']} of the plan are not needed" if content["not_needed"] else ""
+        yield f"  {stage}: {total} of {content['planned']} ({counts}), {content['half_finished']} half finished{spared}"
         for cause, count in content["failures"].items():
             yield f"    {count} failed with cause `{cause}`"
         for sentence in content["devices"]:

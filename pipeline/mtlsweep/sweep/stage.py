@@ -36,7 +36,7 @@ from mtlsweep.sweep.forecast import forecast, record_forecast, seconds_since, un
 from mtlsweep.sweep.lease import Fence, hold_lease
 from mtlsweep.sweep.notify import Notifier
 from mtlsweep.sweep.plan.plan import RecordedTrials
-from mtlsweep.sweep.plan.planned_keys import write_plan
+from mtlsweep.sweep.plan.planned_keys import plan_hash, write_plan
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
 from mtlsweep.sweep.progress import Progress
 from mtlsweep.sweep.reference import Reference
@@ -215,6 +215,8 @@ def _write_tables(
         **provenance,
         "suite": context.suite,
         "stage": context.stage,
+        "plan": plan_hash(context.plan),
+        "trials": len(finished),
         "data_fingerprint": context.data.fingerprint,
         "started": min((one.execution.started_at for one in finished), default=None),
         "finished": max((one.execution.finished_at for one in finished), default=None),

@@ -36,7 +36,8 @@ def overview(analysis: SuiteAnalysis) -> Figure | None:
             "method:N", sort=list(data["method"]), title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=190)
         )
     )
-    x = alt.X("delta_m:Q", scale=scale, title="Δm % on test (left is better)")
+    axis = alt.Axis(tickCount=8)  # more labels than that run into each other
+    x = alt.X("delta_m:Q", scale=scale, title="Δm % on test (left is better)", axis=axis)
     rules = base.mark_rule(strokeWidth=2, clip=True).encode(
         x=alt.X("low:Q", scale=scale), x2="high:Q", **coloured("optimizer", optimizers)
     )

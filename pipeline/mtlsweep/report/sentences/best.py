@@ -47,7 +47,16 @@ def _uncertainty(row: pd.Series, best: pd.DataFrame) -> str:
         how = f"{seeds}; without search" if pd.isna(repeated["low"]) else f"search included, {seeds}"
         low, high = (low, high) if pd.isna(repeated["low"]) else (repeated["low"], repeated["high"])
     chance = f", {NOT_SEPARATED}" if low <= 0 <= high else ""
-    return f"{chance} (95 % interval {low:.2f} to {high:.2f} % worse, {how}){luck}"
+    return f"{chance} (95 % interval {_interval(low, high)}, {how}){luck}"
+
+
+def _interval(low: float, high: float) -> str:
+    """Return an interval of Delta_m, in percent, in words that say which side of single-task learning each bound is on."""
+    if low > 0:
+        return f"{low:.2f} to {high:.2f} % worse"
+    if high < 0:
+        return f"{-high:.2f} to {-low:.2f} % better"
+    return f"{-low:.2f} % better to {high:.2f} % worse"
 
 
 def task_costs(analysis: SuiteAnalysis) -> Iterator[str]:

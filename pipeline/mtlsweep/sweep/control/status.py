@@ -12,7 +12,7 @@ from mtlsweep.params.suite import Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.display import read_progress
 from mtlsweep.sweep.lease import find_holder
-from mtlsweep.sweep.plan.planned_keys import read_planned_keys
+from mtlsweep.sweep.plan.planned_keys import is_complete, read_planned_keys
 from mtlsweep.trials.state import FinishedTrial, Outcome
 
 
@@ -31,13 +31,15 @@ class StageStatus:
     """Progress of one stage.
 
     Attributes:
-        planned: size of its plan.
+        planned: size of its plan; when the stage is complete, the number of trials that it needed of it.
+        not_needed: trials of the plan that a complete stage did without, since a race cut their learning rates.
         ends: outcome and cause of its finished trials, by key.
         half_finished: number of trials that have only a resume point.
         progress: what its driver wrote last, also in an earlier sweep; empty if there was none.
     """
 
     planned: int
+    not_needed: int
     ends: Mapping[str, tuple[Outcome, str | None]]
     half_finished: int
     progress: Mapping[str, Any]
@@ -49,6 +51,7 @@ class StageStatus:
         progress = self.progress if is_running else {}
         return {
             "planned": self.planned,
+            "not_needed": self.not_needed,
             "outcomes": dict(sorted(outcomes.items())),
             "failures": dict(sorted(failed.items())),
             "half_finished": self.half_finished,
@@ -104,10 +107,11 @@ def _read_stage(params: Params, suite: str, stage: Stage, ledger: Ledger, finish
         ends = {key: (outcome, cause) for key, outcome, cause in finished.read_ends(keys)}
         left = set(keys) - ends.keys()
         half_finished = len(left & ledger.checkpoints.with_resume()) if left else 0  # to list all trials takes time
-        return StageStatus(len(keys), ends, half_finished, progress)
+        not_needed = len(left) if is_complete(params, suite, stage, len(ends)) else 0
+        return StageStatus(len(keys) - not_needed, not_needed, ends, half_finished, progress)
     from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
 
     plan = open_plan(params, suite, stage)
     own = plan.select(finished.read_all())
     ends = {one.trial.key: (one.state.outcome, one.state.cause) for one in own}
-    return StageStatus(plan.count_planned(len(own)), ends, plan.count_half_finished(), progress)
+    return StageStatus(plan.count_planned(len(own)), 0, ends, plan.count_half_finished(), progress)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtlsweep import paths
 from mtlsweep.errors import UserError
-from mtlsweep.files import indented_json, write_if_changed
+from mtlsweep.files import content_hash, indented_json, write_if_changed
 from mtlsweep.params.followed import read_followed, write_followed
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage
@@ -75,6 +75,21 @@ def read_planned_metrics(params: Params, suite: str, stage: Stage) -> list[dict[
     """Return what the plan measures, see `metric_definitions`; None if no plan is written that params, code and data lead to."""
     content = _read(params, suite, stage)
     return None if content is None else list(content["metrics"])
+
+
+def plan_hash(plan: Plan) -> str:
+    """Return a hash of what the stage has to do; it goes into the stage's provenance when that is complete."""
+    return content_hash(_content(plan))
+
+
+def is_complete(params: Params, suite: str, stage: Stage, finished: int) -> bool:
+    """Return whether the stage was complete by its present plan with so many finished trials: a race needs only a part of the plan."""
+    content = _read(params, suite, stage)
+    try:
+        ended = json.loads((paths.stage_tables(suite, stage) / "provenance.json").read_bytes())
+        return content is not None and [ended["plan"], ended["trials"]] == [content_hash(content), finished]
+    except (OSError, ValueError, KeyError):  # it never was complete, or an earlier version wrote it
+        return False
 
 
 def _content(plan: Plan) -> dict[str, Any]:
