@@ -13,7 +13,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick venv ui check unit rooms schema template clean gpu-test site
+.PHONY: repro test quick venv ui check unit rooms schema template clean gpu-test site bench bench-quick
 
 repro: venv
 	dvc repro
@@ -54,6 +54,13 @@ test: check
 # On a machine with a GPU: does every method train on it, resume on it, and wait for it once a step? Elsewhere all are skipped.
 gpu-test: venv
 	pytest -m gpu
+
+# Every benchmark beside its peers, as one table in build/benchmarks.md: an hour; the quick form takes two minutes.
+bench: venv
+	python -m benchmarks.all
+
+bench-quick: venv
+	python -m benchmarks.all --quick
 
 # The documentation as a site, in build/site; a warning is an error.
 site: venv

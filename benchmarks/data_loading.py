@@ -132,19 +132,24 @@ def measure(make: Callable[[Path], Iterator[Iterable[object]]], root: Path, read
     return measurements
 
 
+def make_stores(directory: Path, gigabytes: float) -> tuple[Path, Path]:
+    """Write files and store, unless they are there; return their places."""
+    files, store = directory / "files", directory / "store"
+    if not store.exists():
+        write_files(files, round(gigabytes * 2**30 / (STORED_BYTES_PER_PIXEL * SIZE[0] * SIZE[1]) / 0.8))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            prepare(Choice(name="nyuv2_mtan", options={"root": str(files)}), store)
+    return files, store
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, default=Path("build/data_loading"), help="needs 5 times --gigabytes")
     parser.add_argument("--gigabytes", type=float, default=1.0, help="size of the prepared training split")
     parser.add_argument("--readers", type=int, nargs="+", default=[1, 4])
     options = parser.parse_args()
-    files, store = options.directory / "files", options.directory / "store"
-    rows = round(options.gigabytes * 2**30 / (STORED_BYTES_PER_PIXEL * SIZE[0] * SIZE[1]) / 0.8)
-    if not store.exists():
-        write_files(files, rows)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            prepare(Choice(name="nyuv2_mtan", options={"root": str(files)}), store)
+    files, store = make_stores(options.directory, options.gigabytes)
     print(
         f"store {(store / 'train.arrow').stat().st_size / 2**30:.2f} GiB, {usable_cpus()} CPUs, batches of {BATCH_SIZE}"
     )

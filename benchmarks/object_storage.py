@@ -57,22 +57,24 @@ def trials(count: int, epochs: int) -> Iterator[FinishedTrial]:
         yield FinishedTrial(Trial(cell, 0), Finished(Outcome.DONE, curve), Execution(1.7e9, 1.7e9, 0.3, "host", 1, {}))
 
 
-def write(ledger: Ledger, arguments: argparse.Namespace) -> None:
+def write(ledger: Ledger, count: int, one_by_one: int, epochs: int) -> list[float]:
+    """Write results; return the seconds of each of the first `one_by_one`, started and finished one after another."""
     ledger.prepare()
-    every = trials(arguments.trials, arguments.epochs)
+    every = trials(count, epochs)
+    seconds = []
     with hold_lease(ledger, SUITE):
-        began = time.perf_counter()
-        for one in islice(every, arguments.one_by_one):
+        for one in islice(every, one_by_one):
+            began = time.perf_counter()
             ledger.start(one.trial)
             ledger.finish(one)
-        took = time.perf_counter() - began
-        print(f"started and finished one after another: {arguments.one_by_one / took:.0f} trials/s", flush=True)
+            seconds.append(time.perf_counter() - began)
     with ThreadPoolExecutor(32) as pool:
         for _ in pool.map(ledger.finish, every):
             pass
+    return seconds
 
 
-def read(ledger: Ledger, arguments: argparse.Namespace) -> None:
+def read(ledger: Ledger) -> None:
     began = time.perf_counter()
     keys = ledger.finished_keys()
     listed = time.perf_counter()
@@ -93,7 +95,12 @@ def main() -> None:
     parser.add_argument("--one-by-one", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=30)
     arguments = parser.parse_args()
-    (write if arguments.step == "write" else read)(Ledger(arguments.root, SUITE), arguments)
+    ledger = Ledger(arguments.root, SUITE)
+    if arguments.step == "read":
+        read(ledger)
+        return
+    seconds = write(ledger, arguments.trials, arguments.one_by_one, arguments.epochs)
+    print(f"started and finished one after another: {len(seconds) / sum(seconds):.0f} trials/s")
 
 
 if __name__ == "__main__":

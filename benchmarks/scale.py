@@ -94,7 +94,8 @@ def finished(
     return FinishedTrial(trial, Finished(Outcome.DONE, curve), Execution(1.7e9, 1.7e9 + 1, 0.3, "host", 1, {}))
 
 
-def record(arguments: argparse.Namespace) -> None:
+def record(arguments: argparse.Namespace) -> tuple[float, float]:
+    """Write trials as a sweep does; return how many the ledger takes in a second, and how many MLflow."""
     ledger = Ledger(arguments.directory, SUITE)
     tracker = Tracker(arguments.uri, SUITE, ledger.id)
     recorder = Recorder(ledger, tracker, {"sweep_id": SUITE})
@@ -113,6 +114,7 @@ def record(arguments: argparse.Namespace) -> None:
     rows = arguments.trials * arguments.epochs * arguments.tasks * len(METRICS)
     print(f"ledger: {arguments.trials / in_ledger:.0f} trials/s")
     print(f"MLflow: {arguments.trials / in_mlflow:.0f} trials/s, {rows / in_mlflow:.0f} rows/s")
+    return arguments.trials / in_ledger, arguments.trials / in_mlflow
 
 
 def fill(arguments: argparse.Namespace) -> None:
@@ -195,14 +197,17 @@ def open_study(directory: Path, epochs: int, sweep: Mapping[str, object]) -> Par
     return params
 
 
-def time_command(name: str) -> None:
-    """Time a command of `mtlsweep` from its start to its end."""
+def time_command(name: str) -> list[float]:
+    """Time a command of `mtlsweep` from its start to its end, three times; return the seconds of CPU."""
+    seconds = []
     for _ in range(3):
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run([sys.executable, "-m", "mtlsweep.cli.main", name], check=True, stdout=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         print(f"in {time.perf_counter() - began:.2f} s (CPU {cpu:.2f} s)", flush=True)
+        seconds.append(cpu)
+    return seconds
 
 
 def plan(arguments: argparse.Namespace) -> None:
@@ -240,10 +245,10 @@ def finished_study(arguments: argparse.Namespace) -> None:
             opened.ledger.finish(finished(trial, number, generator, objectives))
 
 
-def status(arguments: argparse.Namespace) -> None:
-    """Make a study whose grid is finished, and time the command."""
+def status(arguments: argparse.Namespace) -> list[float]:
+    """Make a study whose grid is finished, and time the command; return the seconds of CPU."""
     finished_study(arguments)
-    time_command("status")
+    return time_command("status")
 
 
 def watch(arguments: argparse.Namespace) -> None:
@@ -267,10 +272,12 @@ def watch(arguments: argparse.Namespace) -> None:
         print(f"first page after {first:.2f} s, all trials after {seconds:.2f} s, {len(page) / 1e3:.0f} kB", flush=True)
 
 
-def front(arguments: argparse.Namespace) -> None:
-    watch = Stopwatch()
+def front(arguments: argparse.Namespace) -> float:
+    """Find the Pareto front of 100,000 runs; return the seconds it took."""
+    watch, began = Stopwatch(), time.perf_counter()
     members = nondominated(np.random.default_rng(0).normal(size=(100_000, 9)))
     print(f"front of 100,000 runs x 9 metrics ({members.sum()} on it) in {watch}")
+    return time.perf_counter() - began
 
 
 class Stopwatch:
@@ -287,7 +294,7 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
+STEPS: dict[str, Callable[[argparse.Namespace], object]] = {
     "record": record,
     "fill": fill,
     "table": table,

@@ -338,24 +338,40 @@ def timed(step: Step) -> float:
     return time.thread_time() - start
 
 
+@dataclass(frozen=True)
+class Ratios:
+    """Steps of one method: `ratios` to the floor by who made them (`ours` first), and the floor itself."""
+
+    ratios: dict[str, list[float]]
+    floor: str
+    floor_milliseconds: list[float]
+
+
+def measure(make: Callable[[], Problem], rounds: int, name: str, peers: list[str]) -> Ratios:
+    base, floor_step = floor_of(WEIGHTINGS.get(name))
+    ratios: dict[str, list[float]] = {who: [] for who in ("ours", *peers)}
+    milliseconds: list[float] = []
+    for _ in range(REBUILDS):
+        problem = make()
+        floor = floor_step(problem)
+        steps = {"ours": ours(problem, name)} | peer_steps(problem, name, peers)
+        for round_number in range(rounds + 1):
+            least = timed(floor)
+            taken = {who: timed(step) for who, step in steps.items()}
+            if round_number:  # the first round warms up
+                milliseconds.append(1e3 * least)
+                for who, seconds in taken.items():
+                    ratios[who].append(seconds / least)
+    return Ratios(ratios, base, milliseconds)
+
+
 def compare(make: Callable[[], Problem], rounds: int, methods: list[str], peers: list[str]) -> None:
     for name in methods:
-        base, floor_step = floor_of(WEIGHTINGS.get(name))
-        ratios: dict[str, list[float]] = {who: [] for who in ("ours", *peers)}
-        milliseconds: list[float] = []
-        for _ in range(REBUILDS):
-            problem = make()
-            floor = floor_step(problem)
-            steps = {"ours": ours(problem, name)} | peer_steps(problem, name, peers)
-            for round_number in range(rounds + 1):
-                least = timed(floor)
-                taken = {who: timed(step) for who, step in steps.items()}
-                if round_number:  # the first round warms up
-                    milliseconds.append(1e3 * least)
-                    for who, seconds in taken.items():
-                        ratios[who].append(seconds / least)
-        cells = "".join(f"{f'{statistics.median(found):.3f}' if found else '-':>10}" for found in ratios.values())
-        print(f"  {name:14}{cells}   of {base}, {statistics.median(milliseconds):.2f} ms", flush=True)
+        found = measure(make, rounds, name, peers)
+        cells = "".join(f"{f'{statistics.median(one):.3f}' if one else '-':>10}" for one in found.ratios.values())
+        print(
+            f"  {name:14}{cells}   of {found.floor}, {statistics.median(found.floor_milliseconds):.2f} ms", flush=True
+        )
 
 
 def peer_steps(problem: Problem, name: str, peers: list[str]) -> dict[str, Step]:

@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -142,6 +142,39 @@ def sweep_of_a_loop(trials: list[Trial]) -> tuple[float, float]:
     return sum(seconds), time.perf_counter() - began
 
 
+def contenders(directory: Path, trials: int, seconds: float, peers: float) -> Iterator[tuple[str, int, float, float]]:
+    """Yield name, number of trials, seconds of training and seconds in all of each; work in `directory`, made anew.
+
+    Args:
+        directory: is deleted first.
+        trials: number of trials of ours.
+        seconds: of training of each, about.
+        peers: share of the trials that the others train.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    os.chdir(directory)
+    torch.set_num_threads(1)
+    params = parse_params(make_params(trials, 1))
+    prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
+    example = open_plan(params, SUITE, "sweep").trials[0]
+    epoch = 1.15 * time_steps(example, open_prepared(paths.prepared(SUITE)), torch.device("cpu"), 5, 40)
+    raw = make_params(trials, max(1, round(seconds / epoch)))
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    params = parse_params(raw)
+    run_stage(params, SUITE, "baselines")
+    planned = open_plan(params, SUITE, "sweep").trials
+    fewer = planned[: max(SLOTS, round(peers * len(planned)))]
+    runs: dict[str, tuple[int, Callable[[], tuple[float, float]]]] = {
+        "mtlsweep": (len(planned), lambda: sweep_of_ours(raw)),
+        "Ray Tune + MLflowLoggerCallback, reused actors": (len(fewer), lambda: sweep_of_tune(fewer, reuse=True)),
+        "Ray Tune + MLflowLoggerCallback, fresh actors": (len(fewer), lambda: sweep_of_tune(fewer, reuse=False)),
+        "a Python process per trial": (len(fewer), lambda: sweep_of_a_loop(fewer)),
+    }
+    for name, (count, run) in runs.items():
+        yield name, count, *run()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=60)
@@ -155,29 +188,9 @@ def main() -> None:
         seconds = train(Trial.from_json(json.loads(arguments.one)), paths.prepared(SUITE), lambda end: None)
         arguments.target.write_text(json.dumps({"seconds": seconds}))
         return
-    shutil.rmtree(arguments.directory, ignore_errors=True)
-    arguments.directory.mkdir(parents=True)
-    os.chdir(arguments.directory)
-    torch.set_num_threads(1)
-    params = parse_params(make_params(arguments.trials, 1))
-    prepare(params.suite(SUITE).data.dataset, paths.prepared(SUITE))
-    example = open_plan(params, SUITE, "sweep").trials[0]
-    epoch = 1.15 * time_steps(example, open_prepared(paths.prepared(SUITE)), torch.device("cpu"), 5, 40)
-    raw = make_params(arguments.trials, max(1, round(arguments.seconds / epoch)))
-    Path("params.yaml").write_text(yaml.safe_dump(raw))
-    params = parse_params(raw)
-    run_stage(params, SUITE, "baselines")
-    trials = open_plan(params, SUITE, "sweep").trials
-    fewer = trials[: max(SLOTS, round(arguments.peers * len(trials)))]
-    contenders: dict[str, Callable[[], tuple[float, float]]] = {
-        "mtlsweep": lambda: sweep_of_ours(raw),
-        "Ray Tune + MLflowLoggerCallback, reused actors": lambda: sweep_of_tune(fewer, reuse=True),
-        "Ray Tune + MLflowLoggerCallback, fresh actors": lambda: sweep_of_tune(fewer, reuse=False),
-        "a Python process per trial": lambda: sweep_of_a_loop(fewer),
-    }
-    for name, run in contenders.items():
-        training, wall = run()
-        count = len(trials) if name == "mtlsweep" else len(fewer)
+    for name, count, training, wall in contenders(
+        arguments.directory, arguments.trials, arguments.seconds, arguments.peers
+    ):
         print(
             f"{name}: efficiency {training / (SLOTS * wall):.3f} ({count} trials of {training / count:.1f} s in {wall:.0f} s)",
             flush=True,

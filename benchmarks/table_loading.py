@@ -45,14 +45,38 @@ class Noise(Dataset):
         return {"row": rows, "first": rows[:, 0].copy(), "second": rows[:, 1].copy()}
 
 
-def milliseconds_a_batch(epoch: Callable[[], int], epochs: int) -> float:
+def milliseconds_a_batch(epoch: Callable[[], int], epochs: int) -> list[float]:
     epoch()
     times = []
     for _ in range(epochs):
         began = time.process_time()
         batches = epoch()
         times.append(1000 * (time.process_time() - began) / batches)
-    return statistics.median(times)
+    return times
+
+
+def measure(directory: Path, rows: int, batch_size: int, epochs: int) -> dict[str, list[float]]:
+    """Return CPU milliseconds a batch of each epoch: `tensor[rows]`, `mapped`, `resident`."""
+    store = directory / f"rows-{rows}"
+    if not store.exists():
+        prepare(
+            Choice(name=f"{__name__ if __name__ != '__main__' else Path(__file__).stem}:Noise", options={"rows": rows}),
+            store,
+        )
+    one = torch.randn(rows, INPUTS + 2)
+
+    def indexing() -> int:
+        pieces = torch.randperm(rows).split(batch_size)
+        for places in pieces:
+            one[places]
+        return len(pieces)
+
+    def reading(resident_bytes: int) -> Callable[[], int]:
+        split = open_prepared(store, resident_bytes).splits["train"]
+        return lambda: sum(1 for _ in split.batches(torch.randperm(len(split)), batch_size, torch.device("cpu")))
+
+    epochs_of = {"tensor[rows]": indexing, "mapped": reading(0), "resident": reading(2**40)}
+    return {name: milliseconds_a_batch(epoch, epochs) for name, epoch in epochs_of.items()}
 
 
 def main() -> None:
@@ -63,28 +87,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    store = options.directory / f"rows-{options.rows}"
-    if not store.exists():
-        prepare(Choice(name=f"{Path(__file__).stem}:Noise", options={"rows": options.rows}), store)
-    one = torch.randn(options.rows, INPUTS + 2)
-
-    def indexing() -> int:
-        pieces = torch.randperm(options.rows).split(options.batch_size)
-        for rows in pieces:
-            one[rows]
-        return len(pieces)
-
-    def reading(resident_bytes: int) -> Callable[[], int]:
-        split = open_prepared(store, resident_bytes).splits["train"]
-        return lambda: sum(
-            1 for _ in split.batches(torch.randperm(len(split)), options.batch_size, torch.device("cpu"))
-        )
-
-    floor = milliseconds_a_batch(indexing, options.epochs)
+    found = measure(options.directory, options.rows, options.batch_size, options.epochs)
+    medians = {name: statistics.median(times) for name, times in found.items()}
+    floor = medians.pop("tensor[rows]")
     print(f"tensor[rows]: {floor:.3f} ms a batch of {options.batch_size}")
-    for name, resident_bytes in (("mapped", 0), ("resident", 2**40)):
-        found = milliseconds_a_batch(reading(resident_bytes), options.epochs)
-        print(f"{name}: {found:.3f} ms, {floor / found:.2f} times as fast as indexing")
+    for name, milliseconds in medians.items():
+        print(f"{name}: {milliseconds:.3f} ms, {floor / milliseconds:.2f} times as fast as indexing")
 
 
 if __name__ == "__main__":
