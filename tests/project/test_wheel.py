@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pipeline/mtlsweep"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,7 @@ def names(wheel: Path) -> set[str]:
 
 
 def test_the_wheel_installs_one_package(names: set[str]) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {name.partition("/")[0] for name in names} == {"mtlsweep", f"mtlsweep-{version}.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {"mtlsweep", f"mtlsweep-{VERSION}.dist-info"}
 
 
 def test_the_wheel_has_every_file_of_the_package(names: set[str]) -> None:
@@ -35,9 +35,9 @@ def test_the_wheel_has_every_file_of_the_package(names: set[str]) -> None:
     assert {path.suffix or path.name for path in files} >= {".py", ".csv", ".css", ".js", ".html", ".md", ".typed"}
 
 
-def test_the_wheel_has_the_changelog_that_an_upgrade_shows(wheel: Path) -> None:
+def test_the_wheel_has_the_changelog_of_its_version_that_an_upgrade_shows(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         description = email.message_from_bytes(archive.read(metadata)).get_payload()
     assert isinstance(description, str)
-    assert list(changes_since("0.0", description))[1] == "## Unreleased"
+    assert list(changes_since("0.0", description))[1] == f"## {VERSION}"
