@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtlsweep.sweep.reference import Reference
-from mtlsweep.sweep.strategies.known import Known, epochs_seen
+from mtlsweep.sweep.strategies.known import Known, Trials, epochs_seen
 from mtlsweep.sweep.strategies.strategy import Strategy, Suggest
 from mtlsweep.trials.assignment import Assignment
 from mtlsweep.trials.cell import Cell
@@ -55,7 +55,7 @@ class MethodByMethod(Strategy):
         self._seeds = tuple(seeds)
         self._reference = reference
         self._known = dict(known)
-        self._trials: dict[tuple[str, int], Trial] = {}
+        self._trial = Trials()
         self._cells: dict[Contest, list[Cell]] = defaultdict(list)
         for cell in cells:
             self._cells[_contest(cell)].append(cell)
@@ -109,13 +109,6 @@ class MethodByMethod(Strategy):
     def total(self) -> int:
         """Return the sum over methods."""
         return sum(decision.total for decision in self._decisions.values())
-
-    def trial(self, cell: Cell, seed: int) -> Trial:
-        """Return a trial of the plan, each time the same object: its key is hashed once and not with every decision."""
-        name = cell.key, seed
-        if name not in self._trials:
-            self._trials[name] = Trial(cell, seed)
-        return self._trials[name]
 
     def _decide(self, contest: Contest) -> None:
         cells = self._cells[contest]

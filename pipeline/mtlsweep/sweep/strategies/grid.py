@@ -17,6 +17,6 @@ class Grid(MethodByMethod):
 
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
         """Return every trial that has not ended."""
-        trials = [self.trial(cell, seed) for cell in cells for seed in self._seeds]
+        trials = [self._trial(cell, seed) for cell in cells for seed in self._seeds]
         wanted = tuple(Assignment(t, t.cell.training.epochs) for t in trials if not has_ended(t, known))
         return Decision(wanted, total=len(trials))

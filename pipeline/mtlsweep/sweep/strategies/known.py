@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import Finished, Outcome, State, TrialRecord
 from mtlsweep.trials.trial import Trial
 
 Known = Mapping[str, TrialRecord[State]]
 """Record of each trial, by trial key."""
+
+
+class Trials:
+    """Makes the trial of a cell and a seed, each time the same object: its key is hashed once and not with every decision."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int], Trial] = {}
+
+    def __call__(self, cell: Cell, seed: int) -> Trial:
+        """Return the trial."""
+        name = cell.key, seed
+        if name not in self._made:
+            self._made[name] = Trial(cell, seed)
+        return self._made[name]
 
 
 def outcome_of(trial: Trial, known: Known) -> Outcome | None:

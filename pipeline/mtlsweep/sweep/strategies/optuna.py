@@ -25,7 +25,14 @@ from mtlsweep.sweep.search.objective_values import Kind, Targets
 from mtlsweep.sweep.search.ranges import Ranges
 from mtlsweep.sweep.search.samplers import Sampler, make_sampler
 from mtlsweep.sweep.search.space import Space
-from mtlsweep.sweep.strategies.known import Known, epochs_seen, has_diverged_or_failed, has_ended, outcome_of
+from mtlsweep.sweep.strategies.known import (
+    Known,
+    Trials,
+    epochs_seen,
+    has_diverged_or_failed,
+    has_ended,
+    outcome_of,
+)
 from mtlsweep.sweep.strategies.prior import EarlierLedgers, read_prior
 from mtlsweep.sweep.strategies.rungs import Asha, order_by_rank
 from mtlsweep.sweep.strategies.strategy import STRATEGIES, Strategy, Suggest
@@ -76,6 +83,7 @@ class AdaptiveSearch(Strategy):
         self._seed = seed
         self._space = Space(cells, space)
         self._seeds = tuple(seeds)
+        self._trial = Trials()
         self._targets = Targets(reference, target)
         self._known = dict(known)
         self._tried = {one.trial.cell.key: one.trial.cell for _, one in sorted(known.items())}
@@ -103,7 +111,7 @@ class AdaptiveSearch(Strategy):
             self._exhausted = cell is None
             if cell is not None and cell.key not in self._tried:
                 self._tried[cell.key] = cell
-                return self._start(Assignment(Trial(cell, self._seeds[0]), [*self._rungs, self._epochs][0]))
+                return self._start(Assignment(self._trial(cell, self._seeds[0]), [*self._rungs, self._epochs][0]))
         return None
 
     def update(self, record: TrialRecord[State]) -> Sequence[Trial]:
@@ -116,7 +124,7 @@ class AdaptiveSearch(Strategy):
         """Return the trials that still wait at a rung when the search is complete."""
         if self.left():
             return []
-        runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
+        runners = [self._trial(cell, self._seeds[0]) for cell in self._tried.values()]
         return [runner for runner in runners if not has_ended(runner, self._known)]
 
     def left(self) -> int:
@@ -157,7 +165,7 @@ class AdaptiveSearch(Strategy):
         if self._prior is None:
             return None
         stop = [*self._rungs, self._epochs][0]
-        runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
+        runners = [self._trial(cell, self._seeds[0]) for cell in self._tried.values()]
         arrived = [r for r in runners if has_ended(r, self._known) or epochs_seen(r, self._known) >= stop]
         ranked = self._ranked(arrived, stop)
         valid = {runner.key for runner in ranked}
@@ -170,7 +178,7 @@ class AdaptiveSearch(Strategy):
     def _open(self) -> list[Assignment]:
         """Return open assignments of the tried cells, including running trials."""
         if self._asha is None:
-            trials = [Trial(cell, seed) for cell in self._tried.values() for seed in self._seeds]
+            trials = [self._trial(cell, seed) for cell in self._tried.values() for seed in self._seeds]
             return [Assignment(trial, self._epochs) for trial in trials if not has_ended(trial, self._known)]
         return [*self._replicates(), *self._promotions()]
 
@@ -178,15 +186,15 @@ class AdaptiveSearch(Strategy):
         """Return the other seeds of every cell whose first seed is done."""
         wanted = []
         for cell in self._tried.values():
-            if outcome_of(Trial(cell, self._seeds[0]), self._known) is Outcome.DONE:
-                others = (Trial(cell, seed) for seed in self._seeds[1:])
+            if outcome_of(self._trial(cell, self._seeds[0]), self._known) is Outcome.DONE:
+                others = (self._trial(cell, seed) for seed in self._seeds[1:])
                 wanted += [Assignment(trial, self._epochs) for trial in others if not has_ended(trial, self._known)]
         return wanted
 
     def _promotions(self) -> list[Assignment]:
         """Return trials that pass a rung, highest rung first, then trials that have not reached the first rung."""
         assert self._asha is not None
-        runners = [Trial(cell, self._seeds[0]) for cell in self._tried.values()]
+        runners = [self._trial(cell, self._seeds[0]) for cell in self._tried.values()]
         wanted: list[Assignment] = []
         stops = [*self._rungs, self._epochs]
         for rung, following in reversed(list(itertools.pairwise(stops))):

@@ -64,7 +64,7 @@ class Race(MethodByMethod):
 
     def decide(self, cells: Sequence[Cell], known: Known) -> Decision:
         """Return the first seed up to the next rung, or after the last rung the other seeds of the rates kept."""
-        runners = [self.trial(cell, self._seeds[0]) for cell in cells]
+        runners = [self._trial(cell, self._seeds[0]) for cell in cells]
         epochs = cells[0].training.epochs
         out: list[Trial] = []
         margin = self._noise * math.sqrt(2) * self._reference.noise
@@ -91,7 +91,7 @@ class Race(MethodByMethod):
             whole += runners * (rung - previous)
             runners, previous = min(runners, keep), rung
         whole += runners * (len(self._seeds) - 1) * epochs
-        for trial in (self.trial(cell, seed) for cell in cells for seed in self._seeds):
+        for trial in (self._trial(cell, seed) for cell in cells for seed in self._seeds):
             seen = epochs_seen(trial, known)
             if has_diverged_or_failed(trial, known):
                 seen = min((stop for stop in [*stops, epochs] if stop > seen), default=epochs)
@@ -114,7 +114,7 @@ class Race(MethodByMethod):
         """
         given = {cell.key: 0 for cell in cells} | {runner.cell.key: len(self._seeds) for runner in runners}
         while True:
-            asked = [self.trial(cell, seed) for cell in cells for seed in self._seeds[: given[cell.key]]]
+            asked = [self._trial(cell, seed) for cell in cells for seed in self._seeds[: given[cell.key]]]
             wanted = [trial for trial in asked if not has_ended(trial, known)]
             candidate = None if wanted else self._candidate(cells, given, known)
             if candidate is None:
@@ -128,7 +128,7 @@ class Race(MethodByMethod):
         """Return the key of the cell that gets the next seed; a cut cell counts with its epochs up to the cut."""
         standings = []
         for cell in cells:
-            trials = [self.trial(cell, seed) for seed in self._seeds[: max(given[cell.key], 1)]]
+            trials = [self._trial(cell, seed) for seed in self._seeds[: max(given[cell.key], 1)]]
             scores = tuple(self._score(trial, known, cell.training.epochs) for trial in trials)
             done = all(outcome_of(trial, known) is Outcome.DONE for trial in trials)
             standings.append(Standing(cell.key, cell.learning_rate, scores, done))
