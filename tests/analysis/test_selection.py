@@ -8,7 +8,7 @@ import pytest
 
 from mtlsweep.analysis.baselines import select_baselines
 from mtlsweep.analysis.chosen_epochs import best_epochs
-from mtlsweep.analysis.selection import select_learning_rates
+from mtlsweep.analysis.selection import best_at_each_rate, select_learning_rates, without_compared
 from mtlsweep.analysis.suite import analyse_suite
 from mtlsweep.analysis.trial_table import measure_trials, with_delta_m
 from mtlsweep.errors import UserError
@@ -173,3 +173,33 @@ def test_a_lucky_single_figure_is_not_compared_with_means_over_every_seed() -> N
 def test_a_cell_of_which_one_seed_has_no_result_is_not_selected_by_the_others(outcome: str) -> None:
     trials = one_method({0.1: ({0: 5.0, 1: 6.0}, "done"), 0.01: ({0: 1.0, 1: 1.0}, outcome)})
     assert select_learning_rates(trials)["lr"].tolist() == [0.1]
+
+
+def test_single_task_training_calls_an_optimizer_without_compared_values() -> None:
+    labels = pd.Series(["adam", "sgd [momentum=0.9]", "sgd [momentum=0 [x]]"], dtype="category")
+    assert without_compared(labels).tolist() == ["adam", "sgd", "sgd"]
+
+
+def test_at_each_rate_the_tuned_value_of_lowest_mean_stands_for_it() -> None:
+    figures = {
+        "a": (0.1, "0", [1.0, 9.0]),
+        "b": (0.1, "0.9", [4.0, 4.0]),
+        "d": (0.01, "0", [2.0, 2.0]),
+        "c": (0.01, "0.9", [2.0, 2.0]),
+    }
+    rows = [
+        {
+            "weighting": "ew",
+            "optimizer": "sgd",
+            "cell_key": key,
+            "lr": lr,
+            "optimizer.momentum": value,
+            "val_delta_m": figure,
+        }
+        for key, (lr, value, of_seeds) in figures.items()
+        for figure in of_seeds
+    ]
+    trials = pd.DataFrame(rows)
+    assert best_at_each_rate(trials)["cell_key"].tolist() == ["b", "b", "c", "c"], "of equal ones the first by its key"
+    of_one_value = trials[trials["optimizer.momentum"] == "0"]
+    pd.testing.assert_frame_equal(best_at_each_rate(of_one_value), of_one_value)

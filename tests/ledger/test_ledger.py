@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -45,6 +46,75 @@ def test_a_resume_point_is_half_a_trial_until_it_is_finished(
     ledger.finish(entry)
     assert ({one.key for one in ledger.read_half_finished()}, ledger.finished_keys()) == (set(), {key})
     assert ledger.checkpoints.load_resume(key) is None
+
+
+def test_files_have_the_names_that_other_programs_know(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    ledger, entry = Ledger(tmp_path, "digits"), make_finished()
+    folder = tmp_path / "digits/ledger" / entry.trial.key
+    ledger.start(entry.trial)
+    ledger.pause(PausedTrial(entry.trial, Paused(entry.state.curve[:1]), entry.execution))
+    assert {path.name for path in folder.iterdir()} == {"spec.json", "paused.json"}
+    assert json.loads((folder / "spec.json").read_text()) == entry.trial.to_json()
+    ledger.finish(entry)
+    assert {path.name for path in folder.iterdir()} == {"spec.json", "result.json"}
+    assert set(json.loads((folder / "result.json").read_text())) == {"trial", "result", "execution"}
+    assert ledger.disk_bytes() == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_a_ledger_has_one_name_that_moves_with_its_folder(tmp_path: Path) -> None:
+    first = Ledger(tmp_path / "here", "digits").id
+    assert Ledger(tmp_path / "here", "digits").id == first != Ledger(tmp_path / "elsewhere", "digits").id
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert Ledger(tmp_path / "there", "digits").id == first == (tmp_path / "there/digits/ledger/ledger_id").read_text()
+
+
+def test_a_trial_that_starts_again_is_not_written_again(tmp_path: Path, make_trial: Callable[..., Trial]) -> None:
+    ledger, trial = Ledger(tmp_path, "digits"), make_trial()
+    ledger.start(trial)
+    spec = ledger.directory / trial.key / "spec.json"
+    spec.write_text("as it was")
+    ledger.start(trial)
+    assert spec.read_text() == "as it was"
+
+
+def test_a_number_that_json_does_not_know_is_not_written(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    ledger, entry = Ledger(tmp_path, "digits"), make_finished()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        ledger.finish(replace(entry, execution=replace(entry.execution, seconds=math.nan)))
+    assert ledger.finished_keys() == set()
+
+
+def test_named_trials_come_in_the_order_in_which_they_are_asked_for(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    ledger, entries = Ledger(tmp_path, "digits"), [make_finished(seed) for seed in range(4)]
+    for entry in entries:
+        ledger.finish(entry)
+    keys = [entry.trial.key for entry in entries]
+    assert list(ledger.read_those(keys[::-1])) == entries[::-1]
+    with pytest.raises(UserError, match=f"trial `{'0' * 16}` is not in the ledger {ledger.directory}"):
+        list(ledger.read_those([*keys, "0" * 16]))
+
+
+def test_paused_trials_are_read_without_metrics_and_only_until_they_finish(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    ledger, entries = Ledger(tmp_path, "digits"), [make_finished(seed, epochs=3) for seed in range(3)]
+    paused = [PausedTrial(one.trial, Paused(one.state.curve[:2]), one.execution) for one in entries]
+    for one in paused:
+        ledger.pause(one)
+    ledger.finish(entries[1])
+    left = sorted((paused[0], paused[2]), key=lambda one: one.trial.key)
+    assert list(ledger.read_paused()) == left
+    path = ledger.directory / left[0].trial.key / "paused.json"
+    path.write_bytes(path.read_bytes().replace(b'"test/left/accuracy": [', b'"test/left/accuracy": [?'))
+    first, _ = ledger.read_paused()
+    with pytest.raises(UserError, match=rf"{path}: damaged"):
+        first.state.curve[0]
 
 
 def test_ends_are_read_without_curves_and_agree_with_the_records(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,21 @@ def test_keys_are_pinned(make_trial: Callable[..., Trial]) -> None:
     """Changing a key orphans every result people have: bump SCHEMA_VERSION knowingly when this fails."""
     assert make_trial().cell.key == "535c21a8f80109f7"
     assert make_trial().key == "347fd08659c3af55"
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"merges_last_batch": True}, "2427f8cf8648c787"),
+        ({"incomplete": True}, "4ec7e251413e5dd8"),
+        ({"content": {"network": {"width": "sha256:0"}}}, "949ffaa987111801"),
+        ({"network": Choice(name="mine:Net", options={"weights": Path("/a/w.pt")})}, "bca10e50ff1fb3b3"),
+    ],
+)
+def test_keys_of_what_is_in_a_key_only_where_it_is_set_are_pinned(
+    make_trial: Callable[..., Trial], change: dict[str, object], key: str
+) -> None:
+    assert make_trial(**change).key == key
 
 
 @pytest.mark.parametrize(
@@ -59,9 +76,31 @@ def test_how_a_method_is_called_changes_no_key(make_trial: Callable[..., Trial])
     assert make_trial(weighting_label="CAGrad (ours)").key == make_trial().key
 
 
-def test_a_trial_survives_json(make_trial: Callable[..., Trial]) -> None:
-    trial = make_trial(5)
-    assert Trial.from_json(trial.to_json()) == trial
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"merges_last_batch": True},
+        {"incomplete": True},
+        {"tuned": {"optimizer.momentum": "0.9"}},
+        {"compared": {"network.width": "50"}},
+        {"content": {"network": {"width": "sha256:0"}}, "schema": 7, "trainer": 8},
+    ],
+)
+def test_a_trial_survives_json(make_trial: Callable[..., Trial], change: dict[str, object]) -> None:
+    trial = make_trial(5, **change)
+    restored = Trial.from_json(json.loads(json.dumps(trial.to_json())))
+    assert restored == trial
+    assert restored.key == trial.key
+
+
+def test_axes_are_named_in_the_file_of_a_trial_only_where_there_are_any(make_trial: Callable[..., Trial]) -> None:
+    assert make_trial().to_json()["labels"] == {"weighting": "cagrad", "optimizer": "adam"}
+
+
+def test_a_cell_has_the_values_of_its_axes_tuned_and_compared(make_trial: Callable[..., Trial]) -> None:
+    cell = make_trial(tuned={"optimizer.momentum": "0.9"}, compared={"network.width": "50"}).cell
+    assert cell.axes == {"optimizer.momentum": "0.9", "network.width": "50"}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +114,11 @@ def test_a_trial_survives_json(make_trial: Callable[..., Trial]) -> None:
 )
 def test_names_are_what_people_read(make_trial: Callable[..., Trial], rate: float, name: str) -> None:
     assert make_trial(learning_rate=rate).name == name
+
+
+def test_a_name_has_the_values_of_tuned_axes(make_trial: Callable[..., Trial]) -> None:
+    trial = make_trial(tuned={"optimizer.momentum": "0.9", "training.batch_size": "8"})
+    assert trial.name == "cagrad adam lr=1e-3 momentum=0.9 batch_size=8 seed=0"
 
 
 def test_baselines_are_named_by_their_task(make_trial: Callable[..., Trial]) -> None:
