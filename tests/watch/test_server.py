@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mtlsweep.cli.watch.looking import Looking
 from mtlsweep.cli.watch.server import make_server
 from mtlsweep.errors import UserError
+from mtlsweep.params.params import Params
 from tests.small_study import call, small_study, write
 
 
@@ -83,6 +85,20 @@ def test_a_page_in_a_file_shows_a_study_whose_data_is_missing(in_directory: Path
     shown = (in_directory / "live.html").read_text()
     assert "0 of 4" in shown
     assert "no single-task trial is finished" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(UserError("`active` is empty"), "`active` is empty."), (KeyError("epoch"), "KeyError: &#39;epoch&#39;.")],
+    ids=["of a user", "of ours"],
+)
+def test_what_goes_wrong_is_said_and_an_unexpected_error_with_its_type(error: Exception, shown: str) -> None:
+    def read_params() -> Params:
+        raise error
+
+    looking = Looking(["digits"], read_params)
+    looking.look()
+    assert shown in looking.page.decode().replace("<code>", "`").replace("</code>", "`")
 
 
 def test_once_is_for_a_file(in_directory: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mtlsweep.cli.watch.page import render
-from mtlsweep.errors import first_line
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.params.params import Params
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.studies.training_stages import training_stages
@@ -55,10 +55,10 @@ class Looking:
                 params = self._params()
                 live = self._live.setdefault(suite, LiveSuite(suite, Ledger(params.resources.ledger_root, suite)))
                 self._last[suite] = live.look(training_stages(params, suite), seconds / len(self._suites))
-            except (
-                Exception
-            ) as error:  # a mistake in params.yaml, a store that is away, a file in the middle of a change
+            except UserError as error:  # a mistake in params.yaml, for instance
                 problems[suite] = f"{first_line(error)}."
+            except Exception as error:  # a store that is away, a file in the middle of a change, a mistake of ours
+                problems[suite] = f"{type(error).__name__}: {first_line(error)}."
         self.complete = not any(one["unread"] for one in self._last.values())
         title = f"mtlsweep: {', '.join(self._suites)}"
         self.page = render(
