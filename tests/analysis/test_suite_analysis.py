@@ -231,7 +231,7 @@ def test_the_summary_holds_finite_numbers_and_nothing_else_that_counts(one_seed:
     ("damage", "message"),
     [
         (lambda path: path.unlink(), "is missing; run `dvc repro`"),
-        (lambda path: path.write_bytes(b"PAR1 but not really"), "is no readable Parquet file"),
+        (lambda path: path.write_bytes(b"PAR1 but not really"), "cannot be read as a Parquet file"),
         (lambda path: write_table(path, pd.DataFrame({"trial_key": ["a"]})), "has no column `epoch`; it has trial_key"),
     ],
 )

@@ -168,7 +168,7 @@ def test_a_plan_refuses_a_network_whose_inputs_are_not_there(
         ("padded", {"atoms": 6}, "column `atoms` of split `train`, row 6, has length 7; allowed: up to 6"),
         ("inputs", ("atoms", "matrix"), "dataset columns of split `train` are .*; expected: "),
         ("inputs", (), "dataset inputs are \\[\\]: give at least one input"),
-        ("inputs", ("atoms", "matrix", "row", "kind"), "a task is called `kind`, as a column of inputs is: rename it"),
+        ("inputs", ("atoms", "matrix", "row", "kind"), "task `kind` has the name of an input column: rename the task"),
         ("features", {"row": (Feature("age"),)}, "`row` of split `train` has the shape \\[1, 2\\]; allowed: \\[rows, 1\\]"),
         ("features", {"row": (Feature("age"), Feature("plan", 2))}, "holds 2.0 in row .*; allowed: 0 to 1 for `plan`"),
     ],

@@ -88,7 +88,7 @@ def test_rows_in_pieces_are_the_rows_at_once_and_a_seed_draws_the_partners(root:
         (lambda path: path.unlink(), "train-images-idx3-ubyte"),
         (
             lambda path: path.write_bytes(path.read_bytes()[:-1]),
-            "is no whole idx file of unsigned bytes: download it again",
+            "is not a complete idx file of unsigned bytes: download it again",
         ),
         (lambda path: path.write_bytes(b"ab"), "cannot be read"),
         (lambda path: path.write_bytes(idx(np.zeros((5, 28, 28), np.uint8))), "images of shape (5, 28, 28)"),

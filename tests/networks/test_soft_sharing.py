@@ -259,7 +259,9 @@ def test_every_weighting_trains_it_or_is_refused_with_the_reason(name: str, weig
     network = create(name, widths=(2, 2))
     optimizer = "adam" if weighting == "adatask" else "sgd"
     if name == "mtan_small" and weighting in NEEDS_ONE:
-        with pytest.raises(UserError, match=f"`{weighting}` compares .* has none: {NEEDS_ONE[weighting]}."):
+        with pytest.raises(
+            UserError, match=f"`{weighting}` compares .* has no such representation: {NEEDS_ONE[weighting]}."
+        ):
             updater_of(network, weighting, optimizer)
         return
     before = [each.detach().clone() for each in network.parameters()]
@@ -319,4 +321,6 @@ def test_the_plan_refuses_a_comparison_at_a_representation_that_mtan_has_not() -
         with pytest.raises(UserError) as caught:
             planned("mtan_small", "ew", weighting)
         assert str(caught.value).startswith("params.yaml: `suites.rooms.sweep.weightings[1]`: weighting `")
-        assert "network `mtan_small` has none: " in str(caught.value) and "\n" not in str(caught.value)
+        assert "network `mtan_small` has no such representation: " in str(caught.value) and "\n" not in str(
+            caught.value
+        )

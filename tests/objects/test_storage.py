@@ -174,7 +174,7 @@ def test_a_server_that_is_none(root: StoreUri, monkeypatch: pytest.MonkeyPatch, 
 def test_a_server_without_conditional_writes(server_port: int, root: StoreUri, monkeypatch: pytest.MonkeyPatch) -> None:
     careless = Line(server_port, forgets_conditions=True)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{careless.port}")
-    with pytest.raises(UserError, match=r"ignores the conditions of a write .* use a server that has them"):
+    with pytest.raises(UserError, match=r"ignores the conditions of a write .* use a server that obeys them"):
         Ledger(root, "digits").prepare()
     assert objects_of(Ledger(root, "digits")) == {}
 

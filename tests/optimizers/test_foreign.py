@@ -97,7 +97,7 @@ def test_the_key_follows_the_release_of_the_package_and_not_its_build():
         (choice("torch.optim:lr_scheduler"), "is not an optimizer"),
         (choice("my_optimizers:NotOne"), "is not an optimizer: derive it from"),
         (choice("my_optimizers:Needy"), "needs an argument `base_optimizer` that params.yaml cannot give"),
-        (choice("my_optimizers:Forgetful"), "does not go on from its saved state"),
+        (choice("my_optimizers:Forgetful"), "gives other results when it continues from its saved state"),
         (choice("my_optimizers:Pickled"), "`my_optimizers:Pickled` fails"),
     ],
     ids=lambda value: value.name if isinstance(value, Choice) else "",

@@ -82,7 +82,7 @@ def test_names_that_every_tool_takes_are_allowed(name: str) -> None:
         (["a" * 101], "use 1 to 100"),
         ([2024], "a suite is called 2024, which YAML does not read as text; write it in quotes"),
         ([False], "a suite is called False, which YAML does not read as text"),
-        (["toy"], "a suite is called `toy`, as a study is, and both write to results/toy"),
+        (["toy"], "suite `toy` has the name of a study, and both would write to results/toy"),
         (["tiny", "Tiny"], "suites `tiny` and `Tiny` differ in upper and lower case only"),
     ],
 )

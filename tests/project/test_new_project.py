@@ -110,7 +110,7 @@ def test_inside_a_repository_no_other_is_made(folder: Path) -> None:
         (("my study",), "cannot be called `my study`: use letters, digits"),
         (("--", "-x"), "cannot be called `-x`"),
         (("my-study", "--example", "tabel"), "--example tabel is unknown; did you mean `table`?"),
-        (("a-file",), "`a-file` is there and is no folder"),
+        (("a-file",), "`a-file` exists and is not a folder"),
         (("a-file/my-study",), "cannot be written (Not a directory)"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_cell_can_be_named_and_an_unknown_one_is_an_error(mini_suite):
     assert finished.named(NamedCell(weighting="ew", optimizer="adam", learning_rate=0.003)) == key
     with pytest.raises(UserError, match="Allowed: ew adam"):
         finished.named(NamedCell(weighting="ew", optimizer="adm"))
-    with pytest.raises(UserError, match=r"not finished at learning rate 0.1; it has at 0.003"):
+    with pytest.raises(UserError, match=r"not finished at learning rate 0.1; choose one at which it has: 0.003"):
         finished.named(NamedCell(weighting="ew", optimizer="adam", learning_rate=0.1))
 
 

@@ -249,7 +249,8 @@ def test_without_the_study_nothing_is_planned_for_it(write: Write) -> None:
 def test_a_search_that_spends_unequally_cannot_be_refereed(write: Write) -> None:
     params = write(strategy="optuna")
     with pytest.raises(
-        UserError, match=r"`suites.digits.studies.referee` compares at equal search, and `optuna` gives"
+        UserError,
+        match=r"`suites.digits.studies.referee` needs equally many settings for every method, and `optuna` tries",
     ):
         training_stages(params, SUITE)
 

@@ -154,7 +154,7 @@ def test_methods_with_equal_axes_try_the_same_settings() -> None:
         ({"axes": {"optimizer.learning_rate": [1]}}, "no optimizer of the sweep has the option `learning_rate`"),
         ({"axes": C, "settings": 4}, "`settings` is 4, but `ew adam` has 3 settings: use at most 3, or list more values"),
         ({"axes": C, "weightings": ["cagrad", {"cagrad": {"c": 0.2}}]}, "the sweep lists `cagrad adam` twice"),
-        ({"axes": C, "settings": 3, "strategy": "optuna"}, "an adaptive search has `cells_tried` instead"),
+        ({"axes": C, "settings": 3, "strategy": "optuna"}, "an adaptive search uses `cells_tried` instead"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_before_anything_runs(sweep: dict[str, Any], sentence: str) -> None:

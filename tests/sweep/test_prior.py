@@ -239,7 +239,7 @@ def test_trust_falls_with_each_pair_that_the_prior_loses(cells: list[Cell]) -> N
         (None, ["there is no ledger", "results/SUITE/ledger"]),
         ([], ["none of 0 finished multi-task trials survived"]),
         ([("ew", "adam", 0.1, "other", Outcome.PRUNED)], ["none of 1 finished multi-task trials survived"]),
-        ([("ew", "adam", 0.1, "digits", Outcome.DONE)], ["all belong to this sweep"]),
+        ([("ew", "adam", 0.1, "digits", Outcome.DONE)], ["all trials belong to this sweep"]),
         ([("ew", "muon", 0.1, "other", Outcome.DONE)], ["survived with muon", "the sweep has adam, sgd"]),
         ([("ew", "adam", 30.0, "other", Outcome.DONE)], ["(30)", "all outside", "widen `learning_rates`"]),
     ],

@@ -118,8 +118,8 @@ def test_what_a_table_could_not_tell_apart_is_said(declared: dict[str, list[str]
         ({"a": ["acc@5"]}, "a metric is called 'acc@5': use 1 to 100 letters, digits, `_`, `-`, `.`, `:` and spaces"),
         ({"a": [".."]}, "a metric is called '..'"),
         ({"a" * 101: []}, "use 1 to 100 letters"),
-        ({"delta_m": []}, "a task is called `delta_m`, which names what is computed over all tasks"),
-        ({"cosine": []}, "a task is called `cosine`, which names what is computed over all tasks"),
+        ({"delta_m": []}, "a task is called `delta_m`, a name that figures over all tasks have"),
+        ({"cosine": []}, "a task is called `cosine`, a name that figures over all tasks have"),
         ({"a": ["loss"]}, "task `a` declares a metric `loss`, which every task has already"),
         ({"a": [], "b-c": [], "a-b": [], "c": []}, "the cosine of tasks `a` and `b-c` and the cosine of tasks `a-b` and `c`"),
     ],
@@ -182,9 +182,9 @@ def test_ambiguous_tasks_are_refused_by_plan_and_prepare(in_directory: Path, mon
     [
         (
             "delta_m_task_mean",
-            "of columns, read as `<task>_<metric>`, the mean of Delta_m over tasks and metric `m_task_mean` of task `delta`",
+            "columns are read as `<task>_<metric>`: the mean of Delta_m over tasks and metric `m_task_mean` of task `delta`",
         ),
-        ("depth_", "of columns, read as `<task>_<metric>`, a task or metric is called ''"),
+        ("depth_", "columns are read as `<task>_<metric>`: a task or metric is called ''"),
         ("depth", "columns `depth_metric` and `depth` would both be called `depth_metric`"),
     ],
 )

@@ -54,8 +54,8 @@ def check_sharing(weighting: Choice, network: str, one_representation: bool) -> 
     else:
         return
     raise UserError(
-        f"weighting `{weighting.name}` compares task gradients at one representation with everything shared below it, and "
-        f"network `{network}` has none: {remedy}."
+        f"weighting `{weighting.name}` compares task gradients at one representation that all shared parameters lead to, and "
+        f"network `{network}` has no such representation: {remedy}."
     )
 
 

@@ -42,7 +42,7 @@ def module_identity(module: str) -> str | None:
     file = _file(module)
     if module == "__main__" or file is None:
         raise UserError(
-            f"the source of module `{module}` is not found, so that no change of it would be noticed: "
+            f"the source of module `{module}` was not found, so changes in it would not be noticed: "
             "put the code into a Python file next to `params.yaml`."
         )
     if INSTALLED.isdisjoint(file.parts):

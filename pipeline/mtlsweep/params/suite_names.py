@@ -32,7 +32,7 @@ def check_suite_names(names: Iterable[object], source: str) -> None:
             )
         if name in taken:
             raise UserError(
-                f"{source}: a suite is called `{name}`, as a study is, and both write to results/{name}: rename it."
+                f"{source}: suite `{name}` has the name of a study, and both would write to results/{name}: rename the suite."
             )
         other = spellings.setdefault(name.lower(), name)
         if other != name:

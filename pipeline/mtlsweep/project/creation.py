@@ -37,7 +37,7 @@ def create_project(folder: Path | None, example: str) -> list[str]:
             written. Nothing has been written then, but for what a full disk leaves.
     """
     if folder is None:
-        raise UserError("name the project's folder, as in `mtlsweep new my-study`; `.` is this one.")
+        raise UserError("name the project's folder, as in `mtlsweep new my-study`; `.` is the present folder.")
     if example not in EXAMPLES:
         raise UserError(f"--example {example} is unknown{nearest(example, EXAMPLES)} Allowed: {', '.join(EXAMPLES)}.")
     name = folder.resolve().name
@@ -46,7 +46,7 @@ def create_project(folder: Path | None, example: str) -> list[str]:
             f"a project's folder cannot be called `{name}`: use letters, digits, `.`, `_` and `-`, as in `my-study`."
         )
     if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
-        raise UserError(f"`{folder}` is there and is no folder: choose another name.")
+        raise UserError(f"`{folder}` exists and is not a folder: choose another name.")
     files = common_files() | _example_files(example)
     _check_absent(folder, files)
     outer = _repository(folder)
@@ -117,7 +117,7 @@ def _check_absent(folder: Path, files: dict[Path, bytes]) -> None:
     present = [str(path) for path in sorted(files) if (folder / path).exists() or (folder / path).is_symlink()]
     if "dvc.yaml" in present:
         raise UserError(
-            f"`{folder}` is a DVC project already, and no file is overwritten: choose another folder. Of a project made by "
+            f"`{folder}` is a DVC project already, and no file is overwritten: choose another folder. If it was made by "
             f"`mtlsweep new`, `mtlsweep new {folder} --upgrade` shows what has changed since."
         )
     if present:
@@ -134,4 +134,6 @@ def _repository(folder: Path) -> Path | None:
     except GitError as error:
         if "not a git repository" in str(error):
             return None
-        raise UserError(f"git: {first_line(error)}; a project is a git repository.") from error
+        raise UserError(
+            f"git: {first_line(error)}; correct this first, because a project is a git repository."
+        ) from error

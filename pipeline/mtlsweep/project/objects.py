@@ -32,7 +32,7 @@ def _name_of(entry: Any) -> str:
     if module == "__main__":
         raise UserError(
             f"`{name}` is defined in a notebook or script, and workers cannot import it from there; its source is also part of "
-            f"a trial's identity: put it into a file next to params.yaml, such as my_tasks.py (in a notebook with "
+            f"a trial's key: put it into a file next to params.yaml, such as my_tasks.py (in a notebook with "
             f"`%%writefile my_tasks.py`), and import it."
         )
     if "<" in name:

@@ -34,14 +34,14 @@ def check_outputs(suite: str, root: Path = Path()) -> None:
             place = root / folder
             if place.is_symlink() and not place.resolve().is_relative_to(repository):
                 raise UserError(
-                    f"`{folder}` is a symbolic link to {place.resolve()}, outside of the git repository, and DVC refuses "
-                    f"outputs there after they are made. Make it a directory; to keep the large files of trials on another "
+                    f"`{folder}` is a symbolic link to {place.resolve()}, outside of the git repository. DVC would refuse "
+                    f"outputs there, but only after they are made. Make it a directory; to keep the large files of trials on another "
                     f"disk, set `resources.ledger_root` in params.yaml to {place.resolve()}."
                 )
     tracked = (_git(root, "ls-files", "--", *outputs) or "").splitlines()
     if tracked:
         raise UserError(
-            f"`{tracked[0]}` is tracked by git, and DVC refuses an output that is: run `git rm -r --cached {tracked[0]}` and commit."
+            f"`{tracked[0]}` is tracked by git, and DVC refuses outputs that git tracks: run `git rm -r --cached {tracked[0]}` and commit."
         )
 
 

@@ -107,7 +107,7 @@ class FinishedSuite:
         if rates.empty:
             finished = ", ".join(f"{rate:g}" for rate in sorted(set(own["lr"])))
             raise UserError(
-                f"method `{cell.weighting} {cell.optimizer}` has not finished at learning rate {cell.learning_rate:g}; it has at {finished}."
+                f"method `{cell.weighting} {cell.optimizer}` has not finished at learning rate {cell.learning_rate:g}; choose one at which it has: {finished}."
             )
         if rates["cell_key"].nunique() > 1:
             raise UserError(

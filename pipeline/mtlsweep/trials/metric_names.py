@@ -125,7 +125,7 @@ def check_recorded(metrics: Mapping[str, Sequence[str]]) -> None:
         for metric in own:
             _check_name("metric", metric, _METRIC, "`_`, `-`, `.`, `:` and spaces")
         if task in (DELTA_M, COSINE):
-            raise UserError(f"a task is called `{task}`, which names what is computed over all tasks: rename it.")
+            raise UserError(f"a task is called `{task}`, a name that figures over all tasks have: rename it.")
         if LOSS in own:
             raise UserError(f"task `{task}` declares a metric `{LOSS}`, which every task has already: rename it.")
     pairs = combinations(metrics, 2)

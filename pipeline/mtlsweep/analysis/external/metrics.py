@@ -124,4 +124,4 @@ def _check_names(objectives: dict[str, Objective], source: str) -> None:
     try:
         check_columns({task: [o.metric for o in own if o.task == task] for task in tasks_of(own)})
     except UserError as error:
-        raise UserError(f"{source}: of columns, read as `<task>_<metric>`, {error}") from error
+        raise UserError(f"{source}: columns are read as `<task>_<metric>`: {error}") from error

@@ -111,12 +111,12 @@ def rehearse(name: str, entry: Callable[..., Any], options: BaseModel) -> None:
             _walk(other, others, 2)
         except Exception as error:
             raise UserError(
-                f"optimizer `{name}` fails on a tensor of two dimensions and one of one: {first_line(error)}; change "
+                f"optimizer `{name}` fails when it is tried on two small tensors, of two dimensions and of one: {first_line(error)}; change "
                 "its options, or name a function of your own that returns the optimizer."
             ) from error
     if not all(torch.equal(one, place) for one, place in zip(others, places, strict=True)):
         raise UserError(
-            f"optimizer `{name}` does not go on from its saved state as it would have without a stop, so its trials "
+            f"optimizer `{name}` gives other results when it continues from its saved state, so its stopped trials "
             "could not be continued: choose another, or correct its `state_dict`."
         )
     _rehearsed.add(key)

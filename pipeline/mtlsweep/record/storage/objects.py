@@ -96,7 +96,7 @@ class ObjectStorage:
             self.server.delete(name)
         raise UserError(
             f"object store {self.place}: the server ignores the conditions of a write (If-None-Match, If-Match), without which two "
-            "sweeps could write one ledger; use a server that has them, such as AWS S3, MinIO, Ceph or SeaweedFS."
+            "sweeps could write one ledger; use a server that obeys them, such as AWS S3, MinIO, Ceph or SeaweedFS."
         )
 
     def write(self, name: str, content: bytes) -> None:

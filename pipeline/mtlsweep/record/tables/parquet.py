@@ -42,7 +42,9 @@ def read_table(
     except FileNotFoundError as error:
         raise UserError(f"`{path}` is missing; run `dvc repro` to make it.") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"`{path}` is no readable Parquet file ({error}); delete it and run `dvc repro`.") from error
+        raise UserError(
+            f"`{path}` cannot be read as a Parquet file ({error}); delete it and run `dvc repro`."
+        ) from error
 
 
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:

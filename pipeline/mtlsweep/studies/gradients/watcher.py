@@ -94,7 +94,9 @@ class _Watcher:
         self._seed, self._section = chosen.trial.seed, section
         self._tasks = data.tasks_of(chosen.trial.cell.tasks)
         if len(self._tasks) < 2:
-            raise UserError(f"trial `{chosen.trial.key}` has one task; gradients of tasks can be compared from two on.")
+            raise UserError(
+                f"trial `{chosen.trial.key}` has one task, but comparing gradients of tasks needs two or more."
+            )
         self._meter: ConflictMeter | None = None
         self._share_meter: ShareMeter | None = None
         self._about: dict[str, Any] = {}

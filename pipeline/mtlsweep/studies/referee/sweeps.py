@@ -60,8 +60,8 @@ def first_stage(params: Params, suite: str) -> Params:
     own = params.suite(suite)
     if _chooses_cells(own.sweep.strategy):
         raise UserError(
-            f"params.yaml: `suites.{suite}.studies.referee` compares at equal search, and `{own.sweep.strategy.name}` gives methods "
-            "unequal numbers of settings; use the strategy `race` or `grid`, or set `enabled: false`."
+            f"params.yaml: `suites.{suite}.studies.referee` needs equally many settings for every method, and `{own.sweep.strategy.name}` "
+            "tries more of some; use the strategy `race` or `grid`, or set `enabled: false`."
         )
     tasks = task_names(params, suite)
     spread = spread_weights(len(tasks), find_section(own.studies, Referee).weights)

@@ -65,7 +65,7 @@ class CelebA(Dataset):
         missing = [file for file in files if file not in partition]
         if missing:
             raise UserError(
-                f"{partition_file}: `{missing[0]}` of {attribute_file} is not in it, and {len(missing) - 1} more are missing."
+                f"{partition_file}: `{missing[0]}` of {attribute_file} is not in it, and {len(missing) - 1} more are missing; get both files again."
             )
         numbers = np.array([partition[file] for file in files])
         self._files = {

@@ -94,7 +94,7 @@ def check_tasks(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
     if not names or len(set(names)) < len(names):
         raise UserError(f"dataset tasks are {names}: give at least one task, each with a name of its own.")
     if taken := [name for name in names if name in inputs]:
-        raise UserError(f"a task is called `{taken[0]}`, as a column of inputs is: rename it.")
+        raise UserError(f"task `{taken[0]}` has the name of an input column: rename the task.")
     metrics = {task.name: [metric.name for metric in task.metrics] for task in tasks}
     check_recorded(metrics)
     check_columns({task: [LOSS, *own] for task, own in metrics.items()})

@@ -89,7 +89,7 @@ def _official(root: Path) -> dict[str, Digits]:
     cut = len(train[0]) - VALIDATION
     if cut <= 0:
         raise UserError(
-            f"`{root}` has {len(train[0])} training digits, of which {VALIDATION} validate; MNIST has 60000: put its own files there."
+            f"`{root}` has {len(train[0])} training digits, of which {VALIDATION} are for validation; MNIST has 60000: put its own files there."
         )
     return {"train": (train[0][:cut], train[1][:cut]), "val": (train[0][cut:], train[1][cut:]), "test": test}
 

@@ -84,8 +84,8 @@ def _check_channels_last(name: str, cells: Sequence[Cell]) -> None:
     for network in {cell.network.name for cell in cells if cell.training.channels_last}:
         if IMAGE not in taken_inputs(network):
             raise UserError(
-                f"params.yaml: `suites.{name}.training.channels_last` is true, but network `{network}` takes no images, which "
-                "alone have channels: leave it out."
+                f"params.yaml: `suites.{name}.training.channels_last` is true, but network `{network}` takes no images, and "
+                "only images have channels: leave it out."
             )
 
 
@@ -150,7 +150,7 @@ def _tried(path: str, suite: Suite, methods: Sequence[Cell]) -> list[Cell]:
     if in_field(f"{path}.sweep.strategy", lambda: is_adaptive(sweep.strategy)):
         if sweep.settings is not None:
             raise UserError(
-                f"params.yaml: `{path}.sweep.settings`: an adaptive search has `cells_tried` instead; remove one."
+                f"params.yaml: `{path}.sweep.settings`: an adaptive search uses `cells_tried` instead; remove `settings`."
             )
         return cells
     by_method: dict[str, list[Cell]] = {}
@@ -177,8 +177,8 @@ def _refuse_twins(cells: Sequence[Cell], field: str) -> None:
         twin = known.setdefault(cell.key, cell)
         if twin is not cell:
             raise UserError(
-                f"params.yaml: `{field}`: the sweep lists `{twin.method}` twice, as an axis replaces the option by which the two "
-                "differed; list it once."
+                f"params.yaml: `{field}`: the sweep lists `{twin.method}` twice: the two differ only in an option that an axis "
+                "replaces; list it once."
             )
 
 

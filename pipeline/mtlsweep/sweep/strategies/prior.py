@@ -175,16 +175,18 @@ def _read_ledger(folder: Path, space: Space) -> list[Survivor]:
     place = folder.absolute()
     if place.name != "ledger" or not place.is_dir():
         raise UserError(
-            f"`prior.ledgers`: there is no ledger `{folder}`: give the folder of an earlier sweep's, such as "
-            "`results/SUITE/ledger`, seen from the folder of params.yaml."
+            f"`prior.ledgers`: there is no ledger `{folder}`: give the ledger folder of an earlier sweep, such as "
+            "`results/SUITE/ledger`, relative to the folder of params.yaml."
         )
     trials = [one for one in Ledger(place.parents[1], place.parent.name).read_all() if one.trial.cell.role == "mtl"]
     others = [one for one in trials if one.trial.cell not in space]
     survivors = find_survivors(others)
     if not survivors:
-        own = " all belong to this sweep, which has them as results already" if trials and not others else ""
-        reason = own or f" none of {len(others)} finished multi-task trials survived"
-        raise UserError(f"`prior.ledgers`: of `{folder}`{reason}: name another ledger, or remove `prior`.")
+        own = "all trials belong to this sweep, which has them as results already" if trials and not others else ""
+        reason = own or f"none of {len(others)} finished multi-task trials survived"
+        raise UserError(
+            f"`prior.ledgers`: `{folder}` gives nothing to try, because {reason}: name another ledger, or remove `prior`."
+        )
     return survivors
 
 

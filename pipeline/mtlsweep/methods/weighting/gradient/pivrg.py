@@ -90,7 +90,7 @@ class PIVRG(GramianWeighting):
         unknown = reference.keys() - {each.metric for each in performances}
         if unknown:
             raise UserError(
-                f"weighting `pivrg`: option `reference` has `{min(unknown)}` for task `{task}`, which is none of its metrics: "
+                f"weighting `pivrg`: option `reference` has `{min(unknown)}` for task `{task}`, which is not a metric of this task: "
                 f"choose from {', '.join(each.metric for each in performances)}."
             )
         for each in performances:

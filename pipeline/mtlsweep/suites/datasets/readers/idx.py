@@ -54,7 +54,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise UserError(f"`{path}` cannot be read ({error}): download it again.") from error
     data = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
     if zero or kind != 8 or len(data) != np.prod(shape):
-        raise UserError(f"`{path}` is no whole idx file of unsigned bytes: download it again.")
+        raise UserError(f"`{path}` is not a complete idx file of unsigned bytes: download it again.")
     return data.reshape(shape)
 
 

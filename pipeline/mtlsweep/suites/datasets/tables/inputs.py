@@ -63,12 +63,12 @@ def _codes(column: pa.ChunkedArray, name: str, train: np.ndarray, rare: int) -> 
     names, counts = np.unique(values[train].astype(str), return_counts=True)
     if len(names) == 1:
         raise UserError(
-            f"column `{name}` is {str(names[0])!r} in every training row, so that nothing can be learnt from it; leave it out."
+            f"column `{name}` is {str(names[0])!r} in every training row, so nothing can be learnt from it; leave it out."
         )
     common = names[counts >= rare].tolist()
     if not common:
         raise UserError(
-            f"column `{name}` has {len(names)} categories, none of them in {rare} training rows or more (`rare`), as of an "
+            f"column `{name}` has {len(names)} categories, none of them in {rare} training rows or more (`rare`), like an "
             "identifier: leave it out, or make it a `number`."
         )
     codes = {value: code for code, value in enumerate(common, 1)}

@@ -77,13 +77,15 @@ def _check_roles(inputs: Mapping[str, Kind], targets: Mapping[str, Choice], spli
     for name in targets:
         if name in inputs:
             raise UserError(
-                f"column `{name}` is both an input and a target, which it would give away: leave it out of one."
+                f"column `{name}` is both an input and a target, so the input would give the answer: leave it out of one."
             )
         if name in split.columns:
-            raise UserError(f"column `{name}` is both a target and what the rows are split by: choose another split.")
+            raise UserError(
+                f"column `{name}` is both a target and the column that splits the rows: choose another split."
+            )
     for splitting in (split.column, split.group):
         if splitting is not None and splitting in inputs:
             raise UserError(
-                f"column `{splitting}` is both an input and what the rows are split by, so that training never sees its other values: "
+                f"column `{splitting}` is both an input and the column that splits the rows, so training never sees its other values: "
                 "leave it out of `inputs`."
             )

@@ -53,7 +53,7 @@ def encode_target(
         kind = _with_deviation(name, kind, notes["deviation"])
     task = _task(name, kind)
     if task.dense:
-        raise UserError(f"target `{name}` cannot be a {kind.name}, which is of images: choose another kind of task.")
+        raise UserError(f"target `{name}` cannot be a {kind.name}, which needs images: choose another kind of task.")
     if values is None:
         values = np.where(missing, _mark(task, missing), numbers(column, name))
     return task, values.astype(np.float32), notes | _count(missing)
@@ -94,14 +94,14 @@ def _classes(
     whole = pa.types.is_integer(column.type) or not pa.types.is_floating(column.type) or all(map(_is_whole, names))
     if not whole or len(names) > MOST_CLASSES:
         raise UserError(
-            f"target `{name}` holds {len(names)} different values such as {names[0]}, as of a quantity: allowed for {kind.name} "
+            f"target `{name}` holds {len(names)} different values such as {names[0]}, like a quantity: allowed for {kind.name} "
             f"are up to {MOST_CLASSES} classes, text or whole numbers; choose `regression` for numbers."
         )
     absent = sorted(set(names) - set(values[train][~missing[train]].tolist()), key=_in_order)
     if absent:
         raise UserError(
-            f"target `{name}` is {absent[0]!r} in no training row, so that it cannot be learnt: split in another way, or leave "
-            "its rows out."
+            f"target `{name}` has the value {absent[0]!r}, but in no training row, so it cannot be learnt: split in another "
+            "way, or leave the rows with it out."
         )
     codes = {value: code for code, value in enumerate(names)}
     found = [0 if gone else codes[value] for value, gone in zip(values.tolist(), missing.tolist(), strict=True)]
