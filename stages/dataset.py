@@ -1,4 +1,4 @@
-"""DVC stage `dataset`: write what the prepared data of a suite follows from, its dataset's options and code.
+"""DVC stage `dataset`: write what the prepared data of a suite depends on: its dataset's options and code.
 
 It always runs, so that `prepare` runs when one of them has changed, and only then.
 """

@@ -1,6 +1,6 @@
 """DVC stage `plan`: write the planned keys of a suite, which the stages that train depend on.
 
-It always runs. If nothing has changed that a key follows from, it takes a second.
+It always runs. If nothing has changed that a key depends on, it takes a second.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class StoreUri:
 
     @classmethod
     def parse(cls, text: str) -> StoreUri | None:
-        """Return the URI, or None if `text` is none."""
+        """Return the URI, or None if `text` is not a URI."""
         folder = r"/(?!\.\.?(?:/|$))[A-Za-z0-9_.=-]+"  # no `.` and no `..`
         found = re.fullmatch(rf"s3://([a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9])((?:{folder})*)/?", text)
         if found is None:

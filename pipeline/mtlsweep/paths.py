@@ -32,7 +32,7 @@ def results(suite: str) -> Path:
 
 
 def plan(suite: str) -> Path:
-    """Directory of what a suite's stages follow from: the identity of its dataset, and its planned keys."""
+    """Directory of what a suite's stages depend on: the identity of its dataset, and its planned keys."""
     return results(suite) / "plan"
 
 

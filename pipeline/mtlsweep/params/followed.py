@@ -1,4 +1,4 @@
-"""Files that stay as they are until something changes that they follow from.
+"""Files that stay as they are until something changes on which they depend.
 
 Beside `<name>.json` lies `<name>.basis.json`, a hash of the values, own code, files and package code that it was made from. So
 whoever needs the content again need not import torch, which takes seconds, to learn that it is the same.

@@ -1,4 +1,4 @@
-"""YAML in which no key can hide another."""
+"""Reads YAML, and refuses a key that occurs twice."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`mtlsweep new`: a git and DVC project of a user's own, which needs the installed package and no clone of its repository.
 
-Its files are those of `template/common` and of one example, `template/<example>`. Several follow from the files that this
+Its files are those of `template/common` and of one example, `template/<example>`. Several are made from the files that this
 repository itself uses: `make template` writes them, and a test compares.
 """
 

@@ -15,7 +15,7 @@ from mtlsweep.record.outputs import check_outputs
 
 
 def dataset(suite: str) -> None:
-    """Write what the prepared data follows from, the dataset's options and code, if anything of it has changed."""
+    """Write what the prepared data depends on (the dataset's options and code), if it has changed."""
     from mtlsweep.params.followed import read_followed, write_followed
 
     choice, path = load_params().suite(suite).data.dataset, paths.plan(suite) / "dataset.json"

@@ -1,4 +1,4 @@
-"""Own modules that were edited after this process imported them: their new source would stand for the old code."""
+"""Own modules that were edited after this process imported them: keys would name the new source, but the old code would train."""
 
 from __future__ import annotations
 

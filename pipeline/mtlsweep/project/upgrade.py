@@ -23,7 +23,7 @@ _MADE_BY = re.compile(r"\A# From mtlsweep (\S+);")
 
 
 def write_package() -> None:
-    """Write the version and the code of the installed package, which what is computed from trials follows from."""
+    """Write the version and the code of the installed package, on which all that is computed from trials depends."""
     write_if_changed(paths.PACKAGE, indented_json({"version": version(), "code": package_hash()}))
 
 

@@ -18,7 +18,7 @@ from mtlsweep.params.studies import STUDIES
 
 
 def write_methods_used(params: Params) -> None:
-    """Write the content of every such study's methods, if anything has changed that it follows from.
+    """Write the content of every such study's methods, if anything has changed on which it depends.
 
     Raises:
         UserError: an unknown name or wrong option, a file or the source of own code is not found, or nothing can be written.

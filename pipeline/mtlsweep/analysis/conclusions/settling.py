@@ -1,8 +1,9 @@
 """How many seeds would decide the comparisons that are open: the power of the paired test, from the noise and the differences seen.
 
-A difference that a few seeds show is not the true one: the open ones are those that came out small, the large ones came out
-large by luck, too. So power is averaged over what the true difference may be after the seeds at hand (predictive
-power, Spiegelhalter et al. 1986), with the spread of true differences in the family as its prior, and over what the noise may be.
+A few seeds do not show the true difference. Open comparisons are those whose differences came out small, and differences that
+came out large are partly large by luck. So power is averaged over what the true difference may be after the seeds at hand
+(predictive power, Spiegelhalter et al. 1986). The spread of true differences in the family is its prior. Power is also averaged
+over what the noise may be.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Intervals that include the search: of each method, of their differences, and of the best method on validation.
 
-What they are intervals of: the expected test Delta_m of the whole procedure. It trains every setting with n new seeds, and
-the baselines with theirs, chooses baselines, epochs, settings (and for the best method the method) on validation, and
-reports the mean test Delta_m of what it chose. Student's and bootstrap intervals of the results table hold the choices
-and the baselines fixed.
+They are intervals of the expected test Delta_m of the whole procedure. The procedure trains every setting with n new seeds, and
+the baselines with theirs. It chooses baselines, epochs, settings (and for the best method the method) on validation. It
+reports the mean test Delta_m of what it chose. In contrast, Student's and bootstrap intervals of the results table hold the
+choices and the baselines fixed.
 
-How: the result of the procedure +- a quantile of Student's t x its standard deviation over bootstrap samples of the seeds,
-in each of which every choice is made again. Percentiles of so few seeds would cover too little (at five seeds 1.96
-standard deviations cover 88 %), and t of n - 1 degrees of freedom too much: only the part of the variance that is linear in
-the shares of the seeds rests on n - 1 degrees of freedom; the rest, which comes from choosing now one cell and now
-another, averages over these cells. With L of the variance V linear, Satterthwaite's approximation
-for a sum of an estimated part and one taken as known gives V^2 / (L^2 / (n - 1)) degrees of freedom.
+An interval is the result of the procedure +- a quantile of Student's t x its standard deviation over bootstrap samples of the
+seeds. In each sample every choice is made again. Percentiles of so few seeds would cover too little: at five seeds 1.96
+standard deviations cover 88 %. Student's t of n - 1 degrees of freedom would cover too much. Only the part of the variance
+that is linear in the shares of the seeds has n - 1 degrees of freedom. The rest comes from choosing now one cell and now
+another, and averages over these cells. With L of the variance V linear, Satterthwaite's approximation for a sum of an
+estimated part and one taken as known gives V^2 / (L^2 / (n - 1)) degrees of freedom.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The server of the page: on loopback, for reading only; a request chooses nothing but whether it is answered."""
+"""The server of the page: on loopback, for reading only. It takes no input from a request: it answers with the page or refuses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One suite's experiment, and which of its runs belong to one ledger.
 
 Several people may sweep one suite on one server. Each has a ledger, and each run names its own: nothing here
-changes or deletes a run of another ledger, and nobody reads it.
+reads, changes or deletes a run of another ledger.
 """
 
 from __future__ import annotations

@@ -2,13 +2,18 @@
 
 A file is one object of the same name as in a folder, so a ledger can be copied either way with any tool.
 
-**Only the sweep that holds the lease can change a file.** While this process holds it, each write goes: know the file's
-tag (that of the last write from here; else absence is guessed, and looked at if that was wrong), look at the lease, write if
-the file has that tag still. Whoever takes over the lease writes after the second step, which changes the tag, so the
-third step fails and the second one then names the new holder. Clocks play no part.
+**Only the sweep that holds the lease can change a file.** While this process holds it, each write has three steps:
 
-Conditional deletion is not offered by all servers, so **a removed file is an object without content**, and an empty file
-is stored as one newline.
+1. Know the file's tag. It is the tag of the last write from here. Without one, the file is taken for absent; if this was wrong,
+   its tag is read.
+2. Look at the lease.
+3. Write if the file still has that tag.
+
+Whoever takes over the lease writes after step 2, which changes the tag. So step 3 fails, and step 2 of the next try names the
+new holder. No clock is used.
+
+Not all servers offer conditional deletion. So **a removed file is an object without content**, and an empty file is stored
+as one newline.
 """
 
 from __future__ import annotations

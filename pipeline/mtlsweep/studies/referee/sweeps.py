@@ -123,7 +123,7 @@ def _chooses_cells(strategy: Choice) -> bool:
 
 
 def _values(first: Params, suite: str) -> list[Any]:
-    """Return what the weights of the second stage follow from, beside the results."""
+    """Return what the weights of the second stage depend on, beside the results."""
     own = first.suite(suite)
     return [suite, own.model_dump(mode="json", include={"data", "network", "training", "sweep", "studies"})]
 

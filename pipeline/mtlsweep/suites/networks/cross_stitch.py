@@ -46,7 +46,7 @@ class _Mixture(nn.Module):
 
 
 class _Unit(nn.ModuleList):
-    """A row for each task: the features of all tasks -> those that each task goes on with."""
+    """A row for each task: the features of all tasks -> the features with which each task continues."""
 
     def __init__(self, tasks: int, channels: int) -> None:
         super().__init__(_Mixture(own, tasks, channels) for own in range(tasks))

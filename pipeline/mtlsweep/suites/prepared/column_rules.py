@@ -1,4 +1,4 @@
-"""What inputs and targets must be, held to while they are written: training would fail on them much later."""
+"""What inputs and targets must be, checked while they are written. Otherwise training would fail much later."""
 
 from __future__ import annotations
 

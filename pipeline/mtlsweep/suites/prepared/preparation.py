@@ -21,7 +21,7 @@ from mtlsweep.suites.prepared.column_rules import check_same_shapes
 from mtlsweep.suites.prepared.shards import write_shards
 
 IDENTITY = "identity"
-"""File with the hash of what the prepared data beside it follows from."""
+"""File with the hash of what the prepared data beside it was made from."""
 
 DATASET_CODE = "mtlsweep.suites.datasets"
 PREPARING_CODE = {
@@ -38,7 +38,7 @@ PREPARING_CODE = {
 
 
 def preparation_identity(choice: Choice) -> dict[str, Any]:
-    """Return what prepared data follows from: the dataset with its options and the files that these name, and the code.
+    """Return what prepared data is made from: the dataset with its options and the files that these name, and the code.
 
     Raises:
         UserError: an unknown dataset or option, or the source of own code is not found.

@@ -50,6 +50,6 @@ def read_settling(params: Params, suite: str) -> dict[str, Any]:
 
 
 def with_further_seeds(present: Sequence[int], number: int) -> tuple[int, ...]:
-    """Return the present seeds and, behind them, the lowest numbers that are none of them, until there are `number`."""
+    """Return the present seeds and, behind them, the lowest other numbers, until there are `number`."""
     others = (seed for seed in count() if seed not in present)
     return (*present, *(next(others) for _ in range(number - len(present))))

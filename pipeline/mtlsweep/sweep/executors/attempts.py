@@ -1,4 +1,4 @@
-"""Attempts at assignments: an attempt that says nothing about its trial is followed by another one."""
+"""Attempts at assignments: if an attempt ends for a reason outside its trial, another one follows."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def trouble_of(error: BaseException, detail: str) -> Trouble | None:
 
 
 class Verdict(StrEnum):
-    """What follows from a host's trouble with a trial."""
+    """What the sweep does after a host's trouble with a trial."""
 
     AGAIN = "try the trial again"
     THE_TRIALS = "the trial itself is the cause"

@@ -1,4 +1,4 @@
-"""Messages on their way to one address, in a thread of their own: a dead receiver delays nobody and nothing."""
+"""Messages on their way to one address, in a thread of their own: a receiver that does not answer delays nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The field of params.yaml in front of what is wrong with it."""
+"""Puts the name of a field of params.yaml in front of the sentence that says what is wrong with it."""
 
 from __future__ import annotations
 

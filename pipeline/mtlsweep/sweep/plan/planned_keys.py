@@ -1,7 +1,7 @@
 """The planned keys of a stage in a file: what `dvc repro` follows, and what `mtlsweep status` reads.
 
 `results/<suite>/plan/<stage>.json` changes when and only when the stage has something else to do. Making a plan
-imports torch and hashes every cell, which takes seconds; as long as nothing has changed the file is believed.
+imports torch and hashes every cell, which takes seconds. So as long as nothing has changed, the file is read instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # it imports torch
 
 
 def write_plans(trained: Mapping[Stage, Params], suite: str) -> None:
-    """Write the plan of each stage of a suite, if anything has changed that it follows from.
+    """Write the plan of each stage of a suite, if anything has changed on which it depends.
 
     Args:
         trained: the params under which each stage trains.
@@ -43,7 +43,7 @@ def write_plans(trained: Mapping[Stage, Params], suite: str) -> None:
 
 
 def write_plan(params: Params, suite: str, stage: Stage, plan: Plan) -> None:
-    """Write a plan and what it follows from.
+    """Write a plan and what it depends on.
 
     Raises:
         OSError: the data is not prepared, or the files cannot be written.
@@ -114,7 +114,7 @@ def _read(params: Params, suite: str, stage: Stage) -> dict[str, Any] | None:
 
 
 def _values(params: Params, suite: str, stage: Stage) -> list[Any]:
-    """Return the params and the prepared data that a plan follows from."""
+    """Return the params and the prepared data on which a plan depends."""
     section = params.suite(suite).model_dump(
         mode="json", include={"data", "network", "training", "baselines" if stage == "baselines" else "sweep"}
     )

@@ -4,8 +4,8 @@ The prior is a list of settings (a method with a learning rate) that are tried b
 and then a share of them, does not follow it. The cells that follow it are compared with the better half of those that do not,
 and the less they win, the fewer follow. So a wrong prior costs a few cells.
 
-It depends on the ledgers and on the space alone, and what follows from it on the results so far: a search that continues
-tries the same settings.
+The prior depends only on the ledgers and the space. Which of its settings are tried depends on the results so far as well. So a
+search that continues tries the same settings.
 """
 
 from __future__ import annotations

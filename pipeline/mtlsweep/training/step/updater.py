@@ -137,7 +137,7 @@ class Updater:
         return bool(self._averaging)
 
     def show_average(self) -> None:
-        """Give the network the parameters that are to be evaluated; the next step goes on from those it trains at."""
+        """Give the network the parameters that are to be evaluated; the next step continues from those that it trains."""
         for optimizer in self._averaging:
             optimizer.eval()
 

@@ -65,7 +65,7 @@ class AutoLambda(OwnAdam, LookAheadWeighting):
         unknown = [task for task in options["primary"] if task not in tasks]
         if not unknown:
             return None
-        return f"has the primary task `{unknown[0]}`, which is none of the tasks: choose from {', '.join(tasks)}"
+        return f"has the primary task `{unknown[0]}`, which is not a task of the suite: choose from {', '.join(tasks)}"
 
     def objective(self) -> Tensor:
         return self.counts

@@ -65,7 +65,7 @@ def _count(missing: np.ndarray) -> dict[str, int]:
 
 
 def _mark(task: Task, missing: np.ndarray) -> float:
-    """Return what stands for a missing target; 0 if none is missing and the task has no mark."""
+    """Return the value that marks a missing target; 0 if none is missing and the task has no mark."""
     mark = None if task.target is None else task.target.mark
     if mark is None and missing.any():
         raise UserError(

@@ -74,7 +74,7 @@ def moments(column: pa.ChunkedArray, name: str) -> np.ndarray:
 
 
 def _not_a_number(column: pa.ChunkedArray, name: str) -> UserError:
-    """Return what to say of a column of text that should hold numbers: the first value that is none."""
+    """Return what to say of a column of text that should hold numbers: the first value that is not a number."""
     for row, value in enumerate(column.to_pylist()):
         if value is None:
             continue

@@ -1,8 +1,8 @@
 """Copies of files that arrive in pieces, with the size and the SHA-256 of every file checked on arrival.
 
-Written here because no library fits the way: `fsspec` and `pyarrow.fs` copy between stores that one
-process can open, and a worker can open neither the driver's disk nor a server on that host. All that
-joins the two is Ray's object store, so whoever calls brings a function that reads a piece.
+No library does this. `fsspec` and `pyarrow.fs` copy between stores that one process can open, but a worker
+can open neither the driver's disk nor a server on that host. Only Ray's object store connects the two. So
+the caller passes a function that reads a piece.
 """
 
 from __future__ import annotations
