@@ -15,7 +15,7 @@ from mtlsweep.report.style import COLOURS, optimizer_order
 _MOST_DOMINATED = 1500  # more dominated runs than this make an unreadable figure and a slow page
 PANEL_HEIGHT = 260
 _LINES = "Lines: what any seed (solid), half of the seeds (dashed) and every seed (dotted) attains."
-_TOO_MANY = "Lines of what seeds attain are left out: of so many optimizers they could not be told apart."
+_TOO_MANY = "Lines of what seeds attain are left out, because lines of so many optimizers could not be told apart."
 
 
 def _drawn_runs(analysis: SuiteAnalysis, members: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -191,8 +191,8 @@ def attainment_differences(analysis: SuiteAnalysis, raw: bool = False) -> Figure
     if not panels:
         return None
     caption = (
-        f"{_runs_in_words(raw)}: goals (pairs of values to reach) that one optimizer attains in more of its seeds than the other; full "
-        "colour: in all seeds against none."
+        f"{_runs_in_words(raw)}: goals (pairs of values to reach) that one optimizer attains in more of its seeds than the other. Full "
+        "colour: one attains it in all seeds, the other in none."
     )
     ahead = table.assign(
         pair=table["optimizer_a"].where(table["difference"] > 0, table["optimizer_b"])
@@ -206,7 +206,7 @@ def attainment_differences(analysis: SuiteAnalysis, raw: bool = False) -> Figure
 
 def _runs_in_words(raw: bool) -> str:
     return (
-        "All finished runs, of which an optimizer may have more than another" if raw else "Runs of the selected cells"
+        "All finished runs (an optimizer may have more of them than another)" if raw else "Runs of the selected cells"
     )
 
 

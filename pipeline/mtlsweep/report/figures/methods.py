@@ -67,9 +67,9 @@ def leads(analysis: SuiteAnalysis) -> Figure | None:
     if not panels:
         return None
     caption = (
-        "Difference in test Δm between optimizers, mean over weightings, and its two parts: the same difference in single-task "
-        "training, and that of the gap between multi-task and single-task training. Intervals over seeds "
-        "as in the table: one leaves out 0 where the part is separated from chance."
+        "Difference in test Δm between optimizers, mean over weightings, and its two parts: the difference in single-task training, "
+        "and the difference of the gap between multi-task and single-task training. Intervals are over seeds, as in the table. An "
+        "interval leaves out 0 where its part is separated from chance."
     )
     return Figure("leads", caption, tuple(panels), seen=" ".join(seen))
 
@@ -100,7 +100,7 @@ def differences(analysis: SuiteAnalysis) -> Figure | None:
         )
         panels.append((_zero("x") + rule + point).properties(height=PANEL_HEIGHT))
     caption = "Difference in test Δm between optimizers, paired by seed; the last row pairs by weighting. "
-    caption += "Intervals as in the table: where there is a test, one leaves out 0 exactly where Holm's correction finds a difference."
+    caption += "Intervals are those of the table: where there is a test, one leaves out 0 exactly where Holm's correction finds a difference."
     named = table.assign(pair=table["a"] + " minus " + table["b"])
     seen = f"Differences in points over weightings: {spans(named, 'pair', 'difference')}."
     return Figure("differences", caption, tuple(panels), seen=seen)

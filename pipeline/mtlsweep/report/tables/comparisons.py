@@ -26,11 +26,12 @@ def comparisons_table(analysis: SuiteAnalysis) -> Table:
         numbers(table, SETTLES, "seeds to settle", ".0f"),
     )
     caption = (
-        "Paired differences in test Δm, negative = a better. Optimizer and weighting (against ew): by seed, t test; optimizer overall: by "
-        "weighting, exact sign-flip test. p values are Holm-corrected within each question, and so are the intervals: one leaves out 0 exactly where p is below 0.05; "
-        "where nothing is tested it is the 95 % interval of Student's t. Effect size is Hedges' g of paired values. Seeds to settle: how many would decide an open "
-        "comparison with power 0.8 (mtlsweep plan --settle plans them); a dash where it is decided, or where up to 30 would not do. "
-        "The files have, for each pair alone, the interval that includes the search, too (search_low, search_high)."
+        "Paired differences in test Δm. Negative: a is better. Optimizers and weightings (against ew) are paired by seed and have a "
+        "t test. Optimizers overall are paired by weighting and have an exact sign-flip test. p values and intervals are "
+        "Holm-corrected within each question, so an interval leaves out 0 exactly where p is below 0.05. Where nothing is tested, it "
+        "is the 95 % interval of Student's t. Effect size is Hedges' g of paired values. Seeds to settle: how many would decide an "
+        "open comparison with power 0.8 (mtlsweep plan --settle plans them). A dash means that it is decided, or that 30 are not "
+        "enough. The files also have, for each pair alone, the interval that includes the search (search_low, search_high)."
     )
     return Table("comparisons", caption, columns, table)
 
@@ -59,9 +60,10 @@ def leads_table(analysis: SuiteAnalysis) -> Table | None:
         ]
     columns += [numbers(table, name, name, ".0f") for name in ("weightings", "seeds")]
     caption = (
-        "How far one optimizer is ahead of another in test Δm (mean over weightings), and the two parts of it: the same lead in "
-        "single-task training, and a multi-task gap (the distance of multi-task from single-task training with the same optimizer) that is "
-        "smaller. Paired by seed, t test; p is Holm-corrected over the pairs, and so is the interval, which leaves out 0 exactly where p is below 0.05."
+        "How far one optimizer is ahead of another in test Δm (mean over weightings). This lead has two parts. One is the lead in "
+        "single-task training. The other is by how much the multi-task gap is smaller: the distance of multi-task from single-task "
+        "training with the same optimizer. Paired by seed, t test. p and the interval are Holm-corrected over the pairs, so the "
+        "interval leaves out 0 exactly where p is below 0.05."
     )
     return Table("leads", caption, tuple(columns), table)
 
@@ -130,8 +132,10 @@ def methods_table(analysis: SuiteAnalysis) -> Table:
         Column("open at", tuple(Cell(end, sort=end) for end in ends), numeric=False),
     )
     caption = (
-        "95 % interval of the test Δm of the selected setting over seeds, as it is and when baselines, epochs and learning rates are chosen again in each sample "
-        "of the seeds (a dash with fewer than three); bootstrap probability (over seeds all methods share) that a method's mean is Pareto-optimal among methods; and the unbroken range of "
-        "tried learning rates whose validation Δm is within 5 points of the best. Open: the range reaches the end of what was tried."
+        "How certain each method's result is. Intervals: 95 % of the test Δm of the selected setting over seeds. The first holds all "
+        "choices fixed. For the second, baselines, epochs and learning rates are chosen again in each sample of the seeds (a dash with "
+        "fewer than three). Probability: that a method's mean is Pareto-optimal among methods (bootstrap over the seeds that all "
+        "methods share). Rates: the unbroken range of tried learning rates whose validation Δm is within 5 points of the best. Open: "
+        "the range reaches the end of what was tried."
     )
     return Table("methods", caption, columns, table)

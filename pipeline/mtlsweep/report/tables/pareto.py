@@ -27,9 +27,9 @@ def counts_table(analysis: SuiteAnalysis) -> Table:
     columns.append(numbers(counts, "hypervolume", "hypervolume", ".4f"))
     caption = (
         f"Pareto-optimal (PO) runs of the selected cells over {analysis.axes_in_words}: among all of these runs, and with respect to one "
-        "other optimizer (no run of it dominates them). Within σ: no run is better by more than so many standard deviations over seeds in "
-        "every metric. Hypervolume: share of the box between ideal and reference point. Raw: among all finished runs, which favours an "
-        "optimizer with more runs."
+        "other optimizer (none of its runs dominates them). Within σ: no run is better in every metric by more than this many standard "
+        "deviations over seeds. Hypervolume: share of the box between ideal and reference point. Raw: among all finished runs, which "
+        "favours an optimizer with more runs."
     )
     return Table("pareto_by_optimizer", caption, tuple(columns), counts)
 

@@ -33,8 +33,9 @@ def results_table(analysis: SuiteAnalysis) -> Table:
         else "as given"
     )
     caption = (
-        f"Test metrics per method {selected}: mean ± standard deviation over seeds. Bold: the best "
-        "of a column, and what ties with it (95 % interval of the difference, noise pooled over methods). Δm is relative to single-task learning, positive = worse."
+        f"Test metrics per method {selected}: mean ± standard deviation over seeds. Bold: the best of a column, and what cannot be "
+        "distinguished from it (95 % interval of the difference, noise pooled over methods). Δm is relative to single-task learning; "
+        "positive is worse."
     )
     if "test_own_delta_m_mean" in results:
         caption += " Beside it: relative to single-task learning with the method's own optimizer."

@@ -51,8 +51,8 @@ def cuts_table(analysis: SuiteAnalysis) -> Table | None:
         Column("may have won", risky, numeric=False),
     )
     caption = (
-        "Learning rates that were cut before their last epoch, as validation showed them then (Δm in percent points). May have won: at the "
-        "pace of its last epoch the rate would have made up for its distance in the epochs that were left."
+        "Learning rates that were cut before their last epoch, with their validation figures at the cut (Δm in percent points). May "
+        "have won: at the pace of its last epoch, the rate would have made up its distance in the epochs that were left."
     )
     return Table("cuts", caption, columns, cuts)
 

@@ -146,7 +146,8 @@ def effects_table(effects: pd.DataFrame) -> Table:
     caption = (
         "Means over all pairs of the training; Cohen's d is their difference in pooled standard deviations; P is the probability that a random "
         "pair of tasks lies above a random pair of samples. Averaged: tasks over the whole batch, samples over tasks. The share of conflicting "
-        "parameters among all, the paper's measure, falls where ReLU sets gradients to zero; the other counts only where both are non-zero."
+        "parameters among all is the paper's measure; it falls where ReLU sets gradients to zero. The other share counts only parameters "
+        "where both are non-zero."
     )
     return Table("effects", caption, columns, effects)
 

@@ -117,9 +117,9 @@ def verdicts_table(verdicts: pd.DataFrame, margin: float) -> Table:
         *names(ordered, "verdict", "nearest"),
     )
     caption = (
-        "Lead: by how many points of Δm a weighting is better, in the task where it is ahead most, than the fixed weights that come nearest to "
-        f"it. Outside: at least {margin:g}; inside: at most {margin:g}. The two bounds make an interval of 95 %; it counts seeds, the "
-        "choice of the learning rate among those with all seeds, and that the nearest of all fixed weights was taken."
+        "Lead: by how many points of Δm a weighting is better than the fixed weights that come nearest to it, in the task where it is "
+        f"ahead most. Outside: at least {margin:g}; inside: at most {margin:g}. The two bounds make an interval of 95 %. It includes the "
+        "noise of seeds, the choice of the learning rate among those with all seeds, and the choice of the nearest fixed weights."
     )
     return Table("verdicts", caption, columns, verdicts)
 
