@@ -55,7 +55,7 @@ def params_schema() -> dict[str, Any]:
     definitions["Choice"] = {"type": ["string", "object"]}
     schema["properties"]["defaults"] = {
         "$ref": "#/$defs/Suite",
-        "description": "Laid under every suite, section by section; a suite's own field replaces the default.",
+        "description": "Defaults of every suite, section by section. A suite's own field replaces the default.",
     }
     _describe_fields(schema)
     for part in _mappings(schema):

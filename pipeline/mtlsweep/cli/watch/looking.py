@@ -47,7 +47,7 @@ class Looking:
         self.complete = False
 
     def look(self) -> None:
-        """Look once. What goes wrong is said on the page, which else shows what was seen last."""
+        """Look once. The page names an error, and otherwise shows what was seen last."""
         problems: dict[str, str] = {}
         seconds = SECONDS_TO_READ if self.page else SECONDS_TO_READ_FIRST
         for suite in self._suites:

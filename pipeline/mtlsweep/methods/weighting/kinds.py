@@ -30,7 +30,7 @@ class LossWeighting(Weighting):
 
 
 class LookAheadWeighting(LossWeighting):
-    """Weights that descend the loss of a further batch after a trial step: how do they change what is learnt?
+    """Weights that lower the loss of a further batch after a trial step.
 
     The trial step is that of the base optimizer without its adaptive scaling (gradient, momentum buffer and weight decay
     of SGD), of all parameters, on the step's own batch.

@@ -190,5 +190,5 @@ def _check_inputs(suite: str, section: Suite, inputs: Sequence[str]) -> None:
     if section.training.augmentation != "none" and IMAGE not in inputs:
         raise UserError(
             f"params.yaml: `suites.{suite}.training.augmentation` is `{section.training.augmentation}`, but the data has "
-            f"no input `{IMAGE}`, and augmentation is of images: set it to `none`."
+            f"no input `{IMAGE}`, and augmentation needs images: set it to `none`."
         )
