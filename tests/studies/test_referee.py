@@ -20,6 +20,7 @@ from mtlsweep import paths
 from mtlsweep.analysis.moderated_variances import with_fitted_prior
 from mtlsweep.cli.main import app
 from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params, load_params
 from mtlsweep.project import steps
 from mtlsweep.record.ledger import Ledger
@@ -27,6 +28,7 @@ from mtlsweep.studies.referee.attained import INSIDE, OUTSIDE, UNDECIDED, leads
 from mtlsweep.studies.referee.noise import search_variance, selection_shares
 from mtlsweep.studies.referee.section import referee_sentences
 from mtlsweep.studies.referee.simplex import refined_weights, spread_weights
+from mtlsweep.studies.referee.sweeps import count_weights
 from mtlsweep.studies.study import run_study
 from mtlsweep.studies.training_stages import training_stages
 from mtlsweep.suites.prepared import prepare
@@ -199,6 +201,19 @@ def call(*arguments: str) -> str:
     result = CliRunner().invoke(app, list(arguments))
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("section", "weightings", "counts"),
+    [({}, 1, (1, 0)), ({}, 2, (2, 1)), ({}, 3, (3, 1)), ({}, 7, (7, 3)), ({"weights": 8, "refined": 4}, 2, (8, 4))],
+)
+def test_there_are_as_many_fixed_weights_as_cost_one_and_a_half_times_the_sweep(
+    write: Write, section: dict[str, int], weightings: int, counts: tuple[int, int]
+) -> None:
+    params = write(weights=None, refined=None) if not section else write(**section)
+    names = ("ew", "rlw", "uw", "dwa", "pcgrad", "imtl", "famo")[:weightings]
+    swept = params.with_sweep(SUITE, weightings=tuple(Choice(name=name) for name in names))
+    assert count_weights(swept, SUITE) == counts and (section or sum(counts) <= 1.5 * weightings)
 
 
 @pytest.mark.slow

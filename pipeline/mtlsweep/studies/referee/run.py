@@ -32,6 +32,7 @@ from mtlsweep.studies.referee.simplex import refined_weights
 from mtlsweep.studies.referee.sweeps import (
     FIRST,
     REFINED,
+    count_weights,
     first_stage,
     scalar,
     task_names,
@@ -63,7 +64,7 @@ def run(params: Params, suite: str) -> str:
     objectives = read_objectives(paths.stage_tables(suite, FIRST) / "metrics.json")
     own = _read_trials(suite, FIRST, objectives)
     tried = [*params.suite(suite).sweep.weightings, *(method.weighting for method in first.suite(suite).sweep.methods)]
-    refined = _refine(params, suite, own, tasks_of(counted(objectives)), section.refined, tried)
+    refined = _refine(params, suite, own, tasks_of(counted(objectives)), count_weights(params, suite)[1], tried)
     write_refined(params, suite, refined)
     if refined:
         run_stage(with_methods(params, suite, refined), suite, REFINED)

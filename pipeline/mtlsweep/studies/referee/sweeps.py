@@ -39,14 +39,22 @@ def stages(params: Params, suite: str) -> dict[Stage, Params]:
 
 def later(params: Params, suite: str) -> list[str]:
     """Say what the second stage will be, as long as it is not known."""
-    own = params.suite(suite)
-    section, known = find_section(own.studies, Referee), REFINED in stages(params, suite)
-    if known or not section.refined:
+    optimizers, known = params.suite(suite).sweep.optimizers, REFINED in stages(params, suite)
+    spread, refined = count_weights(params, suite)
+    if known or not refined:
         return []
     return [
-        f"{REFINED}: up to {section.refined} more fixed weights for each of {len(own.sweep.optimizers)} optimizers, where the front of "
-        f"those of {FIRST} is thin; about {section.refined / section.weights:.0%} of the cost of {FIRST}"
+        f"{REFINED}: up to {refined} more fixed weights for each of {len(optimizers)} optimizers, where the front of "
+        f"those of {FIRST} is thin; about {refined / spread:.0%} of the cost of {FIRST}"
     ]
+
+
+def count_weights(params: Params, suite: str) -> tuple[int, int]:
+    """Return how many fixed weights each optimizer gets: spread over the simplex, and refined."""
+    own = params.suite(suite)
+    section = find_section(own.studies, Referee)
+    spread = max(1, len(own.sweep.weightings)) if section.weights is None else section.weights
+    return spread, spread // 2 if section.refined is None else section.refined
 
 
 def first_stage(params: Params, suite: str) -> Params:
@@ -64,7 +72,7 @@ def first_stage(params: Params, suite: str) -> Params:
             "tries more of some; use the strategy `race` or `grid`, or set `enabled: false`."
         )
     tasks = task_names(params, suite)
-    spread = spread_weights(len(tasks), find_section(own.studies, Referee).weights)
+    spread = spread_weights(len(tasks), count_weights(params, suite)[0])
     weightings = [Choice(name="ew"), *(scalar(tasks, weights) for weights in spread.tolist())]
     methods = [Method(weighting=w, optimizer=optimizer) for w in weightings for optimizer in own.sweep.optimizers]
     return with_methods(params, suite, methods)
