@@ -13,7 +13,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick venv ui check unit rooms schema template clean gpu-test site bench bench-quick
+.PHONY: repro test quick venv ui check unit rooms schema template clean gpu-test site bench bench-quick coverage mutation lowest
 
 repro: venv
 	dvc repro
@@ -47,6 +47,23 @@ quick: venv
 
 unit: venv
 	pytest -n 2 --dist loadfile -m "not slow"
+
+# The fast tests with the share of branches that they take, which pyproject.toml holds to a minimum; files below it are listed.
+coverage: venv
+	pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term:skip-covered
+
+# Does a test fail when identity, selection or ledger is changed? See docs/contributing/mutation.md.
+mutation: venv
+	python tests/mutation.py
+
+# The fast tests with the lowest versions that pyproject.toml allows, in an environment of their own (6 GB: torch for GPUs).
+LOWEST := build/lowest
+lowest: venv
+	uv venv --quiet --clear --python "$$(command -v python)" $(LOWEST)
+	uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
+	uv pip uninstall --quiet --python $(LOWEST)/bin/python opencv-python
+	uv pip install --quiet --python $(LOWEST)/bin/python --reinstall --no-deps --resolution lowest 'opencv-python-headless>=4.10.0.84'
+	PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" pytest -n 2 --dist loadfile -m "not slow"
 
 test: check
 	pytest -n 2 --dist loadfile
