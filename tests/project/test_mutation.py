@@ -54,6 +54,7 @@ def test_a_mutant_differs_from_the_module_in_one_place(module: str) -> None:
         assert sum(new != old for new, old in zip(changed, whole, strict=True)) == 1, one.change
 
 
+@pytest.mark.slow
 def test_every_explained_survivor_is_a_mutant_of_today() -> None:
     there = {
         (one.function, one.change)
