@@ -111,7 +111,7 @@ def test_this_package_and_pythons_library_have_versions_of_their_own(module: str
 
 
 def test_code_of_a_notebook_is_refused_in_a_sentence() -> None:
-    with pytest.raises(UserError, match=r"source of module `__main__` is not found.* file next to `params.yaml`"):
+    with pytest.raises(UserError, match=r"source of module `__main__` was not found.* file next to `params.yaml`"):
         module_identity("__main__")
 
 

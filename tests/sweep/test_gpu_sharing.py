@@ -223,7 +223,15 @@ def test_plan_and_status_show_the_sentences() -> None:
     plan = {"strategy": "grid", "methods": {}, "planned": 2, "finished": 0, "forecast": None, "outdated": {}}
     planned_stage = {**plan, "past_errors": [], "devices": ["five would share one"]}
     assert "    five would share one" in list(plan_lines({"suite": "digits", "stages": {"sweep": planned_stage}}))
-    ended: dict[str, Any] = {"outcomes": {}, "planned": 2, "half_finished": 0, "failures": {}, "running": [], **stage}
+    ended: dict[str, Any] = {
+        "outcomes": {},
+        "planned": 2,
+        "not_needed": 0,
+        "half_finished": 0,
+        "failures": {},
+        "running": [],
+        **stage,
+    }
     status = {"suite": "digits", "holder": None, "disk_bytes": 0, "stages": {"sweep": ended}}
     assert "    five share one" in list(status_lines(status))
 

@@ -256,5 +256,5 @@ def test_what_a_cell_uses_survives_json(params: Params) -> None:
 def test_code_of_a_notebook_is_refused_at_plan(params: Params) -> None:
     raw = {**RAW["suites"]["numbers"], "network": "__main__:Flat"}
     sys.modules["__main__"].Flat = NETWORKS.get("network_of_mine:Flat")  # type: ignore[attr-defined]
-    with pytest.raises(UserError, match="network `__main__:Flat`: the source of module `__main__` is not found"):
+    with pytest.raises(UserError, match="network `__main__:Flat`: the source of module `__main__` was not found"):
         open_plan(parse_params({**RAW, "suites": {"numbers": raw}}), "numbers", "sweep")
