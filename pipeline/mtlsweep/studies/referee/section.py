@@ -97,7 +97,7 @@ def _best_sentence(own: pd.DataFrame, fixed: pd.DataFrame) -> str:
 def _method_sentence(verdicts: pd.DataFrame, margin: float, compute: float | None) -> str:
     seeds = int(verdicts["seeds"].min())
     few = " A single seed shows no noise, so nothing can be decided." if seeds < 2 else ""
-    cost = "" if compute is None else f" Their training took {compute:.1f} times the compute of the sweep."
+    cost = "" if compute is None else f" Training them took {compute:.1f} times the seconds of the sweep's trials."
     return (
         f"Inside: some fixed weights, whose learning rate was searched in the same way, are at most {margin:g} points of Δm worse in every "
         f"task; outside: none are. At most one verdict in twenty is wrong; undecided ones need more seeds (now {seeds}).{few}{cost}"
