@@ -194,7 +194,7 @@ def _panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
     data = over_seeds.assign(below=over_seeds["mean"] - over_seeds["std"], above=over_seeds["mean"] + over_seeds["std"])
     figures = ["mean", "below", "above", "low", "high"]
     data[figures] = data[figures].map(lambda value: float(f"{value:.4g}"))
-    base = alt.Chart(data[["kind", "epoch", *figures]], title=title).encode(
+    base = alt.Chart(data[["kind", "epoch", *figures]], title=_lines(title)).encode(
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False), scale=alt.Scale(zero=False, nice=False)),
         color=alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS)), title=None),
     )
@@ -206,6 +206,11 @@ def _panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
     return (wide + narrow + line).properties(height=_HEIGHT)
 
 
+def _lines(title: str) -> alt.Title:
+    """Return the title of a panel in lines that its width has room for."""
+    return alt.Title(title.replace(": ", ":\n").replace(", of ", ",\nof ").split("\n"))
+
+
 def _layers(rows: pd.DataFrame) -> Figure | None:
     """Draw means over epochs for each parameter, if the study measured them."""
     if rows.empty:
@@ -214,7 +219,7 @@ def _layers(rows: pd.DataFrame) -> Figure | None:
     means = rows.groupby(["measure", "kind", "layer"], as_index=False)["mean"].mean()
     panels = []
     for measure, words in MEASURES.items():
-        base = alt.Chart(means[means["measure"] == measure][["kind", "layer", "mean"]], title=words)
+        base = alt.Chart(means[means["measure"] == measure][["kind", "layer", "mean"]], title=_lines(words))
         points = base.mark_point(filled=True, size=50).encode(
             x=alt.X("mean:Q", title=None),
             y=alt.Y("layer:N", sort=order, title=None, axis=alt.Axis(labelLimit=110, grid=True)),
