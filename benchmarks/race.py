@@ -36,6 +36,7 @@ from mtlsweep.params.params import parse_params
 from mtlsweep.params.resources import Budget
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.sweep.device_clock import DeviceClock
 from mtlsweep.sweep.driver import Driver
 from mtlsweep.sweep.executors.replay import ReplayExecutor
 from mtlsweep.sweep.plan.stage_inputs import StageContext, open_stage
@@ -110,7 +111,11 @@ def race(context: StageContext, options: Mapping[str, object], first: int, grid:
     seeds = [first, *(seed for seed in SEEDS if seed != first)]
     choice = STRATEGIES.resolve(Choice(name="race", options=options))
     strategy = STRATEGIES.create(choice, context.plan.cells, seeds, context.reference, {})
-    with tempfile.TemporaryDirectory() as directory, ReplayExecutor(grid) as executor, StopRequest(Budget(), 1) as stop:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        ReplayExecutor(grid) as executor,
+        StopRequest(Budget(), DeviceClock()) as stop,
+    ):
         ledger = Ledger(Path(directory), context.suite)
         progress = Progress("replay", strategy.total(), strategy.epochs_left())
         executor.run(Driver(ledger, strategy, stop, progress, context.reference, {}))

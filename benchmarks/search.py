@@ -35,6 +35,7 @@ from mtlsweep.analysis.objectives import Objective
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.resources import Budget
 from mtlsweep.record.ledger import Ledger
+from mtlsweep.sweep.device_clock import DeviceClock
 from mtlsweep.sweep.driver import Driver
 from mtlsweep.sweep.executors.replay import ReplayExecutor
 from mtlsweep.sweep.plan.stage_inputs import read_reference
@@ -162,7 +163,7 @@ def search(grid: Grid, seed: int, cells_tried: int, **options: Any) -> Steps:
     with (
         tempfile.TemporaryDirectory() as directory,
         ReplayExecutor(grid.trials) as executor,
-        StopRequest(Budget(), 1) as stop,
+        StopRequest(Budget(), DeviceClock()) as stop,
     ):
         study = CellStudy(
             Path(directory) / "study", Space(grid.cells), len(grid.seeds), grid.targets, strategy.sampler, ()

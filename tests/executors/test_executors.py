@@ -52,7 +52,7 @@ def replay(
     context = open_stage(params, SUITE, "sweep")
     ledger, strategy = Ledger(directory, SUITE), context.make_strategy({})
     progress = Progress("replay", strategy.total(), strategy.epochs_left())
-    with ReplayExecutor(recorded, slots) as executor, StopRequest(Budget(), slots) as stop:
+    with ReplayExecutor(recorded, slots) as executor, StopRequest(Budget(), progress.clock) as stop:
         executor.run(Driver(ledger, strategy, stop, progress, context.reference, {}))
     assert not strategy.left()
     return ledger, executor
@@ -221,7 +221,7 @@ def test_the_seconds_of_a_trial_count_the_epochs_that_were_lost(study: Write, tm
     first, lost, again = (
         EpochRecord(epoch, metrics, 0.0, seconds) for epoch, seconds in ((1, 2.0), (2, 5.0), (2, 3.0))
     )
-    with StopRequest(Budget(), 1) as stop:
+    with StopRequest(Budget(), progress.clock) as stop:
         driver = Driver(ledger, strategy, stop, progress, context.reference, {})
         assignment = driver.next()
         assert assignment is not None

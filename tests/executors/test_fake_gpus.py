@@ -148,7 +148,11 @@ def test_trials_fill_every_gpu_within_its_memory_and_run_alone_after_out_of_memo
     half = (20 * GIB - CONTEXT_BYTES) / (40 * GIB)
     assert {(place["gpus"], place["memory"]) for place in places} == {(0.5, half), (1.0, None), (1.0, 1.0)}
     content = json.loads((Path("results") / SUITE / "ledger/progress-sweep.json").read_bytes())
-    assert [sentence.split(":")[0] for sentence in content["devices"]] == ["one GPU (A100)", "2 GPUs (T4)"]
+    assert [sentence.split(":")[0] for sentence in content["devices"]] == [
+        "one GPU (A100)",
+        "2 GPUs (T4)",
+        "2 hosts with room for 4 trials at once",
+    ]
 
 
 def test_gpus_that_torch_cannot_use_are_named_and_trials_train_on_cpus(
@@ -162,8 +166,9 @@ def test_gpus_that_torch_cannot_use_are_named_and_trials_train_on_cpus(
         node = ray.get_runtime_context().get_node_id()
         setup = Setup(context.data.directory.resolve(), lambda metrics: 0.0, "auto", 1, 30.0, os.getcwd())
         store = FigureStore.of(context.ledger, "sweep", context.plan.cells, 0)
-        measuring = gpus.Measuring(setup, DataCopies(setup.data, node), store)
-        shares, sentences = gpus.find_shares(Resources(), measuring, 8)
+        kinds = gpus.Kinds(gpus.Measuring(setup, DataCopies(setup.data, node), store))
+        kinds.measure(gpus.able_hosts(Resources()))
+        shares, sentences = gpus.find_shares(Resources(), kinds, 8)
         assert shares == []
         assert all(
             re.match(r"(A100|T4): torch can use no GPU of this kind \(.+\); no trial runs on it, all run on CPUs", one)
@@ -171,8 +176,8 @@ def test_gpus_that_torch_cannot_use_are_named_and_trials_train_on_cpus(
         )
         assert len(sentences) == 2
         with pytest.raises(UserError, match=r"^`resources.device` is `cuda`, but (A100|T4): torch can use no GPU"):
-            gpus.find_shares(Resources(device="cuda"), measuring, 8)
-        assert gpus.find_shares(Resources(device="cpu"), measuring, 8) == ([], [])
+            gpus.find_shares(Resources(device="cuda"), kinds, 8)
+        assert gpus.find_shares(Resources(device="cpu"), kinds, 8) == ([], [])
         assert "trials share a GPU, because" in gpus.describe_own_share(0.25, "auto")[0]
         assert "without a limit of memory; `auto` spreads them" in gpus.describe_own_share(0, "auto")[0]
         assert gpus.describe_own_share(0, "cpu") == gpus.describe_own_share(2, "auto") == []

@@ -29,6 +29,7 @@ class Recording:
         self.ends: list[tuple[Trial, State, str, int]] = []
         self.stopped: str | None = None
         self.changes: list[tuple[Trial, str]] = []
+        self.interruptions: list[Trial] = []
 
     def next(self) -> Assignment | None:
         return self._waiting.pop(0) if self._waiting else None
@@ -37,6 +38,11 @@ class Recording:
         return self.stopped
 
     def started(self, assignment: Assignment) -> None: ...
+
+    def interrupted(self, assignment: Assignment) -> None:
+        self.interruptions.append(assignment.trial)
+
+    def devices(self, sentences: Sequence[str]) -> None: ...
 
     def epochs(self, assignment: Assignment, records: Sequence[EpochRecord], host: str = "") -> None: ...
 
@@ -89,6 +95,62 @@ def test_a_bad_host_fails_no_trial_and_gets_no_more_work(work: Recording, cause:
     cells_or_methods = 3 if cause in ("device", "import") else 2  # two rates of one method may share its own fault
     assert sum(one.endswith("on a") for one in log) == cells_or_methods
     assert max(attempts for _, _, _, attempts in work.ends) == 2
+
+
+def test_a_bad_host_that_goes_leaves_the_trial_to_the_next_one(work: Recording) -> None:
+    hosts = [A]
+    attempts = Attempts(work, lambda: [host.id for host in hosts])
+    attempt = attempts.next()
+    assert attempt is not None
+    hosts.clear()
+    for rate in range(3):
+        attempts.had_trouble(attempt, Host(f"gone {rate}", "gone"), trouble("disk"), starts=1)
+    assert work.stopped is None
+    hosts.append(B)
+    again = [attempts.next() for _ in range(6)]
+    assert attempt.assignment in [one.assignment for one in again if one is not None]
+
+
+class Hosts:
+    """Hosts of which the loss is noticed after the death of their processes."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+        self.unnoticed: set[str] = set()
+
+    def living(self, host: str | None) -> set[str]:
+        if host in self.unnoticed:
+            self.names -= self.unnoticed
+        return self.names
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_lost_host_costs_no_retry_however_late_its_loss_is_noticed(work: Recording, retries: int) -> None:
+    hosts = Hosts("a", "b", "c")
+    attempts = Attempts(work, lambda: hosts.names, retries)
+    attempt = attempts.next()
+    assert attempt is not None
+    for name in ("a", "b"):
+        hosts.unnoticed = {name}
+        assert attempts.died(attempt, name, hosts.living)
+        assert attempts.next() == attempt
+        hosts.names -= {name}
+    own = [attempts.died(attempt, "c", hosts.living) for _ in range(retries + 1)]
+    assert own == [True] * retries + [False]
+    assert work.ends == [] and work.interruptions == [attempt.assignment.trial] * (2 + retries)
+    attempts.gave_up(attempt, "worker", "it died")
+    ((trial, state, _, starts),) = work.ends
+    assert (trial, state) == (attempt.assignment.trial, Finished(Outcome.FAILED, (), "worker", "it died"))
+    assert starts == 3 + retries
+
+
+@pytest.mark.parametrize("host", ["a", None])
+def test_deaths_on_living_or_unknown_hosts_use_up_the_retries(work: Recording, host: str | None) -> None:
+    attempts = Attempts(work, lambda: ["a"], retries=2)
+    attempt = attempts.next()
+    assert attempt is not None
+    died = [attempts.died(attempt, host, Hosts("a").living) for _ in range(3)]
+    assert died == [True, True, False]
 
 
 @pytest.mark.parametrize("cause", ["disk", "device", "import", "data"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import ray
@@ -32,7 +32,7 @@ def attempt(make_trial: Callable[..., Trial]) -> Callable[..., Attempt]:
 
 
 def places(pools: list[Pool], hosts: str = "abcd") -> Places:
-    return Places(pools, lambda: list(hosts), lambda: 64.0)
+    return Places(lambda: pools, lambda: list(hosts), lambda: 64.0)
 
 
 def test_slots_of_all_kinds_are_filled_together(attempt: Callable[..., Attempt]) -> None:
@@ -100,7 +100,7 @@ def test_a_kind_whose_hosts_are_gone_takes_no_attempts(attempt: Callable[..., At
 def test_without_gpus_auto_means_what_zero_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     node = {"NodeID": "a", "Alive": True, "Resources": {"CPU": 4.0}, "Labels": {}}
     monkeypatch.setattr(ray, "nodes", lambda: [node])
-    unused: Any = None
+    unused = gpus.Kinds(cast(Any, None))
     for device in ("auto", "cpu"):
         assert gpus.find_shares(Resources(device=device), unused, 8) == ([], [])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -20,7 +20,7 @@ class Work:
 def test_tune_names_the_host_of_every_result() -> None:
     work, trial = Work(), SimpleNamespace(trial_id="t", num_failures=0)
     searcher = SimpleNamespace(attempt={"t": SimpleNamespace(assignment=None)})
-    callback = WorkCallback(cast(Any, work), cast(Any, None), cast(Any, searcher), cast(Any, None))
+    callback = WorkCallback(cast(Any, work), cast(Any, None), cast(Any, searcher), *(cast(Any, None) for _ in range(3)))
     records = curve_to_json([EpochRecord(1, {"val/left/loss": 1.0}, 0.0, 1.0)])
     callback.on_trial_result(1, [], cast(Any, trial), {"records": records, "hostname": "gpu-7"})
     assert work.hosts == ["gpu-7"]

@@ -16,6 +16,7 @@ from mtlsweep.params.resources import Budget
 from mtlsweep.params.suite import Training
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.record.view import View
+from mtlsweep.sweep.device_clock import DeviceClock
 from mtlsweep.sweep.driver import Driver
 from mtlsweep.sweep.executors.checkpoint_store import LedgerCheckpoints
 from mtlsweep.sweep.executors.executor import Executor, Work
@@ -55,8 +56,6 @@ def cells(count: int) -> tuple[Cell, ...]:
 class NoTraining(Executor):
     """Ends each assignment after some seconds, with a resume point and weights as a training has them."""
 
-    slots = 1
-
     def __init__(self, checkpoints: LedgerCheckpoints, seconds: float) -> None:
         self._checkpoints = checkpoints
         self._seconds = seconds
@@ -88,7 +87,7 @@ def sweep(root: StoreUri, trials: int, seconds: float) -> int:
         known: dict[str, TrialRecord] = {one.trial.key: one for one in ledger.read_all()}
         strategy = STRATEGIES.create(Choice(name="grid"), cells(trials), (0,), Reference((), {}), known)
         progress = Progress(SUITE, strategy.total(), strategy.epochs_left())
-        with StopRequest(Budget(), 1) as stop:
+        with StopRequest(Budget(), DeviceClock()) as stop:
             ledger.storage.wait_unless(lambda: stop.reason() is not None)
             driver = Driver(ledger, strategy, stop, progress, Reference((), {}), {}, views=(Printed(),))
             NoTraining(LedgerCheckpoints(ledger, held.fence), seconds).run(driver)

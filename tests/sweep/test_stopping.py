@@ -6,11 +6,12 @@ import os
 import signal
 
 from mtlsweep.params.resources import Budget
+from mtlsweep.sweep.device_clock import DeviceClock
 from mtlsweep.sweep.stopping import StopRequest
 
 
-def request(budget: Budget, *, slots: int = 1) -> StopRequest:
-    return StopRequest(budget, slots)
+def request(budget: Budget) -> StopRequest:
+    return StopRequest(budget, DeviceClock())
 
 
 def test_without_a_budget_nothing_stops() -> None:
@@ -28,12 +29,38 @@ def test_a_budget_of_trials_lets_those_that_run_end() -> None:
         assert stop.reason() is None
 
 
-def test_device_hours_pass_faster_with_more_slots() -> None:
-    budget = Budget(device_hours=1e-6)  # 3.6 ms
-    with request(budget, slots=10**6) as stop:
-        assert stop.reason() == "`resources.budget.device_hours` (1e-06) is used up"
-    with request(Budget(hours=1000), slots=10**6) as stop:
-        assert stop.reason() is None
+def test_device_hours_pass_as_fast_as_there_are_devices_in_use() -> None:
+    hours = 0.0
+    clock = DeviceClock(lambda: 3600 * hours)
+    with StopRequest(Budget(device_hours=10), clock) as stop:
+        clock.start("first")
+        hours = 2.0  # one device: 2 device-hours
+        for key in ("second", "third"):
+            clock.start(key)
+        hours = 4.0  # three: 6 more
+        clock.stop("first")  # its host is gone, and it waits for another one
+        assert clock.seconds() == 8 * 3600
+        hours = 4.5
+        assert stop.reason() is None and clock.seconds() == 9 * 3600  # two: 1 more
+        clock.start("first")
+        hours = 5.0  # three: 1.5 more
+        assert stop.reason() == "`resources.budget.device_hours` (10) is used up"
+        assert clock.seconds_of("first") == 4.5 * 3600
+
+
+def test_a_device_that_is_started_or_stopped_twice_counts_once() -> None:
+    now = 0.0
+    clock = DeviceClock(lambda: now)
+    clock.start("a")
+    now = 1.0
+    clock.start("a")
+    now = 3.0
+    clock.stop("a")
+    clock.stop("a")
+    clock.stop("b")
+    now = 9.0
+    assert clock.seconds() == clock.seconds_of("a") == 3.0
+    assert clock.seconds_of("b") == 0.0
 
 
 def test_a_signal_is_a_request_and_is_named() -> None:

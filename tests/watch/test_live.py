@@ -72,11 +72,12 @@ def test_what_a_driver_said_of_running_trials_is_no_cost_once_it_is_gone(ledger:
     assert look(LiveSuite(SUITE, ledger))["costs"]["unfinished"] == 0
 
 
-def test_a_driver_of_an_earlier_version_says_neither_hosts_nor_seconds(ledger: Ledger) -> None:
+def test_a_driver_of_an_earlier_version_says_neither_hosts_nor_device_seconds(ledger: Ledger) -> None:
     with sweeping(ledger, finished=20, running=3) as progress:
         content = progress.to_json()
+        del content["device_seconds_unfinished"]
         for trial in content["running"]:
-            del trial["host"], trial["seconds"]
+            del trial["host"]
         ledger.storage.note("progress-sweep.json", json.dumps(content).encode())
         seen = look(LiveSuite(SUITE, ledger))
     assert [one["host"] for one in seen["stages"]["sweep"]["running"]] == ["", "", ""]

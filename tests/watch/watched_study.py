@@ -15,6 +15,7 @@ from mtlsweep.params.params import Params, load_params
 from mtlsweep.params.suite import STAGES, Stage
 from mtlsweep.record.ledger import Ledger
 from mtlsweep.suites.prepared.preparation import prepare
+from mtlsweep.sweep.device_clock import DeviceClock
 from mtlsweep.sweep.lease import hold_lease
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.sweep.plan.planned_keys import write_plans
@@ -109,9 +110,18 @@ def sweeping(ledger: Ledger, finished: int = 20, running: int = 3) -> Iterator[P
     left: dict[str, int] = {}
     for trial in trials[finished:]:
         left[trial.cell.method] = left.get(trial.cell.method, 0) + EPOCHS
+    now = 0.0
     progress = Progress(
-        f"{SUITE} sweep", len(trials), left, dict.fromkeys((t.key for t in trials[:finished]), Outcome.DONE)
+        f"{SUITE} sweep",
+        len(trials),
+        left,
+        dict.fromkeys((t.key for t in trials[:finished]), Outcome.DONE),
+        clock=DeviceClock(lambda: now),
     )
+    for number, trial in enumerate(trials[finished : finished + running]):
+        progress.start(trial)
+        now += SECONDS * (number + 1)
+        progress.interrupt(trial)  # its host is gone, and it goes on from its checkpoint
     for number, trial in enumerate(trials[finished : finished + running]):
         progress.start(trial)
         for record in done(trial).state.curve[: number + 1]:

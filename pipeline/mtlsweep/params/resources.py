@@ -104,7 +104,7 @@ class Budget(Section):
     Attributes:
         trials: number of trials to start.
         hours: wall-clock hours.
-        device_hours: hours times the number of parallel trials.
+        device_hours: hours in which trials held devices, summed over the trials.
     """
 
     trials: Annotated[int, Field(ge=1)] | None = None
@@ -121,6 +121,7 @@ class Resources(Section):
     concurrency: Annotated[int, Field(ge=1)] | None = None  # None: as many as fit on the cluster
     device: Literal["auto", "cpu", "cuda"] = "auto"
     address: str = "local"
+    wait_minutes: float = Field(default=15, ge=0, allow_inf_nan=False)  # for the first host of a cluster with room
     tracking_uri: Annotated[str, AfterValidator(_expand_home_in_uri)] = "sqlite:///mlflow.db"
     ledger_root: Root = Path("results")
     checkpoint_seconds: float = Field(default=30, ge=0)

@@ -84,7 +84,7 @@ def read_progress(ledger: Ledger, stage: Stage) -> Mapping[str, Any] | None:
         content: dict[str, Any] = json.loads(ledger.storage.read(_name(stage)))
     except FileNotFoundError:
         return None
-    unsaid = {"host": "", "seconds": 0.0}  # by a driver of an earlier version, which may still run
+    unsaid = {"host": ""}  # by a driver of an earlier version, which may still run
     return content | {"running": [unsaid | trial for trial in content.get("running", [])]}
 
 

@@ -63,8 +63,10 @@ class Driver:
         self._paused = {one.trial.key: one for one in paused}
         self._started_at: dict[str, float] = {}
         self._lost_seconds = defaultdict[str, float](float)
+        self._earlier_device_seconds: dict[str, float] = {}
         for key, one in self._paused.items():
             self._lost_seconds[key] = one.execution.seconds - sum(seconds_of(one.state.curve))
+            self._earlier_device_seconds[key] = one.execution.cost_seconds
         self._epoch_seconds: dict[str, dict[int, float]] = defaultdict(dict)
         self._failing = FailingTogether(cells)
         self._error: UserError | None = None
@@ -122,6 +124,17 @@ class Driver:
             self.unwritable(error.strerror or first_line(error))
         self._progress.start(trial)
 
+    def interrupted(self, assignment: Assignment) -> None:
+        """Note that a trial waits for another device."""
+        self._progress.interrupt(assignment.trial)
+
+    def devices(self, sentences: Sequence[str]) -> None:
+        """Show on which devices trials run."""
+        for sentence in sentences:
+            if sentence not in self._progress.devices:
+                print(sentence, flush=True)
+        self._progress.devices = sentences
+
     def epochs(self, assignment: Assignment, records: Sequence[EpochRecord], host: str = "") -> None:
         """Show epochs of a running trial."""
         trial = assignment.trial
@@ -142,6 +155,8 @@ class Driver:
     def ended(self, assignment: Assignment, state: State, host: str, attempts: int) -> None:
         """Record a paused or finished trial, and let the strategy decide again."""
         trial = assignment.trial
+        self._progress.stop(trial)
+        device_seconds = self._progress.clock.seconds_of(trial.key) + self._earlier_device_seconds.get(trial.key, 0.0)
         execution = Execution(
             started_at=self._started_at[trial.key],
             finished_at=time.time(),
@@ -149,8 +164,8 @@ class Driver:
             host=host,
             attempts=attempts,
             provenance=self._provenance,
+            device_seconds=device_seconds,
         )
-        self._progress.stop(trial)
         if isinstance(state, Paused):
             self._cut(self._strategy.update(self._pause(TrialRecord(trial, state, execution))))
         else:

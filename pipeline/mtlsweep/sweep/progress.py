@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from mtlsweep.sweep.device_clock import DeviceClock
 from mtlsweep.trials.curve import EpochRecord
 from mtlsweep.trials.state import Outcome
 from mtlsweep.trials.trial import Trial
@@ -23,7 +24,6 @@ class Running:
     trial: Trial
     epoch: int = 0
     trained: int = 0
-    seconds: float = 0.0
     delta_m: float | None = None
     host: str = ""
 
@@ -35,7 +35,6 @@ class Running:
             "host": self.host,
             "epoch": self.epoch,
             "epochs": epochs,
-            "seconds": self.seconds,
             "delta_m": self.delta_m,
         }
 
@@ -53,7 +52,8 @@ class Progress:
         running: by trial key.
         best: lowest validation Delta_m so far, and its trial.
         note: an extra message for users.
-        devices: sentences on how many trials share which device.
+        devices: sentences on which devices trials run or wait for, and how many share one.
+        clock: counts the time in which trials hold devices.
         last_ended_at: Unix time in seconds at which a trial paused or finished last; before that, of the first start.
     """
 
@@ -65,35 +65,44 @@ class Progress:
     best: tuple[float, str] = (math.inf, "")
     note: str | None = None
     devices: Sequence[str] = ()
+    clock: DeviceClock = field(default_factory=DeviceClock)
     last_ended_at: float = field(default_factory=time.time)
     _finished: int = 0
     _longest: int = 0
     _epochs: Counter[str] = field(default_factory=Counter)
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _started_at: float = field(default_factory=time.time)
+    _unfinished_from: dict[str, float] = field(default_factory=dict)  # device-seconds when a trial started, by key
 
     def start(self, trial: Trial) -> None:
-        """Add a trial that starts; the clock starts with the first trial."""
+        """Add a trial that starts, or starts again; the time counts from the first trial on."""
         if not self.running and not self._epochs:
             self._started_at = self.last_ended_at = time.time()
         self._longest = max(self._longest, trial.cell.training.epochs)
         self.ended.pop(trial.key, None)
+        self._unfinished_from.setdefault(trial.key, self.clock.seconds_of(trial.key))
+        self.clock.start(trial.key)
         self.running[trial.key] = Running(trial)
 
     def epoch(self, trial: Trial, record: EpochRecord, delta_m: float | None, host: str = "") -> None:
         """Add one epoch of a running trial, and the host that trained it."""
         running = self.running[trial.key]
         running.epoch, running.trained, running.host = record.epoch, running.trained + 1, host
-        running.seconds += record.seconds
         running.delta_m = delta_m if delta_m is not None and math.isfinite(delta_m) else None
         self._epochs[trial.cell.method] += 1
         self._seconds[trial.cell.method] += record.seconds
         if delta_m is not None and delta_m < self.best[0]:
             self.best = (delta_m, trial.name)
 
+    def interrupt(self, trial: Trial) -> None:
+        """Remove a trial that has lost its device; it starts again where there is another one."""
+        self.clock.stop(trial.key)
+        self.running.pop(trial.key, None)
+
     def stop(self, trial: Trial) -> None:
         """Remove a trial that no longer runs: it paused or finished."""
-        self.running.pop(trial.key, None)
+        self.interrupt(trial)
+        self._unfinished_from.pop(trial.key, None)
         self.last_ended_at = time.time()
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
@@ -133,10 +142,20 @@ class Progress:
         return max(left - already_trained, 0.0)
 
     @property
+    def device_seconds_unfinished(self) -> float:
+        """Device-seconds of trials since they started, without those that paused or finished since."""
+        return sum(self.clock.seconds_of(key) - before for key, before in list(self._unfinished_from.items()))
+
+    @property
     def eta_seconds(self) -> float | None:
-        """Estimated seconds left: those of training, scaled by the parallel speed so far."""
-        left = self.device_seconds_left
-        return None if left is None else left * (time.time() - self._started_at) / sum(self._seconds.values())
+        """Estimated seconds left, at the device-seconds that training took so far, on as many devices as are in use now.
+
+        None before the first epoch, and while no trial has a device.
+        """
+        left, devices = self.device_seconds_left, len(self.running)
+        if left is None or (left and not devices):
+            return None
+        return left * self.clock.seconds() / sum(self._seconds.values()) / max(devices, 1)
 
     def counts_in_words(self) -> str:
         """Return such as `20 of 36 trials are finished: 18 done, 2 failed`."""
@@ -165,6 +184,7 @@ class Progress:
             "running": [one.to_json() for one in list(self.running.values())],
             "devices": list(self.devices),
             "eta_seconds": self.eta_seconds,
+            "device_seconds_unfinished": self.device_seconds_unfinished,
             "device_seconds_left": self.device_seconds_left if any(self.epochs_left.values()) else 0.0,
             "trials_per_hour": 3600 * self._finished / (time.time() - self._started_at),
             "best": {"delta_m": self.best[0], "trial": self.best[1]} if math.isfinite(self.best[0]) else None,

@@ -107,10 +107,9 @@ def _train(
         observed = not unobserved_examples(strategy, recorded.known, context.plan.trials)
         predicted = forecast(strategy, recorded.known, {}) if observed else None
         with (
+            StopRequest(resources.budget, progress.clock) as stop,
             make_executor(resources, context, fence, strategy.left()) as executor,
-            StopRequest(resources.budget, executor.slots) as stop,
         ):
-            progress.devices = executor.devices
             notifier.watch(stop.used_up)
             ledger.storage.wait_unless(lambda: stop.reason() is not None)
             driver = Driver(

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from mtlsweep.params.resources import Budget
+from mtlsweep.sweep.device_clock import DeviceClock
 
 SECONDS_BETWEEN_CHECKS = 1.0
 
@@ -23,12 +24,12 @@ class StopRequest:
 
     Args:
         budget: limits of one run.
-        slots: number of parallel trials.
+        clock: counts the device-seconds of the run.
     """
 
-    def __init__(self, budget: Budget, slots: int) -> None:
+    def __init__(self, budget: Budget, clock: DeviceClock) -> None:
         self._budget = budget
-        self._slots = slots
+        self._clock = clock
         self._began_at = time.monotonic()
         self._started = 0
         self._requested: str | None = None
@@ -41,12 +42,11 @@ class StopRequest:
         return self._requested or self._time_used_up()
 
     def _time_used_up(self) -> str | None:
-        hours = (time.monotonic() - self._began_at) / 3600
         for name, limit, used in (
-            ("hours", self._budget.hours, hours),
-            ("device_hours", self._budget.device_hours, hours * self._slots),
+            ("hours", self._budget.hours, time.monotonic() - self._began_at),
+            ("device_hours", self._budget.device_hours, self._clock.seconds()),
         ):
-            if limit is not None and used >= limit:
+            if limit is not None and used >= 3600 * limit:
                 return f"`resources.budget.{name}` ({limit:g}) is used up"
         return None
 

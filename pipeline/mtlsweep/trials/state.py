@@ -91,6 +91,7 @@ class Execution:
         host: name of the machine that finished it.
         attempts: number of starts.
         provenance: git sha, package versions, ... of the code that ran it.
+        device_seconds: time in which it held a device, summed over all attempts; None in records of earlier versions.
     """
 
     started_at: float
@@ -99,6 +100,12 @@ class Execution:
     host: str
     attempts: int
     provenance: Mapping[str, Any]
+    device_seconds: float | None = None
+
+    @property
+    def cost_seconds(self) -> float:
+        """Device-seconds that are paid for; where nobody counted them, those of training."""
+        return self.seconds if self.device_seconds is None else self.device_seconds
 
 
 S_co = TypeVar("S_co", bound=State, covariant=True)

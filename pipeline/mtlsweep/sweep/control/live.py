@@ -118,17 +118,17 @@ class LiveSuite:
         }
 
     def _costs(self, by_stage: Mapping[Stage, StageStatus], price: float | None, is_running: bool) -> dict[str, Any]:
-        """Return hours of training by stage: spent, and left by the driver's last forecast.
+        """Return device-hours by stage: spent, and left by the driver's last forecast.
 
         What a driver said of its running trials counts while it lives: later they are finished, or among the paused ones.
         """
         hours: defaultdict[str, float] = defaultdict(float)
         stage_of = {key: stage for stage, one in by_stage.items() for key in one.ends}
         for one in self._seen.read_all():
-            hours[stage_of.get(one.trial.key, "other")] += one.execution.seconds / 3600
-        trials = [one for status in by_stage.values() for one in status.progress.get("running", [])]
-        running = sum(one["seconds"] for one in trials) / 3600 if is_running else 0.0
-        paused = sum(one.execution.seconds for one in self._ledger.read_paused()) / 3600
+            hours[stage_of.get(one.trial.key, "other")] += one.execution.cost_seconds / 3600
+        seconds = sum(status.progress.get("device_seconds_unfinished", 0.0) for status in by_stage.values())
+        running = seconds / 3600 if is_running else 0.0
+        paused = sum(one.execution.cost_seconds for one in self._ledger.read_paused()) / 3600
         left = {stage: _hours_left(one) for stage, one in by_stage.items()}
         known = [own for own in left.values() if own is not None]
         return {

@@ -86,6 +86,12 @@ class _OneTrial:
     def started(self, assignment: Assignment) -> None:
         """Nothing is recorded."""
 
+    def interrupted(self, assignment: Assignment) -> None:
+        """Never called: the trial runs in this process."""
+
+    def devices(self, sentences: Sequence[str]) -> None:
+        """Never called: the trial runs in this process."""
+
     def epochs(self, assignment: Assignment, records: Sequence[EpochRecord], host: str = "") -> None:
         for record in records:
             self._report(record)

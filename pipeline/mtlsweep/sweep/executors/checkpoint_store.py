@@ -48,6 +48,15 @@ class LedgerCheckpoints:
         self.ledger = ledger
         self._fence = fence
         self._holders: dict[str, str] = {}
+        self._hosts: dict[str, str] = {}
+
+    def began(self, key: str, host: str) -> None:
+        """Note on which host a trial starts."""
+        self._hosts[key] = host
+
+    def take_host(self, key: str) -> str | None:
+        """Return the id of the host on which a trial started last, once; None if it is unknown."""
+        return self._hosts.pop(key, None)
 
     def load_resume(self, key: str, holder: str) -> bytes | None:
         """Return the resume point of a trial, or None; from now on only `holder` may save checkpoints."""

@@ -28,6 +28,16 @@ class Work(Protocol):
     def started(self, assignment: Assignment) -> None:
         """Called when an assignment starts or restarts."""
 
+    def interrupted(self, assignment: Assignment) -> None:
+        """Called when an assignment loses its device and waits for another one; then `started` follows."""
+
+    def devices(self, sentences: Sequence[str]) -> None:
+        """Called when other devices take part than before.
+
+        Args:
+            sentences: which devices trials run on or wait for, and how many share one; empty where there is nothing to say.
+        """
+
     def epochs(self, assignment: Assignment, records: Sequence[EpochRecord], host: str = "") -> None:
         """Called with new epochs of a running trial, and the name of the host that trained them."""
 
@@ -52,13 +62,7 @@ class Work(Protocol):
 
 
 class Executor(AbstractContextManager["Executor"]):
-    """Trains the assignments of a `Work`. Entering the context connects to the hosts and sets `slots`."""
-
-    slots: int = 1
-    """Number of parallel trials."""
-
-    devices: Sequence[str] = ()
-    """Sentences on how many trials share which device, and why; empty where there is nothing to share."""
+    """Trains the assignments of a `Work`. Entering the context connects to the hosts."""
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +76,6 @@ class Executor(AbstractContextManager["Executor"]):
         """Train until the work is complete or stops.
 
         Raises:
-            UserError: the resources are too small for one trial.
+            UserError: no host has room for a trial.
         """
         raise NotImplementedError

@@ -85,6 +85,21 @@ def trouble_of(error: BaseException, detail: str) -> Trouble | None:
     return Trouble(cause, first_line(error), detail)
 
 
+class Deaths:
+    """Deaths of the processes in which trials ran. A death with its host is not the trial's own, however late the host is missed."""
+
+    def __init__(self) -> None:
+        self._hosts: defaultdict[str, list[str | None]] = defaultdict(list)  # by trial
+
+    def add(self, trial: str, host: str | None) -> None:
+        """Add the death of a trial's process on a host, None if it is unknown."""
+        self._hosts[trial].append(host)
+
+    def own(self, trial: str, living: Collection[str]) -> int:
+        """Return how many of a trial's deaths were its own: those on hosts that are still there, or unknown."""
+        return sum(host is None or host in living for host in self._hosts[trial])
+
+
 class Verdict(StrEnum):
     """What the sweep does after a host's trouble with a trial."""
 
@@ -134,9 +149,10 @@ class HostHealth:
         self._troubled[host].add(trial.cell.method if maybe_own else trial.cell.key)
         if len(self._troubled[host]) >= CELLS_THAT_EXCLUDE_A_HOST:
             self._excluded.add(host)
-        usable = set(self._hosts()) - self._excluded
+        present = set(self._hosts())
+        usable = present - self._excluded
         if not usable:
-            return Verdict.NO_HOST
+            return Verdict.NO_HOST if present else Verdict.AGAIN  # all are gone; others may come
         tried = self._tried[trial.key]
         if usable - set(tried) or tried.count(host) < TRIES_ON_ONE_HOST:
             return Verdict.AGAIN

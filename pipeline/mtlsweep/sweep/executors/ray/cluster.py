@@ -6,7 +6,8 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,9 @@ LONGEST_DIRECTORY = 35
 """Characters of Ray's directory. A socket's path has at most 107 (macOS: 103), of which Ray uses up to 68."""
 
 
-def largest_node() -> Mapping[str, float]:
-    """Return the resources of the host with the most CPUs."""
-    found: Mapping[str, float] = max(
-        (node["Resources"] for node in ray.nodes() if node["Alive"]), key=lambda r: r.get("CPU", 0)
-    )
-    return found
+def living_nodes() -> list[Mapping[str, Any]]:
+    """Return Ray's descriptions of the hosts that there are now."""
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def hosts_with_room(cpus: float, gpus: float) -> list[str]:
@@ -40,9 +38,14 @@ def hosts_with_room(cpus: float, gpus: float) -> list[str]:
     needed = {"CPU": cpus, "GPU": gpus}
     return [
         str(node["NodeID"])
-        for node in ray.nodes()
-        if node["Alive"] and all(node["Resources"].get(name, 0) >= count for name, count in needed.items())
+        for node in living_nodes()
+        if all(node["Resources"].get(name, 0) >= count for name, count in needed.items())
     ]
+
+
+def address_of(resources: Resources) -> str:
+    """Return the address of the cluster, which is `RAY_ADDRESS` if that is set; `local` starts one here."""
+    return os.environ.get("RAY_ADDRESS") or resources.address
 
 
 def connect(resources: Resources) -> None:
@@ -51,7 +54,7 @@ def connect(resources: Resources) -> None:
     Raises:
         UserError: the address is malformed, the cluster does not answer or refuses the token, or a local one cannot start where its files belong.
     """
-    address = os.environ.get("RAY_ADDRESS") or resources.address
+    address = address_of(resources)
     if not _is_address(address):
         raise UserError(
             f"`{address}` ({_origin()}) is not the address of a Ray cluster; allowed are `local`, `auto`, HOST:PORT and "
@@ -122,23 +125,39 @@ def hidden_gpus() -> str:
     return f" (the environment variable CUDA_VISIBLE_DEVICES, which hides GPUs, is `{visible}` here)"
 
 
-def count_slots(cpus: float, gpus: float) -> int:
-    """Return how many trials fit on the cluster at once.
+def count_slots(cpus: float, gpus: float, without: Collection[str] = ()) -> int:
+    """Return how many trials fit at once on the hosts that there are.
 
     Args:
         cpus, gpus: of one trial.
-
-    Raises:
-        UserError: no trial fits.
+        without: ids of hosts that do not count.
     """
-    total = ray.cluster_resources()
-    fitting = int(total.get("CPU", 0) / cpus + 1e-9)
-    if gpus > 0:
-        fitting = min(fitting, int(total.get("GPU", 0) / gpus + 1e-9))
-    if fitting == 0:
-        raise UserError(
-            f"no trial fits: `resources` requests {cpus:g} CPUs and {gpus:g} GPUs per trial, "
-            f"but the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs{hidden_gpus() if gpus else ''}; "
-            "reduce it in params.yaml."
+    return sum(
+        min(
+            int(node["Resources"].get(name, 0) / count + 1e-9)
+            for name, count in (("CPU", cpus), ("GPU", gpus))
+            if count
         )
-    return fitting
+        for node in living_nodes()
+        if node["NodeID"] not in without
+    )
+
+
+def no_room(cpus: float, gpus: float) -> str:
+    """Return a sentence, without the next step, on why no trial of `cpus` and `gpus` fits."""
+    totals = [sum(node["Resources"].get(name, 0) for node in living_nodes()) for name in ("CPU", "GPU")]
+    return (
+        f"no trial fits: `resources` requests {cpus:g} CPUs and {gpus:g} GPUs per trial, and no host has them; "
+        f"the cluster has {totals[0]:g} CPUs and {totals[1]:g} GPUs{hidden_gpus() if gpus else ''}"
+    )
+
+
+@contextmanager
+def asked_for(bundle: Mapping[str, float], count: int) -> Iterator[None]:
+    """Show demand for `count` times `bundle` to the cluster's autoscaler; with the driver it would end, too."""
+    groups = [ray.util.placement_group([dict(bundle)]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for group in groups:
+            ray.util.remove_placement_group(group)

@@ -46,6 +46,40 @@ class Measuring:
     store: FigureStore
 
 
+class Kinds:
+    """The kinds of GPU that were measured, and those that torch cannot use; another thread may measure.
+
+    Args:
+        measuring: how to measure.
+    """
+
+    def __init__(self, measuring: Measuring) -> None:
+        self._measuring = measuring
+        self._found: tuple[Mapping[str, GpuFigures], Mapping[str, str], frozenset[str]] = ({}, {}, frozenset())
+
+    def measure(self, hosts: Sequence[GpuHost]) -> None:
+        """Measure the kinds of these hosts, as far as no earlier run has done so."""
+        figures, missing = measure_kinds(hosts, self._measuring)
+        known, unusable, tried = self._found
+        self._found = {**known, **figures}, {**unusable, **missing}, tried | {host.kind for host in hosts}
+
+    def found(self) -> tuple[Mapping[str, GpuFigures], Mapping[str, str]]:
+        """Return figures by kind, and why torch can use no GPU of the other kinds; see `measure_kinds`."""
+        return self._found[:2]
+
+    def tried(self) -> frozenset[str]:
+        """Return the kinds that were measured, or could not be."""
+        return self._found[2]
+
+    def untried(self, hosts: Sequence[GpuHost]) -> list[GpuHost]:
+        """Return the hosts whose kind was not yet to be measured."""
+        return [host for host in hosts if host.kind not in self.tried()]
+
+    def write(self, sentences: Sequence[str]) -> None:
+        """Keep the figures for later runs."""
+        self._measuring.store.write(self._found[0], sentences)
+
+
 def gpu_hosts() -> list[GpuHost]:
     """Return the hosts with GPUs."""
     return [
@@ -60,37 +94,46 @@ def gpu_hosts() -> list[GpuHost]:
     ]
 
 
-def find_shares(resources: Resources, measuring: Measuring, at_once: int) -> tuple[list[GpuShare], list[str]]:
+def able_hosts(resources: Resources) -> list[GpuHost]:
+    """Return the hosts on whose GPUs trials may train."""
+    return [host for host in gpu_hosts() if host.cpus >= resources.cpus_per_trial and resources.device != "cpu"]
+
+
+def find_shares(resources: Resources, kinds: Kinds, at_once: int) -> tuple[list[GpuShare], list[str]]:
     """Return how trials share the cluster's GPUs, none where they train on CPUs, and sentences about it.
+
+    Hosts whose kind is not measured yet are left out.
 
     Args:
         resources: with `gpus_per_trial: auto`.
-        measuring: how to measure what has not been measured.
+        kinds: what is measured.
         at_once: most trials at once.
 
     Raises:
         UserError: `resources.device` is `cuda`, and no GPU can be used.
     """
-    hosts = [host for host in gpu_hosts() if host.cpus >= resources.cpus_per_trial]
-    if resources.device == "cpu" or not hosts:
+    hosts = able_hosts(resources)
+    if not hosts:
         if resources.device == "cuda":
             raise UserError(
                 f"`resources.device` is `cuda`, but Ray finds no host with a GPU and {resources.cpus_per_trial:g} CPUs"
                 f"{hidden_gpus()}; set it to `auto`, or start Ray where the GPUs are."
             )
         return [], []
-    figures, missing = measure_kinds(hosts, measuring)
-    usable = [host for host in hosts if host.kind not in missing]
+    figures, missing = kinds.found()
+    usable = [host for host in hosts if host.kind in kinds.tried() - missing.keys()]
     sentences = [
         f"{kind}: torch can use no GPU of this kind ({why}); no trial runs on it" for kind, why in missing.items()
     ]
+    if untried := sorted({host.kind for host in kinds.untried(hosts)}):
+        sentences += [f"{kind}: what a trial needs on a GPU of this kind is being measured" for kind in untried]
     if not usable and resources.device == "cuda":
         raise UserError(f"`resources.device` is `cuda`, but {'; '.join(sentences)}.")
     if not usable:
-        return [], [f"{sentence}, all run on CPUs" for sentence in sentences]
+        return [], [f"{sentence}, all run on CPUs" for sentence in sentences] if missing else sentences
     shares = share_gpus(usable, figures, resources.cpus_per_trial, at_once)
     sentences = [*(share.sentence() for share in shares), *sentences]
-    measuring.store.write(figures, sentences)
+    kinds.write(sentences)
     return shares, sentences
 
 

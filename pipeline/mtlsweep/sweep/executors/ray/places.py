@@ -27,6 +27,7 @@ class Pool:
         memory: part of a GPU's memory that torch may allocate in a trial; None for no limit.
         kind: of its GPUs, where a cluster has several kinds.
         hosts: ids of its hosts, where a cluster has several kinds.
+        device: torch's name of the device that trials use there; None: `resources.device`.
     """
 
     cpus: float
@@ -35,6 +36,7 @@ class Pool:
     memory: float | None = None
     kind: str | None = None
     hosts: tuple[str, ...] = ()
+    device: str | None = None
 
 
 def shared_pools(shares: Sequence[GpuShare], cpus: float, kinds: Collection[str]) -> list[Pool]:
@@ -45,22 +47,35 @@ def shared_pools(shares: Sequence[GpuShare], cpus: float, kinds: Collection[str]
         cpus: of one trial.
         kinds: of all GPUs of the cluster.
     """
-    if len(set(kinds)) == 1:
-        return [Pool(cpus, share.part, share.slots, share.memory) for share in shares]
-    return [Pool(cpus, share.part, share.slots, share.memory, share.kind, share.hosts) for share in shares]
+    several = len(set(kinds)) > 1
+    return [
+        Pool(
+            cpus,
+            share.part,
+            share.slots,
+            share.memory,
+            share.kind if several else None,
+            share.hosts if several else (),
+            share.device,
+        )
+        for share in shares
+    ]
 
 
 class Places:
     """Gives every attempt a place in the pool with the largest part of its slots free.
 
     Args:
-        pools: of the cluster; the first one takes attempts that need a device for themselves.
+        pools: returns those of the hosts there are now; the first one takes attempts that need a device for themselves.
         hosts: returns the ids of the hosts there are now; a kind of GPU whose hosts are gone takes no attempts.
         whole_host: returns the number of CPUs of the largest host, for an attempt without a GPU that runs alone.
     """
 
     def __init__(
-        self, pools: Sequence[Pool], hosts: Callable[[], Collection[str]], whole_host: Callable[[], float]
+        self,
+        pools: Callable[[], Sequence[Pool]],
+        hosts: Callable[[], Collection[str]],
+        whole_host: Callable[[], float],
     ) -> None:
         self._pools = pools
         self._hosts = hosts
@@ -78,26 +93,26 @@ class Places:
         if attempt.alone and gpus > 0:
             gpus, memory = max(1.0, gpus), None if memory is None else 1.0
         elif attempt.alone:
-            cpus = self._whole_host()
+            cpus = max(cpus, self._whole_host())
         nodes = f"!in({','.join(attempt.avoid)})" if attempt.avoid else None
         if pool.kind == UNKNOWN_KIND:  # which no resource names
             nodes = f"in({','.join(sorted(set(pool.hosts) - set(attempt.avoid)) or pool.hosts)})"
         kind = {} if pool.kind in (None, UNKNOWN_KIND) else {f"{KIND}{pool.kind}": SOME_OF_A_KIND}
-        return {"cpus": cpus, "gpus": gpus, "memory": memory, "kind": kind, "nodes": nodes}
+        return {"cpus": cpus, "gpus": gpus, "memory": memory, "kind": kind, "nodes": nodes, "device": pool.device}
 
     def release(self, trial_id: str) -> None:
         """Free the place of an attempt that ended."""
         self._taken.pop(trial_id, None)
 
     def _choose(self, attempt: Attempt) -> Pool:
-        able = list(self._pools)
-        if len(able) > 1:  # asking a cluster for its hosts takes time
+        able = list(self._pools())
+        if len(able) > 1:
             usable = set(self._hosts()) - set(attempt.avoid)
             able = [pool for pool in able if not usable.isdisjoint(pool.hosts)] or able
         if attempt.alone:
             return able[0]
-        taken = Counter(id(pool) for pool in self._taken.values())
-        return max(able, key=lambda pool: (pool.slots - taken[id(pool)]) / pool.slots)
+        taken = Counter(pool.kind for pool in self._taken.values())
+        return max(able, key=lambda pool: (pool.slots - taken[pool.kind]) / pool.slots)
 
 
 def placement(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -12,10 +13,11 @@ from mtlsweep.record.ledger import Ledger
 from mtlsweep.sweep.executors.attempts import Attempts
 from mtlsweep.sweep.executors.executor import Work
 from mtlsweep.sweep.executors.host_trouble import Host, Trouble
+from mtlsweep.sweep.executors.ray.room import Room
 from mtlsweep.sweep.executors.ray.tune_searcher import AttemptSearcher
 from mtlsweep.sweep.executors.ray.unsaved import Unsaved
 from mtlsweep.trials.curve import StoredCurve
-from mtlsweep.trials.state import Finished, Outcome, state_from_json
+from mtlsweep.trials.state import state_from_json
 
 
 class WorkCallback(Unsaved, Callback):
@@ -26,15 +28,32 @@ class WorkCallback(Unsaved, Callback):
         attempts: receives the ends of attempts.
         searcher: knows the attempt of each trial of Tune's.
         ledger: marks trials that exceeded the time limit.
+        room: is read again while trials run.
+        take_host: see `LedgerCheckpoints`.
     """
 
-    def __init__(self, work: Work, attempts: Attempts, searcher: AttemptSearcher, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        work: Work,
+        attempts: Attempts,
+        searcher: AttemptSearcher,
+        ledger: Ledger,
+        room: Room,
+        take_host: Callable[[str], str | None],
+    ) -> None:
         self._work = work
         self._attempts = attempts
         self._searcher = searcher
         self._ledger = ledger
+        self._room = room
+        self._take_host = take_host
         self._started: set[str] = set()
         self._failed_in_a_spoilt_process: set[str] = set()
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Look whether hosts have come or gone."""
+        if self._room.read_again():
+            self._work.devices(self._room.sentences)
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Report the start of a trial."""
@@ -45,33 +64,35 @@ class WorkCallback(Unsaved, Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         """Report what a worker sent: epochs, the end of a trial, trouble of its host, or a failed checkpoint write."""
-        attempt, starts = self._searcher.attempt[trial.trial_id], trial.num_failures + 1
+        attempt = self._searcher.attempt[trial.trial_id]
         if "checkpoint_error" in result:
             self._work.unwritable(result["checkpoint_error"])
         elif "spoilt_process" in result:
             self._failed_in_a_spoilt_process.add(trial.trial_id)
         elif "trouble" in result:
-            self._attempts.had_trouble(attempt, Host(*result["host"]), Trouble(**result["trouble"]), starts)
+            self._attempts.had_trouble(attempt, Host(*result["host"]), Trouble(**result["trouble"]), starts=1)
         else:
             if records := StoredCurve(result["records"]):
                 self._work.epochs(attempt.assignment, records, result.get("hostname", ""))
             if "state" in result:
-                self._attempts.ended(attempt, state_from_json(result["state"]), Host(*result["host"]), starts)
+                self._attempts.ended(attempt, state_from_json(result["state"]), Host(*result["host"]), starts=1)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Report a trial whose worker died more often than `resources.worker_retries` allows."""
-        attempt = self._searcher.attempt[trial.trial_id]
-        if trial.trial_id not in self._started:
-            self._work.no_host(f"worker processes do not start: {first_line(trial.get_error())}")
-            return
+        """Let a trial start again whose process died, or report that it did so more often than `resources.worker_retries` allows."""
+        attempt, started = self._searcher.attempt[trial.trial_id], trial.trial_id in self._started
         if trial.trial_id in self._failed_in_a_spoilt_process:
             self._attempts.start_again(attempt)
             return
-        if self._ledger.checkpoints.has_hung(attempt.assignment.trial.key):
-            cause, detail = "time", "it took longer than `resources.trial_hours` allows"
+        key = attempt.assignment.trial.key
+        if self._attempts.died(attempt, self._take_host(key) if started else None, self._room.living):
+            return
+        if not started:
+            self._work.no_host(f"worker processes do not start: {first_line(trial.get_error())}")
+        elif self._ledger.checkpoints.has_hung(key):
+            self._attempts.gave_up(attempt, "time", "it took longer than `resources.trial_hours` allows")
         else:
-            cause, detail = "worker", str((trial.error_file and trial.get_error()) or "the worker process died")
-        self._attempts.ended(attempt, Finished(Outcome.FAILED, (), cause, detail), None, trial.num_failures)
+            detail = str((trial.error_file and trial.get_error()) or "the worker process died")
+            self._attempts.gave_up(attempt, "worker", detail)
 
 
 class WorkStopper(Unsaved, Stopper):

@@ -1,14 +1,17 @@
-"""Give Tune the next attempt. The state of the sweep is in the ledger, not here."""
+"""Give Tune the next attempt, and its order. The state of the sweep is in the ledger, not here."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from mtlsweep.sweep.executors.attempts import Attempt, Attempts
 from mtlsweep.sweep.executors.executor import Work
 from mtlsweep.sweep.executors.ray.places import Places
+from mtlsweep.sweep.executors.ray.room import Room
 from mtlsweep.sweep.executors.ray.unsaved import Unsaved
 
 
@@ -19,19 +22,23 @@ class AttemptSearcher(Unsaved, Searcher):
         work: says when to stop.
         attempts: provides attempts.
         places: where they may run.
+        room: says how many at once.
     """
 
-    def __init__(self, work: Work, attempts: Attempts, places: Places) -> None:
+    def __init__(self, work: Work, attempts: Attempts, places: Places, room: Room) -> None:
         super().__init__()
         self._work = work
         self._attempts = attempts
         self._places = places
+        self._room = room
         self._running: set[str] = set()
         self.attempt: dict[str, Attempt] = {}
         """By Tune's id of the trial."""
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next attempt, None to ask again later, or `Searcher.FINISHED`."""
+        if len(self._running) >= self._room.limit and self._work.stopping() is None:
+            return None
         attempt = self._attempts.next()
         if attempt is None:
             return None if self._running and self._work.stopping() is None else Searcher.FINISHED
@@ -51,3 +58,26 @@ class AttemptSearcher(Unsaved, Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing; see `Unsaved`."""
+
+
+class InOrder(Unsaved, FIFOScheduler):
+    """Lets the process of a trial that ended train the trial that has waited longest without a process being started for it.
+
+    Tune's own order takes the first trial that waits. If a process is being started for it on a host that has just come, that
+    process is thrown away; where trials are shorter than the start of a process, the host would never be used.
+
+    Args:
+        room: says how many processes there may be.
+    """
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._room = room
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
+        """Return the trial that gets a process that is there; if there is none, it waits on."""
+        status = [(trial, trial.status) for trial in tune_controller.get_trials()]
+        waiting = [trial for trial, one in status if one == TuneTrial.PENDING]
+        running = sum(one == TuneTrial.RUNNING for _, one in status)
+        starting = max(0, self._room.slots - running - 1)
+        return waiting[starting] if starting < len(waiting) else None

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,12 @@ class WorkerSetup:
         trial: settings shared by all trials.
         checkpoint_actor: handle of the actor that writes checkpoints into the ledger (`LedgerCheckpoints`).
         data: copies the prepared data to the worker's host if it is missing.
-        needs_gpu: whether a host whose GPU torch cannot use shall not train on its CPUs instead.
         trial_seconds: time limit of a trial, after which its process exits; None means no limit.
     """
 
     trial: Setup
     checkpoint_actor: Any
     data: DataCopies
-    needs_gpu: bool
     trial_seconds: float | None
 
 
@@ -96,6 +94,9 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
     Neither is what this host lacks: `{"trouble"}` lets the trial run elsewhere. A process that a device error
     has spoilt says so (`{"spoilt_process"}`) and fails; Tune starts another one.
     """
+    trial = Trial.from_json(config["trial"])
+    setup.checkpoint_actor.began.remote(trial.key, ray.get_runtime_context().get_node_id())
+
     import torch  # imported here so that the driver does not load torch
 
     from mtlsweep.sweep.executors.run_assignment import name_cause, run_assignment
@@ -104,18 +105,17 @@ def train(config: Mapping[str, Any], setup: WorkerSetup) -> None:
         tune.report({"spoilt_process": True})
         raise RuntimeError(f"this process cannot be used again after a device error: {_state.device_error}")
     torch.set_num_threads(setup.trial.threads)
-    memory = config["place"]["memory"]
+    memory, device = config["place"]["memory"], config["place"]["device"]
     if memory is not None and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(memory)
-    trial = Trial.from_json(config["trial"])
     reports = _Reports()
     state: State
     try:
-        check_gpu(setup.needs_gpu)
+        check_gpu(device == "cuda")
         with _time_limit(setup, trial.key):
             state = run_assignment(
                 Assignment(trial, config["until"]),
-                setup.trial,
+                replace(setup.trial, device=device or setup.trial.device),
                 _data_here(setup.data, trial.cell.data_fingerprint),
                 RemoteCheckpoints(setup.checkpoint_actor),
                 reports.epoch,

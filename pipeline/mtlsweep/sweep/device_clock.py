@@ -1,0 +1,48 @@
+"""Device-seconds of a run: the time in which trials hold devices, however many devices there are at any moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+
+class DeviceClock:
+    """Sums the time between the starts and the stops of trials; each holds one device, or a share of one.
+
+    It counts what is paid for: also the start of a process, and work that is lost with a host. A trial that waits for a
+    device counts nothing. Any thread may call it.
+
+    Args:
+        now: returns the time in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._since: dict[str, float] = {}
+        self._ended: defaultdict[str, float] = defaultdict(float)
+
+    def start(self, key: str) -> None:
+        """Start to count for a trial that gets a device; do nothing if it has one."""
+        with self._lock:
+            self._since.setdefault(key, self._now())
+
+    def stop(self, key: str) -> None:
+        """Stop to count for a trial; do nothing if it has no device."""
+        with self._lock:
+            if key in self._since:
+                self._ended[key] += self._now() - self._since.pop(key)
+
+    def seconds_of(self, key: str) -> float:
+        """Return the device-seconds of a trial in this run."""
+        with self._lock:
+            now = self._now()
+            return self._ended.get(key, 0.0) + now - self._since.get(key, now)
+
+    def seconds(self) -> float:
+        """Return the device-seconds of all trials in this run."""
+        with self._lock:
+            now = self._now()
+            return sum(self._ended.values()) + sum(now - since for since in self._since.values())
