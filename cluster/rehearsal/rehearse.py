@@ -7,7 +7,9 @@ that needs a shared disk fails here as on a real cluster. The bridge also has an
 can reach the job server like a user's laptop.
 
     rehearse.py up | check | down                  create, check, remove it
-    rehearse.py kill h2 | cut h2 | mend h2         SIGKILL a raylet, disconnect a host, repair it
+    rehearse.py up --growing; rehearse.py join h2  a head that runs no trials, and hosts that come later
+    rehearse.py leave h2 | kill h2 | cut h2        end a raylet in order, SIGKILL it, disconnect a host
+    rehearse.py mend h2                            repair a host after one of these
     rehearse.py run h1 COMMAND...                  run a command on a host
 
 Needs root, `ip` (iproute2) and `unshare`. Uses only the standard library and the `ray` command of this
@@ -29,6 +31,7 @@ from pathlib import Path
 
 HOSTS = {"h1": "10.77.0.1", "h2": "10.77.0.2", "h3": "10.77.0.3"}
 HEAD = "h1"
+WORKERS = [host for host in HOSTS if host != HEAD]
 OUTSIDE = "10.77.0.254"
 BRIDGE = "mtlsweep0"
 RAY_ADDRESS = f"{HOSTS[HEAD]}:6379"
@@ -103,8 +106,11 @@ def run(host: str, *command: str, environment: Mapping[str, str] | None = None) 
     )
 
 
-def up() -> None:
+def up(growing: bool = False) -> None:
     """Create the hosts and start Ray on them.
+
+    Args:
+        growing: whether to start Ray on the head only, without CPUs for trials; the other hosts `join` later.
 
     Raises:
         RehearsalError: it is not possible here, or a cluster exists already.
@@ -119,7 +125,8 @@ def up() -> None:
         TOKEN.touch(mode=0o600)
         TOKEN.write_text(secrets.token_hex(32))
         _make_network()
-        for host in HOSTS:
+        _start_ray(HEAD, cpus=0 if growing else 1)
+        for host in [] if growing else WORKERS:
             _start_ray(host)
     except BaseException:
         down()
@@ -162,11 +169,19 @@ def check() -> None:
     print("a driver with a wrong token was rejected")
 
 
+def join(host: str) -> None:
+    """Start Ray on a host that has not been there."""
+    _start_ray(host)
+
+
+def leave(host: str) -> None:
+    """SIGTERM the raylet of a host, as a launcher does before it takes a machine away: the host says that it goes."""
+    _signal_raylet(host, signal.SIGTERM)
+
+
 def kill(host: str) -> None:
     """SIGKILL the raylet of a host, like a power failure."""
-    for pid in _processes(host):
-        if Path(_program(pid)).name == "raylet":
-            os.kill(pid, signal.SIGKILL)
+    _signal_raylet(host, signal.SIGKILL)
 
 
 def cut(host: str) -> None:
@@ -175,7 +190,7 @@ def cut(host: str) -> None:
 
 
 def mend(host: str) -> None:
-    """Reconnect a host that was killed or disconnected, like after a restart."""
+    """Let a host join again that has left, was killed or was disconnected, like after a restart."""
     _end_processes(host)
     _ip("link", "set", _cable(host), "up")
     _start_ray(host)
@@ -195,13 +210,13 @@ def _make_network() -> None:
             _ip("-n", space, "link", "set", device, "up")
 
 
-def _start_ray(host: str) -> None:
-    """Start Ray on a host with one CPU, so that three parallel trials use all three hosts."""
+def _start_ray(host: str, cpus: int = 1) -> None:
+    """Start Ray on a host; with one CPU each, three parallel trials use all three hosts."""
     if host == HEAD:
         role = ["--head", "--port=6379", f"--dashboard-host={HOSTS[HEAD]}", "--dashboard-port=8265"]
     else:
         role = [f"--address={RAY_ADDRESS}"]
-    own = [f"--node-ip-address={HOSTS[host]}", "--num-cpus=1", "--object-store-memory=100000000"]
+    own = [f"--node-ip-address={HOSTS[host]}", f"--num-cpus={cpus}", "--object-store-memory=100000000"]
     started = run(host, "ray", "start", *role, *own, "--disable-usage-stats")
     if started.returncode != 0:
         raise RehearsalError(f"Ray did not start on {host}:\n{started.stdout}{started.stderr}")
@@ -237,6 +252,12 @@ def _processes(host: str) -> list[int]:
     return [int(pid) for pid in _ip("netns", "pids", _namespace(host)).split()]
 
 
+def _signal_raylet(host: str, number: signal.Signals) -> None:
+    for pid in _processes(host):
+        if Path(_program(pid)).name == "raylet":
+            os.kill(pid, number)
+
+
 def _program(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
@@ -263,10 +284,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, whole in {"up": up, "check": check, "down": down}.items():
-        verbs.add_parser(name).set_defaults(act=whole)
-    for name, one in {"kill": kill, "cut": cut, "mend": mend}.items():
         verb = verbs.add_parser(name)
-        verb.add_argument("host", choices=HOSTS)
+        verb.set_defaults(act=whole)
+        if whole is up:
+            verb.add_argument("--growing", action="store_true", help="start the head only, without CPUs for trials")
+    for name, one in {"join": join, "leave": leave, "kill": kill, "cut": cut, "mend": mend}.items():
+        verb = verbs.add_parser(name)
+        verb.add_argument("host", choices=WORKERS)
         verb.set_defaults(act=one)
     verb = verbs.add_parser("run")
     verb.add_argument("host", choices=HOSTS)
@@ -277,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return subprocess.run(
                 on_host(chosen["host"], *chosen["command"]), env=host_environment(), check=False
             ).returncode
-        chosen["act"](*([chosen["host"]] if "host" in chosen else []))
+        chosen["act"](*(chosen[name] for name in ("host", "growing") if name in chosen))
     except RehearsalError as error:
         print(f"rehearse: {error}", file=sys.stderr)
         return 1

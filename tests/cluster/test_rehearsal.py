@@ -1,4 +1,4 @@
-"""A study on three hosts that share nothing: submitted, attached, with a host killed and another cut off.
+"""A study on three hosts that share nothing: submitted, and on a cluster that grows and shrinks while it runs.
 
 The hosts are network namespaces, each with a disk of its own (`cluster/rehearsal`). Each study is
 compared, byte by byte, with the same one on this machine alone.
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,20 +35,40 @@ pytestmark = [
 
 EPOCHS = 30
 PARAMS: dict[str, Any] = copy.deepcopy(TINY)
-PARAMS["resources"] = {"checkpoint_seconds": 0}
+PARAMS["resources"] = {"checkpoint_seconds": 0, "worker_retries": 0}
 PARAMS["suites"][SUITE]["data"] = {"dataset": {"multidigits": {"train": 1024, "val": 128, "test": 128}}}
 PARAMS["suites"][SUITE]["training"]["epochs"] = EPOCHS
 PARAMS["suites"][SUITE]["baselines"]["seeds"] = [0]
-PARAMS["suites"][SUITE]["sweep"].update(weightings=["ours:Ours", "pcgrad"], optimizers=["adam"])
-BASELINES, TRIALS = 3, 4
+PARAMS["suites"][SUITE]["sweep"].update(
+    weightings=["ours:Ours", "ours:Projected"], optimizers=["adam"], seeds=[0, 1, 2]
+)
+BASELINES, TRIALS = 3, 6
 
-OURS = '''"""A weighting of the user's own, which no host but the user's has."""
+OURS = '''"""Weightings of the user's own, which no host but the user's has; slow where the environment says so."""
 
+import os
+import time
+
+from mtlsweep.methods.weighting.gradient.pcgrad import PCGrad
 from mtlsweep.methods.weighting.loss.ew import EqualWeighting
+
+SECONDS = float(os.environ.get("SECONDS_A_STEP", "0"))
 
 
 class Ours(EqualWeighting):
     """The plain sum, under another name."""
+
+    def weigh(self, losses):
+        time.sleep(SECONDS)
+        return super().weigh(losses)
+
+
+class Projected(PCGrad):
+    """PCGrad, under another name."""
+
+    def weigh(self, losses, gramian):
+        time.sleep(SECONDS)
+        return super().weigh(losses, gramian)
 '''
 
 STAGE = f"analyse@{SUITE}"
@@ -153,71 +173,131 @@ class Fault:
 
     Attributes:
         at: Unix time.
-        epochs: by trial name, how many epochs the driver knew of.
+        trial: name of the trial that ran on the host.
+        epoch: of that trial, as the driver knew it.
     """
 
     at: float
-    epochs: Mapping[str, int]
+    trial: str
+    epoch: int
 
 
-def running_epochs(clone: Clone, stage: str) -> dict[str, int]:
-    try:
-        progress = json.loads((clone.ledger / f"progress-{stage}.json").read_bytes())
-    except FileNotFoundError:
-        return {}
-    return {trial["name"]: trial["epoch"] for trial in progress["running"]}
+class Watched:
+    """A study that runs on the head.
+
+    Args:
+        clone: the study, as the head has it.
+        process: `dvc repro`.
+        log: its output.
+    """
+
+    def __init__(self, clone: Clone, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._clone = clone
+        self._process = process
+        self._log = log
+
+    def wait_until(self, what: str, condition: Callable[[], bool]) -> None:
+        while not condition():
+            if self._process.poll() is not None:
+                pytest.fail(f"the study ended before {what}:\n{self._log.read_text()}")
+            time.sleep(0.1)
+
+    def wait_for_sentence(self, sentence: str) -> None:
+        self.wait_until(f"it said `{sentence}`", lambda: sentence in self._log.read_text())
+
+    def wait_for_end_of_a_trial(self) -> None:
+        self.wait_until("a trial of the sweep ended", lambda: any(map(is_swept, finished(self._clone))))
+
+    def wait_for_work(self, *hosts: str) -> None:
+        """Wait until every host is inside a trial, with an epoch or more behind it and several to go."""
+
+        def at_work() -> bool:
+            running = self._running()
+            return sorted(one["host"] for one in running) == sorted(hosts) and all(
+                1 <= one["epoch"] <= EPOCHS - 6 for one in running
+            )
+
+        self.wait_until(f"a trial ran on each of {hosts}", at_work)
+
+    def lose(self, host: str, lose: Callable[[str], None]) -> Fault:
+        """Lose a host, and wait until its trial has stopped to run there."""
+        (known,) = [one for one in self._running() if one["host"] == host]
+        fault = Fault(time.time(), known["name"], known["epoch"])
+        lose(host)
+        self.wait_until(f"{host} was missed", lambda: all(one["host"] != host for one in self._running()))
+        return fault
+
+    def _running(self) -> list[dict[str, Any]]:
+        try:
+            content = json.loads((self._clone.ledger / "progress-sweep.json").read_bytes())
+        except FileNotFoundError:
+            return []
+        return list(content["running"])
 
 
-def wait_for_work(clone: Clone, stage: str, hosts: int, process: subprocess.Popen[bytes]) -> Fault:
-    """Wait until every host is inside a trial, with an epoch or more behind it and several to go."""
-    while process.poll() is None:
-        epochs = running_epochs(clone, stage)
-        if len(epochs) == hosts and all(1 <= epoch <= EPOCHS - 6 for epoch in epochs.values()):
-            return Fault(time.time(), epochs)
-        time.sleep(0.1)
-    pytest.fail(f"the study ended before {stage} was under way on {hosts} hosts")
+def is_swept(one: FinishedTrial) -> bool:
+    return one.trial.cell.role == "mtl"
 
 
-def check_lost_work(study: list[FinishedTrial], role: str, fault: Fault) -> None:
-    """One trial was interrupted; it continued from its last checkpoint; one is sent each epoch."""
-    interrupted = [one for one in study if one.trial.cell.role == role and one.execution.attempts > 1]
-    assert len(interrupted) == 1
-    assert interrupted[0].execution.attempts == 2
-    kept = sum(record.finished_at < fault.at for record in interrupted[0].state.curve)
-    assert fault.epochs[interrupted[0].trial.name] - 1 <= kept < EPOCHS
-    assert kept >= 1
-
-
-def test_a_cut_link_and_a_killed_host_cost_what_followed_the_last_checkpoint(
-    hosts: None, laptop: Clone, alone: Clone, tmp_path: Path
+def test_a_cluster_grows_and_shrinks_and_the_tables_are_those_of_one_host(
+    hosts: None, laptop: Clone, alone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The study is started on the head; h3 is disconnected during the baselines, the raylet of h2 is killed in the sweep."""
-    study = laptop.copy(on_head("attached").root)
-    here = str(rehearse.SCRATCH / "attached")
+    """The head runs no trials. One host comes 20 s late, one in the middle; one is cut off, one killed, one leaves."""
+    monkeypatch.setenv("SECONDS_A_STEP", "0.02")
+    rehearse.down()
+    rehearse.up(growing=True)
+    study = laptop.copy(on_head("grows").root)
+    here = str(rehearse.SCRATCH / "grows")
     command = rehearse.on_host("h1", "env", "-C", here, sys.executable, "-m", "dvc", "repro", STAGE)
     environment = {**rehearse.host_environment(), "RAY_ADDRESS": rehearse.RAY_ADDRESS}
+    path = tmp_path / "log"
     with (
-        (tmp_path / "log").open("wb") as log,
+        path.open("wb") as log,
         subprocess.Popen(command, env=environment, stdout=log, stderr=log) as run,
     ):
         try:
-            cut = wait_for_work(study, "baselines", 3, run)
-            rehearse.cut("h3")
-            killed = wait_for_work(study, "sweep", 2, run)
-            rehearse.kill("h2")
+            watched = Watched(study, run, path)
+            watched.wait_for_sentence("no host has room for a trial yet; the stage waits for one, at most 15 minutes")
+            time.sleep(20)
+            rehearse.join("h2")
+            watched.wait_for_end_of_a_trial()
+            rehearse.join("h3")
+            watched.wait_for_work("h2", "h3")
+            faults = [watched.lose("h3", rehearse.cut)]
+            rehearse.mend("h3")
+            watched.wait_for_work("h2", "h3")
+            faults.append(watched.lose("h2", rehearse.kill))
+            rehearse.mend("h2")
+            watched.wait_for_work("h2", "h3")
+            faults.append(watched.lose("h3", rehearse.leave))
             code = run.wait()
         finally:
             run.kill()
-    assert code == 0, (tmp_path / "log").read_text()
+    assert code == 0, path.read_text()
     ended = finished(study)
     assert [one.state.outcome for one in ended] == [Outcome.DONE] * (BASELINES + TRIALS)
-    check_lost_work(ended, "stl", cut)
-    check_lost_work(ended, "mtl", killed)
+    assert {one.execution.host for one in ended} == {"h2", "h3"}
+    assert sum(one.execution.attempts - 1 for one in ended) == len(faults), "one start for each lost host"
+    for fault in faults:
+        (interrupted,) = [one for one in ended if is_swept(one) and one.trial.name == fault.trial]
+        kept = sum(record.finished_at < fault.at for record in interrupted.state.curve)
+        assert fault.epoch - 1 <= kept < EPOCHS, "it went on from its last checkpoint"
     check_same_tables(study, alone)
-    for host in ("h2", "h3"):
-        rehearse.mend(host)
+    check_device_seconds(ended)
+    said = path.read_text()
+    for sentence in ("one host with room for one trial", "2 hosts with room for 2 trials at once"):
+        assert sentence in said
+    rehearse.mend("h3")
     rehearse.check()
     assert not list(study.ledger.glob("*/resume.pt")), "nothing a lost host still had to say was taken"
+
+
+def check_device_seconds(ended: list[FinishedTrial]) -> None:
+    """What is paid for is what trains, the starts of processes and the work that was lost; not the time without a host."""
+    for one in ended:
+        seconds = one.execution.device_seconds
+        assert seconds is not None and one.execution.seconds <= seconds
+        assert seconds <= one.execution.finished_at - one.execution.started_at
 
 
 def test_down_leaves_nothing(hosts: None) -> None:
