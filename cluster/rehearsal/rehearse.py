@@ -7,9 +7,9 @@ that needs a shared disk fails here as on a real cluster. The bridge also has an
 can reach the job server like a user's laptop.
 
     rehearse.py up | check | down                  create, check, remove it
-    rehearse.py up --growing; rehearse.py join h2  a head that runs no trials, and hosts that come later
+    rehearse.py up --growing                       only the head, which runs no trials; other hosts join later
     rehearse.py leave h2 | kill h2 | cut h2        end a raylet in order, SIGKILL it, disconnect a host
-    rehearse.py mend h2                            repair a host after one of these
+    rehearse.py join h2                            let a host join, also after one of these
     rehearse.py run h1 COMMAND...                  run a command on a host
 
 Needs root, `ip` (iproute2) and `unshare`. Uses only the standard library and the `ray` command of this
@@ -31,7 +31,6 @@ from pathlib import Path
 
 HOSTS = {"h1": "10.77.0.1", "h2": "10.77.0.2", "h3": "10.77.0.3"}
 HEAD = "h1"
-WORKERS = [host for host in HOSTS if host != HEAD]
 OUTSIDE = "10.77.0.254"
 BRIDGE = "mtlsweep0"
 RAY_ADDRESS = f"{HOSTS[HEAD]}:6379"
@@ -125,9 +124,8 @@ def up(growing: bool = False) -> None:
         TOKEN.touch(mode=0o600)
         TOKEN.write_text(secrets.token_hex(32))
         _make_network()
-        _start_ray(HEAD, cpus=0 if growing else 1)
-        for host in [] if growing else WORKERS:
-            _start_ray(host)
+        for host in [HEAD] if growing else HOSTS:
+            _start_ray(host, cpus=0 if growing else 1)
     except BaseException:
         down()
         raise
@@ -169,19 +167,16 @@ def check() -> None:
     print("a driver with a wrong token was rejected")
 
 
-def join(host: str) -> None:
-    """Start Ray on a host that has not been there."""
-    _start_ray(host)
-
-
 def leave(host: str) -> None:
     """SIGTERM the raylet of a host, as a launcher does before it takes a machine away: the host says that it goes."""
-    _signal_raylet(host, signal.SIGTERM)
+    kill(host, signal.SIGTERM)
 
 
-def kill(host: str) -> None:
+def kill(host: str, number: signal.Signals = signal.SIGKILL) -> None:
     """SIGKILL the raylet of a host, like a power failure."""
-    _signal_raylet(host, signal.SIGKILL)
+    for pid in _processes(host):
+        if Path(_program(pid)).name == "raylet":
+            os.kill(pid, number)
 
 
 def cut(host: str) -> None:
@@ -189,8 +184,8 @@ def cut(host: str) -> None:
     _ip("link", "set", _cable(host), "down")
 
 
-def mend(host: str) -> None:
-    """Let a host join again that has left, was killed or was disconnected, like after a restart."""
+def join(host: str) -> None:
+    """Let a host join, for the first time or after it has left, was killed or was disconnected, like after a restart."""
     _end_processes(host)
     _ip("link", "set", _cable(host), "up")
     _start_ray(host)
@@ -252,12 +247,6 @@ def _processes(host: str) -> list[int]:
     return [int(pid) for pid in _ip("netns", "pids", _namespace(host)).split()]
 
 
-def _signal_raylet(host: str, number: signal.Signals) -> None:
-    for pid in _processes(host):
-        if Path(_program(pid)).name == "raylet":
-            os.kill(pid, number)
-
-
 def _program(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
@@ -283,15 +272,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen command; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, whole in {"up": up, "check": check, "down": down}.items():
-        verb = verbs.add_parser(name)
-        verb.set_defaults(act=whole)
-        if whole is up:
+    for act in (up, check, down, leave, kill, cut, join):
+        verb = verbs.add_parser(act.__name__)
+        verb.set_defaults(act=act)
+        if act is up:
             verb.add_argument("--growing", action="store_true", help="start the head only, without CPUs for trials")
-    for name, one in {"join": join, "leave": leave, "kill": kill, "cut": cut, "mend": mend}.items():
-        verb = verbs.add_parser(name)
-        verb.add_argument("host", choices=WORKERS)
-        verb.set_defaults(act=one)
+        elif act not in (check, down):
+            verb.add_argument("host", choices=HOSTS)
     verb = verbs.add_parser("run")
     verb.add_argument("host", choices=HOSTS)
     verb.add_argument("command", nargs=argparse.REMAINDER)

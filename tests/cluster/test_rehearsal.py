@@ -264,10 +264,10 @@ def test_a_cluster_grows_and_shrinks_and_the_tables_are_those_of_one_host(
             rehearse.join("h3")
             watched.wait_for_work("h2", "h3")
             faults = [watched.lose("h3", rehearse.cut)]
-            rehearse.mend("h3")
+            rehearse.join("h3")
             watched.wait_for_work("h2", "h3")
             faults.append(watched.lose("h2", rehearse.kill))
-            rehearse.mend("h2")
+            rehearse.join("h2")
             watched.wait_for_work("h2", "h3")
             faults.append(watched.lose("h3", rehearse.leave))
             code = run.wait()
@@ -287,7 +287,7 @@ def test_a_cluster_grows_and_shrinks_and_the_tables_are_those_of_one_host(
     said = path.read_text()
     for sentence in ("one host with room for one trial", "2 hosts with room for 2 trials at once"):
         assert sentence in said
-    rehearse.mend("h3")
+    rehearse.join("h3")
     rehearse.check()
     assert not list(study.ledger.glob("*/resume.pt")), "nothing a lost host still had to say was taken"
 
