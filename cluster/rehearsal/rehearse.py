@@ -285,9 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = vars(parser.parse_args(arguments))
     try:
         if chosen["verb"] == "run":
-            return subprocess.run(
-                on_host(chosen["host"], *chosen["command"]), env=host_environment(), check=False
-            ).returncode
+            command = on_host(chosen["host"], *chosen["command"])
+            return subprocess.run(command, env=host_environment(), check=False).returncode
         chosen["act"](*(chosen[name] for name in ("host", "growing") if name in chosen))
     except RehearsalError as error:
         print(f"rehearse: {error}", file=sys.stderr)

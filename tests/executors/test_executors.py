@@ -231,7 +231,9 @@ def test_the_seconds_of_a_trial_count_the_epochs_that_were_lost(study: Write, tm
         driver.started(assignment)
         driver.epochs(assignment, [again])
         driver.ended(assignment, Finished(Outcome.DONE, (first, again)), "host", attempts=2)
-    assert ledger.read(assignment.trial.key).execution.seconds == 2.0 + 5.0 + 3.0
+    execution = ledger.read(assignment.trial.key).execution
+    assert execution.seconds == 2.0 + 5.0 + 3.0
+    assert execution.cost_seconds == execution.device_seconds == progress.clock.seconds()
 
 
 def test_a_trial_run_alone_is_the_recorded_one_and_leaves_nothing(study: Write) -> None:
