@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from types import TracebackType
 from typing import Self
@@ -91,6 +92,9 @@ class RayExecutor(Executor):
                 return None
             return host
 
+        logging.getLogger("ray.tune.tune").setLevel(
+            logging.CRITICAL
+        )  # it calls attempts that others followed incomplete
         with tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(train, setup=setup), placement),
