@@ -166,7 +166,7 @@ def drive(context: StageContext, ledger: Ledger, running: int, turns: int) -> di
     progress = Progress("scaling", strategy.total(), strategy.epochs_left())
     weights = KeptWeights(ledger, "leading", reference.score, ())
     study = _study(context, ())
-    with Turnover(running, turns, reference.objectives) as executor, StopRequest(Budget(), running) as stop:
+    with Turnover(running, turns, reference.objectives) as executor, StopRequest(Budget(), progress.clock) as stop:
         executor.run(
             Driver(ledger, strategy, stop, progress, reference, {}, study, (weights,), cells=context.plan.cells)
         )

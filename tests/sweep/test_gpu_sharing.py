@@ -219,7 +219,7 @@ def test_a_plan_says_what_this_machine_would_do_or_a_cluster_did(
 
 
 def test_plan_and_status_show_the_sentences() -> None:
-    stage = {"devices": ["five share one"], "eta_seconds": None}
+    stage = {"devices": ["five share one"], "eta_seconds": None, "not_needed": 0}
     plan = {"strategy": "grid", "methods": {}, "planned": 2, "finished": 0, "forecast": None, "outdated": {}}
     planned_stage = {**plan, "past_errors": [], "devices": ["five would share one"]}
     assert "    five would share one" in list(plan_lines({"suite": "digits", "stages": {"sweep": planned_stage}}))

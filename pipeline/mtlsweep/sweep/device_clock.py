@@ -23,17 +23,25 @@ class DeviceClock:
         self._lock = threading.Lock()
         self._since: dict[str, float] = {}
         self._ended: defaultdict[str, float] = defaultdict(float)
+        self._total = 0.0  # of all in `_ended`: a driver asks after every report of a trial
+        self._starts = 0.0  # of all in `_since`
 
     def start(self, key: str) -> None:
         """Start to count for a trial that gets a device; do nothing if it has one."""
         with self._lock:
-            self._since.setdefault(key, self._now())
+            if key not in self._since:
+                self._since[key] = self._now()
+                self._starts += self._since[key]
 
     def stop(self, key: str) -> None:
         """Stop to count for a trial; do nothing if it has no device."""
         with self._lock:
             if key in self._since:
-                self._ended[key] += self._now() - self._since.pop(key)
+                since = self._since.pop(key)
+                held = self._now() - since
+                self._starts -= since
+                self._ended[key] += held
+                self._total += held
 
     def seconds_of(self, key: str) -> float:
         """Return the device-seconds of a trial in this run."""
@@ -44,5 +52,4 @@ class DeviceClock:
     def seconds(self) -> float:
         """Return the device-seconds of all trials in this run."""
         with self._lock:
-            now = self._now()
-            return sum(self._ended.values()) + sum(now - since for since in self._since.values())
+            return self._total + len(self._since) * self._now() - self._starts
