@@ -100,7 +100,7 @@ class RayExecutor(Executor):
                 tune.with_resources(tune.with_parameters(train, setup=setup), placement),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=InOrder(room),
+                    scheduler=InOrder(searcher, room),
                     num_samples=-1,  # unlimited: the searcher ends the run
                     max_concurrent_trials=self._resources.concurrency or MOST_AT_ONCE,  # `Room.limit` is lower
                     reuse_actors=True,

@@ -31,18 +31,19 @@ class AttemptSearcher(Unsaved, Searcher):
         self._attempts = attempts
         self._places = places
         self._room = room
-        self._running: set[str] = set()
+        self.running: dict[str, None] = {}
+        """Tune's ids of the trials that run or wait for a process, in the order in which they were suggested."""
         self.attempt: dict[str, Attempt] = {}
         """By Tune's id of the trial."""
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next attempt, None to ask again later, or `Searcher.FINISHED`."""
-        if len(self._running) >= self._room.limit and self._work.stopping() is None:
+        if len(self.running) >= self._room.limit and self._work.stopping() is None:
             return None
         attempt = self._attempts.next()
         if attempt is None:
-            return None if self._running and self._work.stopping() is None else Searcher.FINISHED
-        self._running.add(trial_id)
+            return None if self.running and self._work.stopping() is None else Searcher.FINISHED
+        self.running[trial_id] = None
         self.attempt[trial_id] = attempt
         assignment = attempt.assignment
         place = self._places.take(trial_id, attempt)
@@ -50,7 +51,7 @@ class AttemptSearcher(Unsaved, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Remove a trial; the callback has reported its end to the work."""
-        self._running.discard(trial_id)
+        self.running.pop(trial_id, None)
         self._places.release(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
@@ -67,17 +68,22 @@ class InOrder(Unsaved, FIFOScheduler):
     process is thrown away; where trials are shorter than the start of a process, the host would never be used.
 
     Args:
+        searcher: knows the order of the attempts.
         room: says how many processes there may be.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, searcher: AttemptSearcher, room: Room) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._searcher = searcher
         self._room = room
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         """Return the trial that gets a process that is there; if there is none, it waits on."""
-        status = [(trial, trial.status) for trial in tune_controller.get_trials()]
-        waiting = [trial for trial, one in status if one == TuneTrial.PENDING]
-        running = sum(one == TuneTrial.RUNNING for _, one in status)
+        live = {
+            trial.trial_id: trial for trial in tune_controller.get_live_trials()
+        }  # of all there may be many thousands
+        begun = [live[trial_id] for trial_id in self._searcher.running if trial_id in live]
+        waiting = [trial for trial in begun if trial.status == TuneTrial.PENDING]
+        running = sum(trial.status == TuneTrial.RUNNING for trial in begun)
         starting = max(0, self._room.slots - running - 1)
         return waiting[starting] if starting < len(waiting) else None
