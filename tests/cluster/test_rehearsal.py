@@ -276,7 +276,7 @@ def test_a_cluster_grows_and_shrinks_and_the_tables_are_those_of_one_host(
     assert code == 0, path.read_text()
     ended = finished(study)
     assert [one.state.outcome for one in ended] == [Outcome.DONE] * (BASELINES + TRIALS)
-    assert {one.execution.host for one in ended} == {"h2", "h3"}
+    assert {one.execution.host for one in ended} <= {"h2", "h3"}, "the head trains nothing"
     assert sum(one.execution.attempts - 1 for one in ended) == len(faults), "one start for each lost host"
     for fault in faults:
         (interrupted,) = [one for one in ended if is_swept(one) and one.trial.name == fault.trial]

@@ -68,7 +68,10 @@ class Hosts:
 
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
-    os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")  # Ray reads it once in a process
+    from ray._raylet import AuthenticationTokenLoader
+
+    os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")
+    AuthenticationTokenLoader.instance().reset_cache()  # Ray reads it once in a process, perhaps in an earlier test
     monkeypatch.setenv("NODES", str(tmp_path / "nodes"))
     command = [sys.executable, str(Path(__file__).with_name("hosts_on_demand.py"))]
     pipe = subprocess.PIPE
