@@ -68,7 +68,7 @@ class Hosts:
 
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
-    from ray._raylet import AuthenticationTokenLoader
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # compiled, its stub is incomplete
 
     os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")
     AuthenticationTokenLoader.instance().reset_cache()  # Ray reads it once in a process, perhaps in an earlier test
