@@ -16,6 +16,7 @@ for name, value in {
 for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir
@@ -47,7 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests that need a GPU where there is none."""
+    """Skip tests that need a GPU where there is none; let Ray read its token again, else it knows that of an earlier test."""
+    if compiled := sys.modules.get("ray._raylet"):
+        compiled.AuthenticationTokenLoader.instance().reset_cache()
     if item.get_closest_marker("gpu"):
         import torch
 

@@ -77,7 +77,7 @@ def fake_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="gpu-", dir="/tmp") as short:
-        os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")  # Ray reads it once in a process
+        os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")  # for later tests of this process, too
         patch.setenv("WATCHED", str(tmp_path_factory.mktemp("watched") / "lines"))
         cluster = Cluster()
         for kind, visible in VISIBLE.items():

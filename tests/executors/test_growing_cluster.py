@@ -68,10 +68,7 @@ class Hosts:
 
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
-    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # compiled, its stub is incomplete
-
-    os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")
-    AuthenticationTokenLoader.instance().reset_cache()  # Ray reads it once in a process, perhaps in an earlier test
+    os.environ.setdefault("RAY_AUTH_TOKEN", "only-for-these-tests")  # for later tests of this process, too
     monkeypatch.setenv("NODES", str(tmp_path / "nodes"))
     command = [sys.executable, str(Path(__file__).with_name("hosts_on_demand.py"))]
     pipe = subprocess.PIPE
