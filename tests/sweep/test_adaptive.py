@@ -13,7 +13,6 @@ import pytest
 
 from mtlsweep.analysis.objectives import Objective
 from mtlsweep.errors import UserError
-from mtlsweep.files import content_hash
 from mtlsweep.methods.optimizers import OPTIMIZERS
 from mtlsweep.methods.weighting import WEIGHTINGS
 from mtlsweep.params.choice import Choice
@@ -166,15 +165,8 @@ def test_listed_rates_are_all_that_is_tried_without_a_range(cells: list[Cell], t
 
 @pytest.mark.parametrize("options", [{}, {"asha": {"first": 0.25, "eta": 2}}])
 def test_a_trial_is_hashed_once_in_a_search(
-    cells: list[Cell], tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    cells: list[Cell], tmp_path: Path, options: dict[str, Any], hashed: list[object]
 ) -> None:
-    hashed: list[object] = []
-
-    def counting(value: object) -> str:
-        hashed.append(value)
-        return content_hash(value)
-
-    monkeypatch.setattr("mtlsweep.trials.trial.content_hash", counting)
     known, _, _ = search(cells, tmp_path / "study", sampler="random", cells_tried=8, **options)
     assert len(known) <= len(hashed) <= 8 * len(SEEDS)
 

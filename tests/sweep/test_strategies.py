@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from mtlsweep.files import content_hash
 from mtlsweep.sweep.strategies.known import outcome_of
 from mtlsweep.trials.cell import Cell
 from mtlsweep.trials.state import Outcome
@@ -29,16 +28,9 @@ def test_the_grid_runs_everything_to_the_end(cells: list[Cell]) -> None:
 
 @pytest.mark.parametrize("name", ["grid", "race"])
 def test_a_trial_is_hashed_once_in_a_stage_and_not_with_each_decision(
-    cells: list[Cell], name: str, monkeypatch: pytest.MonkeyPatch
+    cells: list[Cell], name: str, hashed: list[object]
 ) -> None:
     """Hashing takes ten times as long as the rest, and a stage decides as often as it has trials."""
-    hashed: list[object] = []
-
-    def counting(value: object) -> str:
-        hashed.append(value)
-        return content_hash(value)
-
-    monkeypatch.setattr("mtlsweep.trials.trial.content_hash", counting)
     known, _ = play(maker(cells, name), bowl)
     assert len(known) <= len(hashed) <= len(cells) * len(SEEDS)
 

@@ -107,7 +107,7 @@ def _read_stage(params: Params, suite: str, stage: Stage, ledger: Ledger, finish
         ends = {key: (outcome, cause) for key, outcome, cause in finished.read_ends(keys)}
         left = set(keys) - ends.keys()
         half_finished = len(left & ledger.checkpoints.with_resume()) if left else 0  # to list all trials takes time
-        not_needed = len(left) if is_complete(params, suite, stage, len(ends)) else 0
+        not_needed = len(left) if left and is_complete(params, suite, stage, len(ends)) else 0
         return StageStatus(len(keys) - not_needed, not_needed, ends, half_finished, progress)
     from mtlsweep.sweep.plan.plan import open_plan  # imports torch, which takes seconds
 
