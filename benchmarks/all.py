@@ -102,6 +102,10 @@ def of_scale(directory: Path, quick: bool) -> Iterator[Figure]:
     count = 1000 if quick else 10_000
     seconds = scale.status(Namespace(directory=directory / "status", trials=count, epochs=30))
     yield Figure(f"`mtlsweep status` of {count} trials", "s of CPU", seconds)
+    count = 1000 if quick else 20_000
+    first, whole = zip(*scale.watch(Namespace(directory=directory / "watch", trials=count, epochs=30)), strict=True)
+    yield Figure(f"live view of {count} trials: first page", "s", first)
+    yield Figure(f"live view of {count} trials: all of them", "s", whole)
     yield Figure("front of 100,000 runs", "s", [scale.front(Namespace()) for _ in range(5)])
 
 

@@ -251,9 +251,13 @@ def status(arguments: argparse.Namespace) -> list[float]:
     return time_command("status")
 
 
-def watch(arguments: argparse.Namespace) -> None:
-    """Make such a study, and time the live view of it from the command's start: any page, and the page of all trials."""
+def watch(arguments: argparse.Namespace) -> list[tuple[float, float]]:
+    """Make such a study, and time its live view three times from the command's start.
+
+    Returns: the seconds until the first page and until that of all trials.
+    """
     finished_study(arguments)
+    times = []
     for _ in range(3):
         began = time.perf_counter()
         command = [sys.executable, "-m", "mtlsweep.cli.main", "watch", "--port", "0"]
@@ -269,7 +273,9 @@ def watch(arguments: argparse.Namespace) -> None:
                     seconds = time.perf_counter() - began
                 time.sleep(0.1)
             process.terminate()
+        times.append((first, seconds))
         print(f"first page after {first:.2f} s, all trials after {seconds:.2f} s, {len(page) / 1e3:.0f} kB", flush=True)
+    return times
 
 
 def front(arguments: argparse.Namespace) -> float:

@@ -55,6 +55,15 @@ def test_in_the_middle_of_a_sweep_it_says_what_status_says_and_what_runs_where(l
     ]
 
 
+def test_a_running_race_counts_the_trials_that_it_expects_to_need_as_its_driver_does(ledger: Ledger) -> None:
+    with sweeping(ledger, finished=20, running=3) as progress:
+        progress.planned = 28
+        ledger.storage.note("progress-sweep.json", json.dumps(progress.to_json()).encode())
+        running = look(LiveSuite(SUITE, ledger))["stages"]["sweep"]["planned"]
+    ended = look(LiveSuite(SUITE, ledger))["stages"]["sweep"]["planned"]
+    assert (running, ended) == (28, 36), "the whole plan counts where no driver knows more"
+
+
 def test_hours_are_those_of_finished_running_and_paused_trials_and_of_the_drivers_forecast(ledger: Ledger) -> None:
     with sweeping(ledger, finished=20, running=3):
         costs = look(LiveSuite(SUITE, ledger))["costs"]

@@ -38,7 +38,7 @@ def draw_front(front: Mapping[str, Any], colours: Mapping[str, int]) -> dict[str
     first = ", ".join(f"{count} of {name}" for name, count in list(front["by_method"].items())[:5])
     sentence = (
         f"Of {front['trials']:,} trials that are done, {front['members']:,} {'is' if front['members'] == 1 else 'are'} Pareto-optimal on validation data over all "
-        f"{front['metrics']} metrics that count in Δm: {first}{', ...' if len(front['by_method']) > 5 else ''}."
+        f"{front['metrics']} metrics that count in Δm: {first}{', and others' if len(front['by_method']) > 5 else ''}."
     )
     return {
         "sentence": sentence,

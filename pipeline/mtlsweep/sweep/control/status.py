@@ -45,12 +45,15 @@ class StageStatus:
     progress: Mapping[str, Any]
 
     def to_json(self, is_running: bool) -> dict[str, Any]:
-        """Return it as plain data; the driver's progress counts while a sweep of the suite runs."""
+        """Return it as plain data; the driver's progress counts while a sweep of the suite runs.
+
+        `planned` is then the number of trials that its strategy expects, since a race needs only a part of its plan.
+        """
         outcomes = Counter(outcome.value for outcome, _ in self.ends.values())
         failed = Counter(cause for outcome, cause in self.ends.values() if outcome is Outcome.FAILED)
         progress = self.progress if is_running else {}
         return {
-            "planned": self.planned,
+            "planned": progress["planned"] if progress.get("running") else self.planned,
             "not_needed": self.not_needed,
             "outcomes": dict(sorted(outcomes.items())),
             "failures": dict(sorted(failed.items())),
