@@ -210,9 +210,9 @@ def main() -> None:
             place.mkdir()
             lines += rows(name, BENCHMARKS[name](place, arguments.quick))
             os.chdir(home)
+            TARGET.parent.mkdir(exist_ok=True)
+            TARGET.write_text("\n".join(lines) + "\n")  # after each, so that a later one that fails loses nothing
             print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text("\n".join(lines) + "\n")
     print(f"\nMedians (quartiles), as in {TARGET}:\n\n{TARGET.read_text()}")
 
 

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from mtlsweep import paths
 from mtlsweep.params.params import parse_params
 from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.prepared.splits import open_prepared
+from mtlsweep.sweep.executors.ray.settings import SETTINGS
 from mtlsweep.sweep.plan.plan import open_plan
 from mtlsweep.sweep.stage import run_stage
 from mtlsweep.training.timing import time_steps
@@ -116,15 +118,22 @@ def sweep_of_tune(trials: list[Trial], reuse: bool) -> tuple[float, float]:
         object_store_memory=200_000_000,
     )
     callback = MLflowLoggerCallback(tracking_uri=f"sqlite:///{results}.db", experiment_name="tune", save_artifact=False)
-    grid = tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={"trial": tune.grid_search([trial.to_json() for trial in trials])},
         tune_config=tune.TuneConfig(max_concurrent_trials=SLOTS, reuse_actors=reuse),
         run_config=tune.RunConfig(name="sweep", storage_path=str(results), callbacks=[callback], verbose=0),
-    ).fit()
+    )
+    with patch.dict(os.environ):
+        for name in SETTINGS:  # ours, since `mtlsweep.sweep` is imported; Tune runs with its own
+            if name.startswith("TUNE_"):
+                os.environ.pop(name, None)
+        grid = tuner.fit()
     wall = time.perf_counter() - began
     ray.shutdown()
-    return sum(grid.get_dataframe()["train_seconds"]), wall
+    if grid.errors:
+        raise grid.errors[0]
+    return sum(result.metrics["train_seconds"] for result in grid), wall
 
 
 def sweep_of_a_loop(trials: list[Trial]) -> tuple[float, float]:

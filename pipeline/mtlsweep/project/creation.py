@@ -22,7 +22,7 @@ EXAMPLES = ("table", "images", "qm9")
 NEXT_STEPS = {
     "table": "about two minutes on 2 cores",
     "images": "about three minutes on 2 cores",
-    "qm9": "about 40 minutes on 2 cores; needs `pip install 'mtlsweep[qm9]'`",
+    "qm9": "25 to 50 minutes on 2 cores; needs `pip install 'mtlsweep[qm9]'`",
 }
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _NAMES = {"dvc": ".dvc", "dvcignore": ".dvcignore", "gitignore": ".gitignore", "dvc_stages.yaml": "dvc.yaml"}
