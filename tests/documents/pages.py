@@ -61,7 +61,7 @@ def _command(command: str) -> None:
 
     words = shlex.split(command, comments=True)
     if words[:1] == ["mtlsweep"] and "$(" not in command:  # in this process, which has imported what it needs
-        app(words[1:], standalone_mode=False)
+        assert not app(words[1:], standalone_mode=False), f"{command} failed"  # it returns the exit code
     elif words:
         subprocess.run(["bash", "-ec", command], check=True)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+from torch.func import functional_call
 
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.networks import NETWORKS, MultiTaskNetwork
@@ -43,6 +45,25 @@ def test_heads_read_the_representation() -> None:
     network, inputs = lenet(), {"image": torch.rand(2, *SHAPE)}
     shared = network.representation(inputs)
     assert all(torch.equal(network.heads[name](shared), output) for name, output in network(inputs).items())
+
+
+@pytest.mark.parametrize("name", ["half", "type", "values", "training", "__class__"])
+def test_a_task_may_have_the_name_of_an_attribute_of_a_module(name: str) -> None:
+    tasks = [Regression(name), Regression("mass")]
+
+    def network() -> MultiTaskNetwork:
+        made: MultiTaskNetwork = NETWORKS.create(NETWORKS.resolve(Choice(name="lenet")), tasks, SHAPE)
+        return made
+
+    one, other, inputs = network(), network(), {"image": torch.rand(2, *SHAPE)}
+    outputs = one(inputs)
+    assert list(outputs) == list(one.heads) == list(one.heads.keys()) == [name, "mass"] and name in one.heads
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(functional_call(other, dict(one.named_parameters()), (inputs,))[name], outputs[name])
+    other.heads[name] = nn.Linear(1, 1)
+    assert len(other.head_parameters(name)) == 2 and len(other.heads) == 2
+    del other.heads[name]
+    assert list(other.heads) == ["mass"] and name not in other.heads
 
 
 def test_both_ways_of_downsampling_have_the_same_parameters() -> None:

@@ -16,7 +16,7 @@ from mtlsweep.project.creation import EXAMPLES, common_files, version
 from mtlsweep.project.upgrade import changes_since
 from mtlsweep.record.provenance import read_provenance
 from tests.project.derived_template import COMMON, PROJECT, derived_files
-from tests.small_study import call
+from tests.small_study import call, small_study
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +203,26 @@ def test_the_installed_code_is_what_results_follow() -> None:
     assert json.loads(first)["version"] == version() and json.loads(first)["code"]
     call("stage", "package")
     assert written.stat().st_mtime_ns == time
+
+
+@pytest.mark.parametrize(
+    ("defaults", "said"),
+    [
+        ("", "add `defaults: {studies: {gradients: {}, robustness: {}}}` to it"),
+        ("defaults: {studies: {gradients: {}}}\n", "add `defaults: {studies: {robustness: {}}}` to it"),
+        ("defaults:\n", "add `defaults: {studies: {gradients: {}, robustness: {}}}` to it"),
+        ("defaults: {studies: {gradients: {}, robustness: {}}}\n", None),
+    ],
+)
+def test_what_dvc_asks_for_after_the_training_is_asked_for_before_it(
+    defaults: str, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("new", "my-study")
+    monkeypatch.chdir("my-study")
+    own = yaml.safe_dump({"active": ["digits"], "suites": small_study()["suites"]})
+    Path("params.yaml").write_text(defaults + own)
+    code, output = call("stage", "dataset", "digits")
+    assert code == (2 if said else 0) and (said or "") in output
 
 
 @pytest.mark.parametrize(

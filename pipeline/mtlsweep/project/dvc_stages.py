@@ -11,14 +11,19 @@ from collections.abc import Callable
 from mtlsweep import paths
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.params.params import load_params
+from mtlsweep.project.followed_fields import check_followed_fields
 from mtlsweep.record.outputs import check_outputs
 
 
 def dataset(suite: str) -> None:
-    """Write what the prepared data depends on (the dataset's options and code), if it has changed."""
+    """Write what the prepared data depends on (the dataset's options and code), if it has changed.
+
+    It is the first stage of a suite, so here params.yaml is checked for what DVC asks for later.
+    """
     from mtlsweep.params.followed import read_followed, write_followed
 
     choice, path = load_params().suite(suite).data.dataset, paths.plan(suite) / "dataset.json"
+    check_followed_fields(suite)
     values = choice.model_dump(mode="json")
     if read_followed(path, values) is None:
         from mtlsweep.suites.prepared.preparation import preparation_identity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -18,6 +18,42 @@ from mtlsweep.suites.tasks import Task
 
 NETWORKS: Registry[MultiTaskNetwork] = Registry("network", "mtlsweep.suites.networks")
 Representation = Tensor | tuple[Tensor, ...]
+
+
+class Heads(nn.ModuleDict):
+    """Heads by task. `nn.ModuleDict` refuses a task that has the name of one of its attributes, such as `type` or `values`.
+
+    Such a head is stored under the task's name with a mark that no name of a task can have.
+    """
+
+    def __getitem__(self, task: str) -> nn.Module:
+        return super().__getitem__(_stored(task))
+
+    def __setitem__(self, task: str, head: nn.Module) -> None:
+        super().__setitem__(_stored(task), head)
+
+    def __delitem__(self, task: str) -> None:
+        super().__delitem__(_stored(task))
+
+    def __contains__(self, task: str) -> bool:
+        return super().__contains__(_stored(task))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def keys(self) -> KeysView[str]:
+        return dict(self.items()).keys()
+
+    def items(self) -> ItemsView[str, nn.Module]:
+        return {name.removesuffix(_MARK): head for name, head in super().items()}.items()
+
+
+_MARK = "!"
+_TAKEN = nn.ModuleDict()
+
+
+def _stored(task: str) -> str:
+    return f"{task}{_MARK}" if hasattr(_TAKEN, task) else task
 
 
 class MultiTaskNetwork(nn.Module):
@@ -48,7 +84,7 @@ class MultiTaskNetwork(nn.Module):
     def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.heads = nn.ModuleDict(heads)
+        self.heads = Heads(heads)
 
     def representation(self, inputs: Mapping[str, Tensor]) -> Representation:
         """Return what all heads see; `inputs` are those of a batch, by column."""
