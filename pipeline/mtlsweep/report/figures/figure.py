@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import altair as alt
 import numpy as np
@@ -46,7 +47,7 @@ class Figure:
 
 
 def render(figure: Figure) -> dict[str, bytes]:
-    """Return the figure as `png` (two pixels a point), `svg` and `pdf`."""
+    """Return the figure as `png` (two pixels a point), `svg`, which has its text alternative, and `pdf`."""
     width = _SINGLE_WIDTH if len(figure.panels) == 1 else _PANEL_WIDTH
     datasets: dict[str, Any] = {}
     panels = []
@@ -59,7 +60,6 @@ def render(figure: Figure) -> dict[str, bytes]:
     config = vega_config()
     config["legend"]["columns"] = width * min(len(panels), _PANELS_IN_A_ROW) // _LEGEND_WIDTH
     together: dict[str, Any] = {
-        "description": figure.seen,
         "$schema": figure.specifications[0]["$schema"],
         "config": config,
         "datasets": datasets,
@@ -69,6 +69,7 @@ def render(figure: Figure) -> dict[str, bytes]:
         more = ("shape", "strokeDash") if COLOURS < len(figure.legend) <= MOST_NAMES else ()
         together["resolve"] = {"scale": dict.fromkeys(("color", *more), "shared")}
     svg = vl_convert.vegalite_to_svg(together)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label={quoteattr(figure.seen)} ', 1)
     return {"svg": svg.encode(), "png": vl_convert.svg_to_png(svg, scale=2), "pdf": vl_convert.svg_to_pdf(svg)}
 
 
