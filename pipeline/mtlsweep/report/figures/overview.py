@@ -47,7 +47,7 @@ def overview(analysis: SuiteAnalysis) -> Figure | None:
         fillOpacity=alt.condition("datum.pareto", alt.value(1.0), alt.value(0.0)),
         tooltip=["weighting", "optimizer", "lr", "seeds", *two_digits("delta_m", "low", "high")],
     )
-    points = points.encode(fill=points.encoding.color) if "color" in coloured("optimizer", optimizers) else points
+    points = points.encode(fill=points.encoding.color)
     beyond = base.transform_filter(alt.datum.delta_m > limit).mark_text(align="right", dx=-4).encode(
         x=alt.value("width"), text=alt.Text("delta_m:Q", format="+.0f")
     )  # fmt: skip
