@@ -97,6 +97,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, resources in (("prepare", INLINE), ("baselines", INLINE), ("sweep", {})):
         done = stage(name, directory, **resources)
         assert done.returncode == 0, done.stdout + done.stderr
+        (directory / f"{name}.log").write_text(done.stdout + done.stderr)
     return directory
 
 
@@ -128,6 +129,12 @@ def test_a_lost_worker_costs_an_attempt_and_changes_no_number(results: dict[str,
     assert results["KilledOnce"].execution.attempts == 2
     curves = [[record.metrics for record in results[name].state.curve] for name in ("ew", "KilledOnce")]
     assert curves[0] == curves[1]
+
+
+def test_a_lost_worker_is_told_in_one_line_and_no_traceback_of_ray(swept: Path) -> None:
+    told = (swept / "sweep.log").read_text()
+    assert told.count("KilledOnce adam lr=1e-2 seed=0: its worker process died, and it starts again\n") == 1
+    assert "Traceback" not in told
 
 
 def test_out_of_memory_is_tried_again_alone(swept: Path, results: dict[str, FinishedTrial]) -> None:

@@ -65,7 +65,7 @@ def test_the_headline_says_what_happens_and_what_is_next() -> None:
     assert "No sweep is running: 11 of 23 trials are finished; dvc repro continues." in words()
     complete = copy.deepcopy(LIVE["costs"])
     complete["stages"]["sweep"]["left"] = 0.0
-    assert "11 of 23 trials are finished, and nothing is left to train." in words(costs=complete)
+    assert "No sweep is running: 11 trials are finished, and nothing is left to train." in words(costs=complete)
     assert "12,000 finished trials are not shown yet" in words(unread=12_000)
 
 

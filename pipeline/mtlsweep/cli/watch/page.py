@@ -155,8 +155,9 @@ def _headline(live: Mapping[str, Any]) -> str:
     state = f"No sweep is running: {finished:,} of {planned:,} trials are finished"
     if live["unread"]:
         return f"{state}."
-    nothing_left = all(own["left"] == 0.0 for own in live["costs"]["stages"].values())
-    return f"{state}, and nothing is left to train." if nothing_left else f"{state}; `dvc repro` continues."
+    if all(own["left"] == 0.0 for own in live["costs"]["stages"].values()):
+        return f"No sweep is running: {finished:,} trials are finished, and nothing is left to train."
+    return f"{state}; `dvc repro` continues."
 
 
 def _holder(holder: Mapping[str, Any] | None) -> str | None:

@@ -29,6 +29,9 @@ from mtlsweep.sweep.executors.ray.worker import WorkerSetup, train
 from mtlsweep.sweep.executors.setup import Setup
 from mtlsweep.sweep.lease import Fence
 
+TUNES_LOGGERS = ("ray.tune.tune", "ray.tune.execution.tune_controller")
+"""One calls attempts incomplete that others followed, one shows a traceback of Ray for each process that dies; `WorkCallback` says it in a line."""
+
 MOST_AT_ONCE = 100_000
 """Tune asks for this many trials at once. Without a number it would let one wait, and none on a host that comes."""
 
@@ -92,9 +95,8 @@ class RayExecutor(Executor):
                 return None
             return host
 
-        logging.getLogger("ray.tune.tune").setLevel(
-            logging.CRITICAL
-        )  # it calls attempts that others followed incomplete
+        for logger in TUNES_LOGGERS:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         with tempfile.TemporaryDirectory(prefix="mtlsweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(train, setup=setup), placement),

@@ -85,6 +85,7 @@ class WorkCallback(Unsaved, Callback):
             return
         key = attempt.assignment.trial.key
         if self._attempts.died(attempt, self._take_host(key) if started else None, self._room.living):
+            print(f"{attempt.assignment.trial.name}: its worker process died, and it starts again", flush=True)
             return
         if not started:
             self._work.no_host(f"worker processes do not start: {first_line(trial.get_error())}")
