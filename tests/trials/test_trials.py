@@ -67,6 +67,26 @@ def test_whatever_decides_a_result_changes_both_keys(
     assert make_trial(**change).key != make_trial().key
 
 
+@pytest.mark.parametrize("part", ["network", "weighting", "optimizer"])
+def test_a_file_that_an_option_names_is_its_content_in_a_key_and_a_path_beside_it(
+    make_trial: Callable[..., Trial], part: str
+) -> None:
+    def at(path: str, content: str = "sha256:0") -> Trial:
+        choice = Choice(name="mine:Part", options={"file": Path(path), "width": 3})
+        return make_trial(**{part: choice, "content": {part: {"file": content, "source": "sha256:1"}}})
+
+    here, there = at("/here/a.pt"), at("/there/b.pt")
+    assert here.key == there.key != at("/here/a.pt", "sha256:2").key
+    assert here.cell.files() == ["/here/a.pt"], "the source is no option"
+    assert here.cell.with_paths_of(there.cell) == there.cell
+    assert make_trial().cell.with_paths_of(there.cell) == make_trial().cell, "it has no file of that name"
+    assert json.loads(json.dumps(here.to_json()))[part]["options"] == {"file": "/here/a.pt", "width": 3}
+
+
+def test_a_method_is_a_weighting_with_an_optimizer(make_trial: Callable[..., Trial]) -> None:
+    assert make_trial().cell.method == "cagrad adam"
+
+
 def test_replicates_share_a_cell(make_trial: Callable[..., Trial]) -> None:
     assert make_trial(0).cell.key == make_trial(1).cell.key
     assert make_trial(0).key != make_trial(1).key
