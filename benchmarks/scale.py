@@ -264,15 +264,14 @@ def watch(arguments: argparse.Namespace) -> list[tuple[float, float]]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             address = process.stdout.readline().split()[2]
-            first = seconds = None
-            while seconds is None:
+            page, answered = "", list[float]()
+            while "data-complete" not in page:
                 with urllib.request.urlopen(address) as answer:
                     page = answer.read().decode()
-                first = first or time.perf_counter() - began
-                if "data-complete" in page:
-                    seconds = time.perf_counter() - began
+                answered.append(time.perf_counter() - began)
                 time.sleep(0.1)
             process.terminate()
+        first, seconds = answered[0], answered[-1]
         times.append((first, seconds))
         print(f"first page after {first:.2f} s, all trials after {seconds:.2f} s, {len(page) / 1e3:.0f} kB", flush=True)
     return times
