@@ -74,7 +74,8 @@ def make_params(trials: int, epochs: int) -> dict[str, object]:
                 },
             }
         },
-        "resources": {"concurrency": SLOTS},
+        # an address for each directory, since MLflow keeps what it has opened for a whole process
+        "resources": {"concurrency": SLOTS, "tracking_uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
     }
 
 
