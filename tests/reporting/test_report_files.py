@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import altair as alt
 import pandas as pd
 import pytest
 
@@ -22,6 +21,7 @@ from mtlsweep.report.report import write_report
 from mtlsweep.report.sections import read_sections
 from mtlsweep.report.suite import SuiteReport, read_suite
 from mtlsweep.testing.simulated_sweep import SimulatedSweep, simulate_sweep
+from tests.reporting.own_study import write_section
 
 pytestmark = pytest.mark.slow
 
@@ -232,20 +232,6 @@ def test_what_stages_left_is_read_back(tmp_path: Path, report: SuiteReport) -> N
     assert {figure.name for figure in read.figures} == FIGURES - {"hypervolume_compute", "importance"}
 
 
-def write_section(directory: Path) -> None:
-    directory.mkdir(parents=True)
-    pd.DataFrame({"method": ["ew"], "iterations": [22]}).to_csv(directory / "iterations.csv", index=False)
-    chart = alt.Chart(pd.DataFrame({"x": [1, 2], "y": [3, 4]})).mark_line().encode(x="x", y="y").properties(height=200)
-    (directory / "loss.json").write_text(chart.to_json())
-    content = {
-        "title": "Toy problem",
-        "sentences": ["Adam with EW needs 22 iterations."],
-        "tables": [{"name": "iterations", "caption": "Iterations.", "file": "iterations.csv"}],
-        "figures": [{"name": "loss", "caption": "Loss.", "file": "loss.json", "alt": "Falls from 3 to 1."}],
-    }
-    (directory / "section.json").write_text(json.dumps(content))
-
-
 @pytest.mark.slow
 def test_studies_of_ones_own_get_their_section_when_they_ran(tmp_path: Path, report: SuiteReport) -> None:
     assert read_sections(tmp_path) == ()
@@ -256,17 +242,6 @@ def test_studies_of_ones_own_get_their_section_when_they_ran(tmp_path: Path, rep
     assert text.count('aria-label="Falls from 3 to 1."') == 2
     assert 'id="toy-loss-0"' in text and 'id="multidigits-lenet-toy-loss-0"' in text
     assert render(sections[0].figures[0])["svg"].startswith(b"<svg")
-
-
-@pytest.mark.parametrize(("victim", "message"), [("loss.json", "which is missing"), ("section.json", "is damaged")])
-def test_a_broken_section_is_named(tmp_path: Path, victim: str, message: str) -> None:
-    write_section(tmp_path / "toy")
-    if victim == "section.json":
-        (tmp_path / "toy" / victim).write_text('{"title": "Toy problem"}')
-    else:
-        (tmp_path / "toy" / victim).unlink()
-    with pytest.raises(UserError, match=message):
-        read_sections(tmp_path)
 
 
 PAPER = Path(__file__).parents[2] / "pipeline" / "mtlsweep" / "analysis" / "paper" / "tables" / "cityscapes_segnet.csv"

@@ -11,6 +11,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.record.tables.parquet import write_table
 from mtlsweep.report.figures.figure import render
 from mtlsweep.studies.gradients.section import KINDS, MEASURES, gradients_section, gradients_sentences
+from mtlsweep.studies.gradients.shares_section import shares_figure, shares_sentences
 from mtlsweep.studies.loss_scaling.section import loss_scaling_section
 from mtlsweep.studies.robustness.section import delta_t_table, robustness_section
 from mtlsweep.studies.study import study_results
@@ -60,19 +61,23 @@ def test_toy_says_which_settings_arrive_and_which_is_fastest():
     assert rows == [["adam", "ew", "22", "–"], ["gd", "ew", "–", "30"]]
 
 
-@pytest.mark.slow
-def test_toy_trajectories_run_from_0_to_1_and_are_drawn_on_one_picture_of_contours():
+def test_toy_trajectories_run_from_0_to_1_a_panel_per_method_at_the_rate_nearest_to_1():
     iterations, trajectories, surface = toy_tables()
     progress = with_progress(trajectories).groupby(["optimizer", "lr", "start"])["progress"].agg(["first", "last"])
     assert (progress["first"] == 0).all() and (progress["last"] == 1).all()
     section = toy_section(iterations, trajectories, surface)
     panels, everything = section.figures
-    assert len(panels.panels) == 2 and len(everything.panels) == 1
-    assert b"image" in render(everything)["svg"] and say_what_is_seen(section)
-    assert (
-        section == section
-        and toy_section(iterations, trajectories, surface).figures[1].specifications == everything.specifications
-    )
+    assert len(panels.panels) == 2 and len(everything.panels) == 1 and "at learning rate 1," in panels.caption
+    assert say_what_is_seen(section)
+    assert everything.seen.startswith("Trajectories of ew, gd, ew, adam, each at learning rates 1, 0.1;")
+
+
+@pytest.mark.slow
+def test_toy_trajectories_are_drawn_on_one_picture_of_contours_and_twice_the_same():
+    iterations, trajectories, surface = toy_tables()
+    everything = toy_section(iterations, trajectories, surface).figures[1]
+    assert b"image" in render(everything)["svg"]
+    assert toy_section(iterations, trajectories, surface).figures[1].specifications == everything.specifications
 
 
 def loss_scaling_tables():
@@ -221,29 +226,39 @@ def test_gradients_show_overhead_batch_norm_and_layers_when_measured():
     ]
     assert [len(figure.panels) for figure in section.figures] == [len(MEASURES)] * 5
     assert say_what_is_seen(section)
-    render(section.figures[0])
     assert gradients_section(epochs[:0], effects[:0], [], {}, pd.DataFrame()) is None
 
 
-@pytest.mark.slow
-def test_gradients_show_the_share_of_the_current_gradient_when_measured():
-    epochs, effects = gradient_tables()
+def gradient_shares():
     cell = {"weighting": "ew", "lr": 0.1, "seed": 0, "std": 0.0, "updates": 4}
-    shares = pd.DataFrame(
+    return pd.DataFrame(
         {**cell, "optimizer": optimizer, "epoch": epoch, "mean": mean, "low": mean - 0.1, "high": mean + 0.1}
         for optimizer, means in (("adam", (0.31, 0.12)), ("sgd", (0.25, 0.104)))
         for epoch, mean in enumerate(means, start=1)
     )
-    section = gradients_section(epochs, effects, ABOUT, {}, shares)
-    assert section is not None
-    said = [sentence for sentence in section.sentences if "current gradient" in sentence]
+
+
+def test_the_share_of_the_current_gradient_is_said_and_drawn_for_each_method():
+    said = list(shares_sentences(gradient_shares()))
     assert [sentence.startswith("While ew with adam trains at learning rate 0.1, 31 %") for sentence in said] == [
         True,
         False,
     ]
     assert "10 % in epoch 2" in said[1]
-    assert section.figures[-1].name == "shares"
-    render(section.figures[-1])
+    figure = shares_figure(gradient_shares())
+    assert figure is not None and figure.name == "shares"
+    assert figure.seen.endswith("ew, adam, 0.1 12% to 31%, ew, sgd, 0.1 10% to 25%.")
+    assert shares_figure(gradient_shares()[:0]) is None
+
+
+@pytest.mark.slow
+def test_gradients_show_the_share_of_the_current_gradient_when_measured():
+    epochs, effects = gradient_tables()
+    section = gradients_section(epochs, effects, ABOUT, {}, gradient_shares())
+    assert section is not None
+    assert sum("current gradient" in sentence for sentence in section.sentences) == 2
+    for figure in (section.figures[0], section.figures[-1]):
+        assert render(figure)["svg"].startswith(b"<svg")
 
 
 def robustness_tables():

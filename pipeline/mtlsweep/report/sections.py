@@ -20,7 +20,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.report.figures.figure import Figure
 from mtlsweep.report.tables.table import Table, from_frame
 
@@ -69,7 +69,7 @@ def _read_section(directory: Path, name: str) -> Section:
         )
     except FileNotFoundError as error:
         raise UserError(f"`{path}` names `{error.filename}`, which is missing; run `dvc repro` to make it.") from error
-    except (ValueError, KeyError, TypeError, pd.errors.ParserError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"`{path}` is damaged ({' '.join(str(error).split())[:200]}); delete it and run `dvc repro`."
         ) from error
@@ -85,8 +85,8 @@ def read_csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except FileNotFoundError as error:
         raise UserError(f"`{path}` is missing; run `dvc repro` to make it.") from error
-    except pd.errors.ParserError as error:
-        raise UserError(f"`{path}` is damaged ({error}); delete it and run `dvc repro`.") from error
+    except ValueError as error:
+        raise UserError(f"`{path}` is damaged ({first_line(error)}); delete it and run `dvc repro`.") from error
 
 
 def read_json(path: Path) -> Any:
