@@ -61,7 +61,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("read_end", "0 -> 1"): NEVER_AT_0,
     ("_without_metrics", "min(cause, start, end) < 0 -> min(cause, start, end) <= 0"): NEVER_AT_0,
     ("_without_metrics", "0 -> 1"): NEVER_AT_0,
-    ("Cell.identity", "'json' -> 'jsonX'"): "the fields of a training protocol are plain data in both of pydantic's modes",
+    (
+        "Cell.identity",
+        "'json' -> 'jsonX'",
+    ): "the fields of a training protocol are plain data in both of pydantic's modes",
     ("without_compared", "1 -> 2"): "the first part of a text is the same in however many parts it is split",
 }
 """Function and change -> why no test can notice it."""
