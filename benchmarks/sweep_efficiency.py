@@ -134,7 +134,7 @@ def sweep_of_tune(trials: list[Trial], reuse: bool) -> tuple[float, float]:
     ray.shutdown()
     if grid.errors:
         raise grid.errors[0]
-    return sum(result.metrics["train_seconds"] for result in grid), wall
+    return float(grid.get_dataframe()["train_seconds"].sum()), wall
 
 
 def sweep_of_a_loop(trials: list[Trial]) -> tuple[float, float]:
