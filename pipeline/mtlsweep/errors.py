@@ -21,5 +21,6 @@ def first_line(error: object) -> str:
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return "; did you mean `x`?" for the closest allowed name, or a full stop when none is close."""
-    matches = difflib.get_close_matches(name.lower(), list(allowed), n=1, cutoff=0.5)
-    return f"; did you mean `{matches[0]}`?" if matches else "."
+    names = {one.lower(): one for one in allowed}
+    matches = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    return f"; did you mean `{names[matches[0]]}`?" if matches else "."

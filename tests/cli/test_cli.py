@@ -177,6 +177,17 @@ def test_a_stage_refuses_a_name_with_a_space_as_the_commands_do(
     )
 
 
+@pytest.mark.parametrize("hiding", ["queue.py", "torch.py"])
+def test_a_file_that_hides_a_module_is_named(hiding: str, in_directory: Path) -> None:
+    write(RAW)
+    Path(hiding).touch()
+    command = [sys.executable, "-m", "mtlsweep", "plan"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"This folder has `{hiding}`, and other code imports a module of that name: rename the file." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_stages_fail_with_a_sentence(in_directory: Path) -> None:
     no_data = run_stage("baselines", RAW)

@@ -62,6 +62,13 @@ def test_a_dry_run_names_every_file_with_its_size_and_says_which_are_not_committ
     assert "project: 4 files, 0.00 MB" in output and "2 of them not committed" in output
 
 
+def test_a_dry_run_in_a_repository_without_a_commit_says_what_to_do(in_directory: Path) -> None:
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path("params.yaml").write_text("a")
+    code, output = call("--dry-run")
+    assert code == 2 and "it needs a git repository with a commit; run `git add --all && git commit`." in output
+
+
 def test_a_dry_run_shows_the_command_that_the_job_would_run(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -341,7 +341,7 @@ def test_a_parquet_column_of_lists_is_refused() -> None:
     [
         ({"split": {"column": "fold", "time": "day"}}, "give `column` or `time`, not both"),
         ({"split": {"val": 0.5, "test": 0.5}}, "which leaves nothing to train on"),
-        ({"inputs": {"age": "text"}}, "option `inputs.age` is 'text': Input should be 'number' or 'category'."),
+        ({"inputs": {"age": "text"}}, "option `inputs.age` is 'text': should be 'number' or 'category'."),
         ({"inputs": {}}, "option `inputs` is {}: "),
     ],
 )

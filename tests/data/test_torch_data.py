@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from mtlsweep import UserError, from_torch
+from mtlsweep.params.choice import Choice
 from mtlsweep.suites.datasets.dataset import Dataset
 from mtlsweep.suites.datasets.torch_data import MapStyle
 from mtlsweep.suites.prepared.contact_sheet import contact_sheet
+from mtlsweep.suites.prepared.preparation import prepare
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.regression import Regression
 
@@ -88,7 +93,8 @@ class _Stream(torch.utils.data.IterableDataset[Any]):
     ("rows", "sentence"),
     [
         ([], "`train` has no rows"),
-        (_Stream(), "without a length: give a map-style dataset"),
+        (_Stream(), "`train` is _Stream, which has no length: give a map-style dataset"),
+        (DataLoader([1]), "`train` is DataLoader, whose rows have no number: give a map-style dataset"),
         (["text"], "a row is a str: rows must be mappings"),
         ([(PICTURE, (1, 2, 3))], r"an image with 3 target\(s\) for 2 task\(s\)"),
         ([{"x": "text", "kind": 0, "size": 0.0}], "holds 'text', which is not numeric"),
@@ -112,6 +118,38 @@ def test_rows_must_be_alike(second: Any, sentence: str) -> None:
     dataset = made([{"x": [1.0], "kind": 0, "size": 0.0}, second])
     with pytest.raises(UserError, match=sentence):
         dataset.rows("train", 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "def data(): pass",
+            "dataset `unwritten_data:data` gives NoneType, which is no dataset: return what `mtlsweep.from_torch`",
+        ),
+        ("def data(): return [1]", "gives list, which is no dataset"),
+        (
+            "def data(rows): return rows",
+            "cannot be called: missing a required argument: 'rows'; it gets 0 arguments by position",
+        ),
+        (
+            "from mtlsweep.suites.datasets import Dataset\n"
+            "class data(Dataset):\n"
+            "    def sizes(self): return {}\n"
+            "    def rows(self, split, start, stop): return {}\n",
+            "dataset `unwritten_data:data` has no `tasks`: give it a tuple of what is learnt.",
+        ),
+    ],
+)
+def test_what_gives_no_dataset_is_named(
+    code: str, sentence: str, in_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("unwritten_data.py").write_text(code)
+    monkeypatch.syspath_prepend(str(in_directory))
+    monkeypatch.delitem(sys.modules, "unwritten_data", raising=False)
+    with pytest.raises(UserError) as refused:
+        prepare(Choice(name="unwritten_data:data"), Path("prepared"))
+    assert sentence in str(refused.value)
 
 
 def test_float_images_and_two_channels_have_a_contact_sheet() -> None:

@@ -209,7 +209,7 @@ def test_first_trials_that_all_fail_for_one_reason_stop_the_sweep(
     message = str(stopped.value)
     assert "stopped with 5 of 8 trials" in message
     assert "because the first 5 trials of this run all failed: KeyError: 'a bug of both'" in message
-    assert "mtlsweep retry digits && dvc repro --single-item --force sweep@digits && dvc repro" in message
+    assert "mtlsweep retry digits && python -c" in message
 
 
 def test_the_seconds_of_a_trial_count_the_epochs_that_were_lost(study: Write, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal, assert_type
 
 import pytest
@@ -66,11 +67,24 @@ def test_options_named_by_the_user_are_typed_too() -> None:
         ({"test_bounded": {"mode": "z"}}, "weighting `test_bounded` option `mode` is 'z'"),
         ("nowhere.module:Name", "module `nowhere` not found"),
         ("mtlsweep.files:Nothing", "module `mtlsweep.files` does not define `Nothing`"),
+        ("torch.optim:Nadam", "module `torch.optim` does not define `Nadam`; did you mean `NAdam`?"),
+        ("unwritten:Name", "unwritten.py, line 1, is not Python (invalid syntax): correct it."),
+        ("written.py:Name", "module `written.py` not found; leave `.py` out, as in `written:Name`."),
+        ("unwritten.Name", "unknown weighting `unwritten.Name`; did you mean your own `unwritten:Name`? Allowed:"),
+        (
+            "fractions:Name",
+            "does not define `Name`; it is a module of Python's library, so give a file of your own another",
+        ),
         ("pipeline.weighting.ew:EW", "`pipeline.weighting.ew` is in `mtlsweep.methods.weighting`"),
         ("pipeline.data:Dataset", "`pipeline.data` is in `mtlsweep.suites`"),
     ],
 )
-def test_mistakes_are_sentences(written: object, sentence: str) -> None:
+def test_mistakes_are_sentences(
+    written: object, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unwritten.py").write_text("def (:\n")
+    (tmp_path / "written.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UserError) as caught:
         METHODS.resolve(Choice.model_validate(written))
     assert sentence in str(caught.value)

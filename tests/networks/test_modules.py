@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from mtlsweep import UserError, from_module
+from mtlsweep.params.choice import Choice
+from mtlsweep.suites.inputs import InputShape
+from mtlsweep.suites.networks import create_network
 from mtlsweep.suites.tasks.classification import Classification
 from mtlsweep.suites.tasks.regression import Regression
 
@@ -64,3 +70,15 @@ def test_a_task_without_a_head_is_refused() -> None:
 def test_parts_that_do_not_fit_are_refused(backbone: str, heads: dict[str, str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         from_module(Own(), TASKS, backbone, heads)
+
+
+@pytest.mark.parametrize(("code", "kind"), [("return Net()", "Net"), ("Net()", "NoneType")])
+def test_what_is_no_network_of_several_tasks_is_refused(
+    code: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = f"from torch import nn\nclass Net(nn.Module): pass\ndef network(tasks, image):\n    {code}\n"
+    (tmp_path / "bare_network.py").write_text(own)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "bare_network", raising=False)
+    with pytest.raises(UserError, match=f"network `bare_network:network` gives {kind}, which is no network of several"):
+        create_network(Choice(name="bare_network:network"), TASKS, {"image": InputShape((1, 8, 8))})

@@ -93,6 +93,15 @@ def test_the_projects_own_params_are_valid() -> None:
             "`defaults.sweep.strategy` is 3: must be a name",
         ),
         (
+            lambda raw: raw["suites"]["digits"].update(training={"epochs": 1, "batchsize": 8}),
+            "`suites.digits.training.batchsize` is an unknown key; did you mean `batch_size`?",
+        ),
+        (lambda raw: raw.update(active="digits"), "`active` is 'digits'; it should be a list, such as `[a, b]`."),
+        (
+            lambda raw: raw["suites"]["digits"].update(studies=None),
+            "`suites.digits.studies` is None; it should be a mapping, such as `{name: value}`.",
+        ),
+        (
             lambda raw: raw["suites"]["digits"]["training"].pop("epochs"),
             "`suites.digits.training.epochs` is missing",
         ),

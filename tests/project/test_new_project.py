@@ -143,6 +143,15 @@ def test_outside_of_a_project_the_way_to_one_is_named() -> None:
     assert code == 2 and "run from the project's root, or make a project with `mtlsweep new NAME`" in said
 
 
+def test_inside_of_a_project_its_root_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("new", "my-study")
+    Path("my-study/data").mkdir()
+    monkeypatch.chdir("my-study/data")
+    code, said = call("plan")
+    root = folder.resolve() / "my-study"
+    assert code == 2 and f"run from the project's root, {root}, or" in said.replace("- ", "-")
+
+
 def test_an_upgrade_shows_changelog_and_differences_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     call("new", "my-study", "--example", "images")
     monkeypatch.chdir("my-study")

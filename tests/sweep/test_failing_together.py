@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -57,10 +58,15 @@ def test_numbers_in_a_message_do_not_make_it_another_reason(ended: Ended) -> Non
     assert reason(records, records) is not None
 
 
-def test_the_command_trains_the_stages_of_the_trials_that_were_forgotten(make_trial: Callable[..., Trial]) -> None:
+def test_the_command_trains_the_stages_of_the_trials_that_were_forgotten(
+    make_trial: Callable[..., Trial], in_directory: Path
+) -> None:
+    Path("dvc.yaml").touch()
     mtl, stl = make_trial(role="mtl"), make_trial(role="stl")
     assert training_command("digits", [mtl]) == "dvc repro --single-item --force sweep@digits && dvc repro"
     assert training_command("digits", [stl, stl]) == "dvc repro --single-item --force baselines@digits && dvc repro"
     both = training_command("digits", [mtl, stl])
     assert both == "dvc repro --single-item --force baselines@digits sweep@digits && dvc repro"
     assert retry_hint("digits", [mtl, stl]) == f"correct the cause, then run `mtlsweep retry digits && {both}`"
+    Path("dvc.yaml").unlink()
+    assert training_command("digits", [mtl]) == "python -c \"import mtlsweep; mtlsweep.Project().run('digits')\""

@@ -263,8 +263,12 @@ def test_what_cannot_be_learned_from_is_named(
     ("prior", "sentence"),
     [
         ({"ledgers": []}, "option `prior.ledgers` is []: "),
-        ({"ledgers": ["a"], "share": 1.5}, "option `prior.share` is 1.5: Input should be less than 1."),
-        ({"ledger": ["a"]}, "option `prior.ledgers` is {'ledger': ['a']}: Field required."),
+        ({"ledgers": ["a"], "share": 1.5}, "option `prior.share` is 1.5: should be less than 1."),
+        (
+            {"ledger": ["a"]},
+            "strategy `optuna` has no option `prior.ledger`; did you mean `ledgers`? Allowed: ledgers, share.",
+        ),
+        ({}, "strategy `optuna` needs the option `prior.ledgers`."),
     ],
 )
 def test_a_wrong_field_of_a_prior_is_named(prior: dict[str, Any], sentence: str) -> None:

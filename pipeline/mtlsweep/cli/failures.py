@@ -41,6 +41,7 @@ def retry(
 
     with user_errors():
         trials = forget(load_params(), suite, keys or [], cause)
-        again = f"{len(trials)} trials will be trained again by: {training_command(suite, trials)}"
+        count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+        again = f"{count} will be trained again by: {training_command(suite, trials)}"
         lines = [*(trial.name for trial in trials), again] if trials else ["no trial failed"]
         show([trial.key for trial in trials], lines, json_output)

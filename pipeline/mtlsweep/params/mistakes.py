@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from mtlsweep.errors import nearest
 
 
 def as_sentence(error: ValidationError, model: type[BaseModel], raw: Mapping[str, Any], source: str) -> str:
-    """Return the first problem of `error` as one sentence."""
-    first = error.errors()[0]
+    """Return the first problem of `error` as one sentence; an unknown key first, as it may be a missing one misspelt."""
+    first = first_problem(error)
     parts = [part for part in first["loc"] if part != "[key]"]  # pydantic's mark of a wrong name in a mapping
     path = _dotted(_path_in_file(parts, raw))
     if first["type"] == "extra_forbidden":
-        allowed = _fields_at(model, parts[:-1])
+        allowed = [*fields_at(model, parts[:-1]), *([] if parts[:-1] else ["defaults"])]
         return f"{source}: `{path}` is an unknown key{nearest(str(parts[-1]), allowed)} Allowed: {', '.join(allowed)}."
     if first["type"] == "missing":
         return f"{source}: `{path}` is missing; add it, as in the suites of the project."
     if first["type"] == "too_short":
         return f"{source}: `{path}` is empty; list at least one value."
-    message = first["msg"]
-    if message.startswith("Value error, "):
-        return f"{source}: `{path}` is {first['input']!r}: {message.removeprefix('Value error, ')}."
-    return f"{source}: `{path}` is {first['input']!r}; it should be {message.removeprefix('Input should be ')}."
+    if first["type"] == "value_error":
+        return f"{source}: `{path}` is {first['input']!r}: {what_is_wrong(first)}."
+    return f"{source}: `{path}` is {first['input']!r}; it should be {what_is_wrong(first).removeprefix('should be ')}."
+
+
+def first_problem(error: ValidationError) -> ErrorDetails:
+    """Return the problem to tell: the first unknown key, or else the first of all."""
+    problems = error.errors()
+    return next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+
+
+def what_is_wrong(problem: ErrorDetails) -> str:
+    """Return pydantic's words on a value in those of YAML."""
+    if problem["type"] in ("tuple_type", "list_type"):
+        return "should be a list, such as `[a, b]`"
+    if problem["type"] in ("dict_type", "mapping_type", "model_type"):
+        return "should be a mapping, such as `{name: value}`"
+    return problem["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
 
 
 def _path_in_file(parts: list[int | str], raw: Mapping[str, Any]) -> list[int | str]:
@@ -43,10 +58,8 @@ def _dotted(parts: list[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
 
 
-def _fields_at(model: type[BaseModel], parts: list[int | str]) -> list[str]:
-    """Return the keys allowed in the section at `parts`; the top level also allows `defaults`."""
-    if not parts:
-        return [*model.model_fields, "defaults"]
+def fields_at(model: type[BaseModel], parts: Sequence[int | str]) -> list[str]:
+    """Return the keys allowed in the section at `parts`."""
     for part in parts:
         if str(part) not in model.model_fields:  # a name chosen by the user, such as a suite name
             continue

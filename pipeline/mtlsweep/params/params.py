@@ -81,9 +81,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     try:
         raw = parse_yaml(read_text(path))
     except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: file not found; run from the project's root, or make a project with `mtlsweep new NAME`."
-        ) from error
+        above = next((folder for folder in Path.cwd().parents if (folder / path).is_file()), None)
+        remedy = (
+            f"run from the project's root{f', {above}' if above else ''}, or make a project with `mtlsweep new NAME`"
+        )
+        raise UserError(f"{path}: file not found; {remedy}.") from error
     except IsADirectoryError as error:
         raise UserError(f"{path}: a folder; name the file in it, {path / PARAMS_FILE}.") from error
     except OSError as error:

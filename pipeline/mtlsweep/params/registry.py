@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic_core import ErrorDetails
 from mtlsweep.errors import UserError, nearest
 from mtlsweep.files import file_hash
 from mtlsweep.params.choice import Choice
+from mtlsweep.params.mistakes import fields_at, first_problem, what_is_wrong
 from mtlsweep.params.section import expand_home
 from mtlsweep.params.source import module_identity
 
@@ -74,8 +76,10 @@ class Registry(Generic[Made]):
             return self._entries[name]
         if ":" in name:
             return self._import(name)
+        module, dot, attribute = name.rpartition(".")
+        close = f"; did you mean your own `{module}:{attribute}`?" if dot else nearest(name, self._entries)
         raise UserError(
-            f"unknown {self.kind} `{name}`{nearest(name, self._entries)} "
+            f"unknown {self.kind} `{name}`{close} "
             f"Allowed: {', '.join(self.names())}, or your own `package.module:Name`."
         )
 
@@ -104,14 +108,15 @@ class Registry(Generic[Made]):
         try:
             options = model(**choice.options)
         except ValidationError as error:
-            first = error.errors()[0]
-            option = str(first["loc"][0]) if first["loc"] else ""
-            allowed = ", ".join(model.model_fields) or "none"
-            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-                what = f"has no option `{option}`{nearest(option, model.model_fields)} Allowed: {allowed}."
+            first = first_problem(error)
+            option = _field(first, choice.options)
+            if first["type"] == "extra_forbidden":
+                fields = fields_at(model, first["loc"][:-1])
+                what = f"has no option `{option}`{nearest(str(first['loc'][-1]), fields)} Allowed: {', '.join(fields) or 'none'}."
+            elif first["type"] == "missing":
+                what = f"needs the option `{option}`."
             else:
-                field = _field(first, choice.options)
-                what = f"option `{field}` is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}."
+                what = f"option `{option}` is {first['input']!r}: {what_is_wrong(first)}."
             raise UserError(f"{self.kind} `{choice.name}` {what}") from error
         return Choice(name=choice.name, options=options.model_dump(mode="json"))
 
@@ -156,8 +161,23 @@ class Registry(Generic[Made]):
         return found
 
     def create(self, choice: Choice, *context: Any) -> Made:
-        """Build what `choice` names from `context` (positional) and its options (keywords)."""
-        return self.get(choice.name)(*context, **self._options_model(choice.name)(**choice.options).model_dump())
+        """Build what `choice` names from `context` (positional) and its options (keywords).
+
+        Raises:
+            UserError: it does not take the positional arguments.
+        """
+        entry, options = self.get(choice.name), self._options_model(choice.name)(**choice.options).model_dump()
+        try:
+            return entry(*context, **options)
+        except TypeError:
+            try:
+                inspect.signature(entry).bind(*context, **options)
+            except TypeError as error:
+                raise UserError(
+                    f"{self.kind} `{choice.name}` cannot be called: {error}; it gets {len(context)} arguments by position, and its "
+                    "options are those after a `*`."
+                ) from error
+            raise
 
     def _shown(self, value: Any) -> str:
         """Return the value of an option as a label shows it."""
@@ -193,11 +213,19 @@ class Registry(Generic[Made]):
             entry: Callable[..., Made] = getattr(importlib.import_module(module_name), attribute)
         except ModuleNotFoundError as error:
             _refuse_old_name(self.kind, name, error.name or "")
+            remedy = "put its file next to `params.yaml` or install it"
+            if module_name.endswith(".py"):
+                remedy = f"leave `.py` out, as in `{module_name.removesuffix('.py')}:{attribute}`"
+            raise UserError(f"{self.kind} `{name}`: module `{error.name}` not found; {remedy}.") from error
+        except SyntaxError as error:
             raise UserError(
-                f"{self.kind} `{name}`: module `{error.name}` not found; put its file next to `params.yaml` or install it."
+                f"{self.kind} `{name}`: {error.filename}, line {error.lineno}, is not Python ({error.msg}): correct it."
             ) from error
         except AttributeError as error:
-            raise UserError(f"{self.kind} `{name}`: module `{module_name}` does not define `{attribute}`.") from error
+            close = _of_python(module_name) or nearest(attribute, _made_in(module_name))
+            raise UserError(
+                f"{self.kind} `{name}`: module `{module_name}` does not define `{attribute}`{close}"
+            ) from error
         return entry
 
     def _fill(self) -> None:
@@ -224,6 +252,18 @@ def _signature_owner(entry: Any) -> Any:
     if not inspect.isclass(entry) or "__dataclass_fields__" in vars(entry):
         return entry
     return entry.__init__
+
+
+def _made_in(module: str) -> list[str]:
+    """Return the names of the classes and functions of an imported module."""
+    return [name for name, value in vars(sys.modules[module]).items() if callable(value)]
+
+
+def _of_python(module: str) -> str:
+    """Return what to do if the module is of Python's library, and so perhaps not the one that was meant."""
+    if module.partition(".")[0] not in sys.stdlib_module_names:
+        return ""
+    return "; it is a module of Python's library, so give a file of your own another name."
 
 
 OLD_ROOMS = {

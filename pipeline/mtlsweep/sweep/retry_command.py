@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from mtlsweep.record.outputs import DVC_FILE
 from mtlsweep.trials.trial import Trial
 
 
@@ -22,7 +24,12 @@ def stages_of(trials: Iterable[Trial]) -> list[str]:
 
 
 def training_command(suite: str, trials: Iterable[Trial]) -> str:
-    """Return the command that trains forgotten trials again: DVC alone sees no change, since results are no dependency."""
+    """Return the command that trains forgotten trials again: DVC alone sees no change, since results are no dependency.
+
+    In a folder without DVC it is that of Python.
+    """
+    if not Path(DVC_FILE).exists():
+        return f"python -c \"import mtlsweep; mtlsweep.Project().run('{suite}')\""
     targets = " ".join(f"{stage}@{suite}" for stage in stages_of(trials))
     return f"dvc repro --single-item --force {targets} && dvc repro"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from mtlsweep.errors import UserError
+from mtlsweep.errors import UserError, first_line
 from mtlsweep.files import visible
 from mtlsweep.git import GitError, git
 
@@ -49,13 +49,14 @@ def pack_project(root: Path, temporary: Path) -> Path:
     try:
         if Path(git("rev-parse", "--show-toplevel", root=root).strip()) != root.resolve():
             raise UserError(f"{root} is not the root of its git repository; run `mtlsweep submit` from there.")
+        git("rev-parse", "--verify", "HEAD", root=root)  # git clones a repository without a commit, too
         git("clone", "--quiet", "--depth=1", "--no-checkout", root.resolve().as_uri(), str(staged), root=root)
         git("reset", "--quiet", root=staged)
         git("config", "core.fileMode", "false", root=staged)  # a zip file keeps no modes
         git("remote", "remove", "origin", root=staged)
     except GitError as error:
         raise UserError(
-            f"{root} cannot be packed (git: `{error}`); use a git repository with at least one commit."
+            f"{root} cannot be packed (git: `{first_line(error)}`): it needs a git repository with a commit; run `git add --all && git commit`."
         ) from error
     for name in project_files(root):
         (staged / name).parent.mkdir(parents=True, exist_ok=True)

@@ -116,9 +116,9 @@ def task_names(params: Params, suite: str) -> list[str]:
     summary = paths.prepared_summary(suite)
     if summary.exists():
         return [task["name"] for task in json.loads(summary.read_bytes())["tasks"]]
-    from mtlsweep.suites.datasets.dataset import DATASETS  # imports torch, which takes seconds
+    from mtlsweep.suites.datasets.dataset import create_dataset  # imports torch, which takes seconds
 
-    return [task.name for task in DATASETS.create(DATASETS.resolve(params.suite(suite).data.dataset)).tasks]
+    return [task.name for task in create_dataset(params.suite(suite).data.dataset).tasks]
 
 
 def _chooses_cells(strategy: Choice) -> bool:

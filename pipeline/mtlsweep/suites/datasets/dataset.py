@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtlsweep.errors import UserError
+from mtlsweep.params.choice import Choice
 from mtlsweep.params.registry import Registry
 from mtlsweep.suites.inputs import IMAGE, Feature, length_of
 from mtlsweep.suites.tasks import Task
@@ -71,6 +72,23 @@ class Dataset(ABC):
 
         `workspace` is empty at first; it is kept, with its content, until preparation has succeeded.
         """
+
+
+def create_dataset(choice: Choice) -> Dataset:
+    """Return the dataset that `choice` names.
+
+    Raises:
+        UserError: an unknown name or option; what it names gives no dataset, or one without tasks.
+    """
+    made: object = DATASETS.create(DATASETS.resolve(choice))
+    if not isinstance(made, Dataset):
+        raise UserError(
+            f"dataset `{choice.name}` gives {type(made).__name__}, which is no dataset: return what `mtlsweep.from_torch` gives, "
+            "or name a class derived from `mtlsweep.suites.datasets.Dataset`."
+        )
+    if not hasattr(made, "tasks"):
+        raise UserError(f"dataset `{choice.name}` has no `tasks`: give it a tuple of what is learnt.")
+    return made
 
 
 def stored_inputs(dataset: Dataset) -> tuple[str, ...]:

@@ -112,12 +112,13 @@ class TorchDataset(Dataset):
 
 
 def _length(split: str, rows: MapStyle) -> int:
+    remedy = "give a map-style dataset, which has `__len__` and `__getitem__`"
+    if not hasattr(type(rows), "__getitem__"):
+        raise UserError(f"`{split}` is {type(rows).__name__}, whose rows have no number: {remedy}.")
     try:
         length = len(rows)
     except (TypeError, NotImplementedError) as error:
-        raise UserError(
-            f"`{split}` is a {type(rows).__name__} without a length: give a map-style dataset, which has `__len__` and `__getitem__`."
-        ) from error
+        raise UserError(f"`{split}` is {type(rows).__name__}, which has no length: {remedy}.") from error
     if not length:
         raise UserError(f"`{split}` has no rows: give each of train, val and test at least one.")
     return length

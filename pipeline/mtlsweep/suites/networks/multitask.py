@@ -132,11 +132,17 @@ def create_network(network: Choice, tasks: Sequence[Task], inputs: Mapping[str, 
     """Return the network that `network` names, for these tasks and the inputs of prepared data.
 
     Raises:
-        UserError: the network takes an input that is not there, or cannot serve a task.
+        UserError: the network takes an input that is not there, cannot serve a task, or is none of several tasks.
     """
     taken = taken_inputs(network.name)
     check_taken(network.name, taken, inputs)
-    return NETWORKS.create(network, tasks, *(inputs[name] for name in taken))
+    made: object = NETWORKS.create(network, tasks, *(inputs[name] for name in taken))
+    if not isinstance(made, MultiTaskNetwork):
+        raise UserError(
+            f"network `{network.name}` gives {type(made).__name__}, which is no network of several tasks: name a function that "
+            "returns what `mtlsweep.from_module` gives."
+        )
+    return made
 
 
 def require_kind(network: str, tasks: Sequence[Task], *, dense: bool) -> None:

@@ -15,7 +15,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.files import content_hash, file_hash
 from mtlsweep.params.choice import Choice
 from mtlsweep.params.source import is_own, module_identity, source_hash
-from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks, stored_inputs
+from mtlsweep.suites.datasets.dataset import DATASETS, SPLITS, Dataset, check_tasks, create_dataset, stored_inputs
 from mtlsweep.suites.prepared.arrow_files import write_store
 from mtlsweep.suites.prepared.column_rules import check_same_shapes
 from mtlsweep.suites.prepared.shards import write_shards
@@ -81,8 +81,7 @@ def prepare(choice: Choice, directory: Path) -> None:
         UserError: an unknown dataset or option; names of tasks or metrics that are not allowed; raw data that is
             missing or damaged; a column that is not what its task needs; a split without any label of a task.
     """
-    resolved = DATASETS.resolve(choice)
-    dataset = DATASETS.create(resolved)
+    dataset = create_dataset(choice)
     check_tasks(dataset.tasks, stored_inputs(dataset))
     identity = content_hash(preparation_identity(choice))
     partial = directory.parent / f".{directory.name}.partial-{identity}"

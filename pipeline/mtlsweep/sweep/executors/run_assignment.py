@@ -92,6 +92,4 @@ def name_cause(error: Exception) -> str:
     """Return the kind of a failure as one word."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
-    if isinstance(error, UserError):
-        return "data"
     return "code"

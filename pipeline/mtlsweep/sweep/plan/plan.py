@@ -12,7 +12,7 @@ from mtlsweep.params.choice import Choice
 from mtlsweep.params.params import Params
 from mtlsweep.params.suite import Stage, Suite
 from mtlsweep.record.ledger import Ledger
-from mtlsweep.suites.datasets.dataset import DATASETS, check_tasks, stored_inputs
+from mtlsweep.suites.datasets.dataset import check_tasks, create_dataset, stored_inputs
 from mtlsweep.suites.inputs import IMAGE, check_taken
 from mtlsweep.suites.networks.multitask import taken_inputs
 from mtlsweep.suites.prepared.batches import has_lone_row
@@ -170,7 +170,7 @@ def _what_to_learn(suite: str, section: Suite) -> tuple[Sequence[Task], str, int
         incomplete = data.incomplete
         inputs: Sequence[str] = tuple(data.inputs)
     else:
-        dataset = DATASETS.create(DATASETS.resolve(section.data.dataset))
+        dataset = create_dataset(section.data.dataset)
         tasks, fingerprint, rows = tuple(dataset.tasks), "not prepared", 0
         inputs = stored_inputs(dataset)
     try:
