@@ -108,6 +108,28 @@ def test_csv_with_other_separators_and_parquet_give_the_same_data() -> None:
             np.testing.assert_array_equal(whole(other, "train", column), whole(made[0], "train", column))
 
 
+def test_a_kind_derived_from_one_with_classes_gets_their_numbers(
+    in_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("derived_kinds.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from mtlsweep.suites.tasks.attribute import Attribute\n"
+        "from mtlsweep.suites.tasks.classification import Classification\n"
+        "@dataclass(frozen=True)\n"
+        "class Mood(Classification): pass\n"
+        "@dataclass(frozen=True)\n"
+        "class Illness(Attribute): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(in_directory))
+    built_in = table(sound())
+    derived = table(targets={"visits": "regression", "mood": "derived_kinds:Mood", "ill": "derived_kinds:Illness"})
+    assert [type(task).__name__ for task in derived.tasks] == ["Regression", "Mood", "Illness"]
+    assert derived.tasks[1].outputs == 3
+    for name in ("mood", "ill"):
+        assert np.array_equal(whole(derived, "train", name), whole(built_in, "train", name))
+    prepare(choice(targets={"mood": "derived_kinds:Mood", "ill": "derived_kinds:Illness"}), Path("prepared"))
+
+
 def test_rare_and_unseen_categories_share_code_0_and_missing_is_a_category() -> None:
     frame = sound()
     frame.loc[frame["fold"] == "test", "plan"] = "new"

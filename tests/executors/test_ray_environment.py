@@ -1,5 +1,7 @@
-"""What the environment does to Ray and to devices, in one sentence that names the variable."""
+"""What the environment does to Ray and to devices, in one sentence that names the variable, and how Ray is left."""
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from mtlsweep.errors import UserError
 from mtlsweep.params.resources import Resources
 from mtlsweep.sweep.executors.ray import cluster
+from mtlsweep.sweep.executors.ray.executor import RayExecutor
 from mtlsweep.training.device import choose_device
 
 
@@ -116,3 +119,18 @@ def test_gpus_that_the_environment_may_hide(monkeypatch: pytest.MonkeyPatch) -> 
         UserError, match=r"no GPU on this machine \(the environment variable CUDA_VISIBLE_DEVICES.*`-1`\)"
     ):
         choose_device("cuda")
+
+
+def test_nothing_is_collected_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that frees one of Ray's references meanwhile ends the process; a sweep whose results were still being recorded did."""
+
+    class Circle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    freed = weakref.ref(Circle())
+    seen = []
+    monkeypatch.setattr("ray.shutdown", lambda: seen.append((gc.isenabled(), freed() is None)))
+    executor = RayExecutor.__new__(RayExecutor)
+    executor.__exit__(None, None, None)
+    assert seen == [(False, True)] and gc.isenabled()

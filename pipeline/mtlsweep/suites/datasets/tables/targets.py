@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,9 @@ from mtlsweep.errors import UserError
 from mtlsweep.params.choice import Choice
 from mtlsweep.suites.datasets.standardise import standardise
 from mtlsweep.suites.datasets.tables.values import categories, numbers
-from mtlsweep.suites.tasks import Task, task_from_definition
+from mtlsweep.suites.tasks import TASKS, Task, task_from_definition
+from mtlsweep.suites.tasks.attribute import Attribute
+from mtlsweep.suites.tasks.classification import Classification
 
 MOST_CLASSES = 255
 STANDARDISED = ("regression", "quantity")
@@ -25,7 +28,8 @@ def encode_target(
 
     A row where the target is missing has no label of the task. Numbers of a `regression` or a `quantity` are
     standardised by the training split's labels; the deviation of a quantity, in whose unit it is reported, is theirs.
-    Values of a `classification` and of an `attribute` are counted from 0 in their order; `classes` may be left out.
+    Values of a `classification`, of an `attribute` and of kinds derived from them are counted from 0 in their order; `classes` may
+    be left out.
     Any other kind takes the numbers as they are.
 
     Raises:
@@ -33,9 +37,9 @@ def encode_target(
             no mark for that.
     """
     missing = column.is_null(nan_is_null=True).to_numpy()
-    if kind.name in ("classification", "attribute"):
+    if _is(kind, Classification) or _is(kind, Attribute):
         codes, notes = _classes(column, missing, name, kind, train)
-        if kind.name == "classification":
+        if _is(kind, Classification):
             kind = Choice(name=kind.name, options={"classes": len(notes["classes"]), **kind.options})
         task = _task(name, kind)
         target = task.target
@@ -57,6 +61,15 @@ def encode_target(
     if values is None:
         values = np.where(missing, _mark(task, missing), numbers(column, name))
     return task, values.astype(np.float32), notes | _count(missing)
+
+
+def _is(kind: Choice, base: type[Task]) -> bool:
+    """Whether a kind is `base` or derived from it; an unknown kind is none, and is refused where its task is made."""
+    try:
+        made = TASKS.get(kind.name)
+    except UserError:
+        return False
+    return inspect.isclass(made) and issubclass(made, base)
 
 
 def _count(missing: np.ndarray) -> dict[str, int]:

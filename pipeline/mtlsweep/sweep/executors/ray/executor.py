@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import tempfile
 from types import TracebackType
@@ -70,8 +71,19 @@ class RayExecutor(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Disconnect from the cluster; stop it if it was started here."""
-        ray.shutdown()
+        """Disconnect from the cluster; stop it if it was started here.
+
+        A reference to a Ray object that another thread frees while Ray shuts down ends this process. Only the collector frees
+        them there, such as in the thread that writes to MLflow, so it runs before and not meanwhile.
+        """
+        gc.collect()
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            if collects:
+                gc.enable()
 
     def run(self, work: Work) -> None:
         """Train until the work is complete or stops, on the hosts that there are at any moment.
