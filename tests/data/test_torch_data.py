@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from mtlsweep import UserError, from_torch
 from mtlsweep.params.choice import Choice
@@ -94,7 +94,7 @@ class _Stream(torch.utils.data.IterableDataset[Any]):
     [
         ([], "`train` has no rows"),
         (_Stream(), "`train` is _Stream, which has no length: give a map-style dataset"),
-        (DataLoader([1]), "`train` is DataLoader, whose rows have no number: give a map-style dataset"),
+        (DataLoader(TensorDataset(torch.zeros(1))), "`train` is DataLoader, whose rows have no number: give a map-style dataset"),
         (["text"], "a row is a str: rows must be mappings"),
         ([(PICTURE, (1, 2, 3))], r"an image with 3 target\(s\) for 2 task\(s\)"),
         ([{"x": "text", "kind": 0, "size": 0.0}], "holds 'text', which is not numeric"),
