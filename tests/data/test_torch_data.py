@@ -94,7 +94,10 @@ class _Stream(torch.utils.data.IterableDataset[Any]):
     [
         ([], "`train` has no rows"),
         (_Stream(), "`train` is _Stream, which has no length: give a map-style dataset"),
-        (DataLoader(TensorDataset(torch.zeros(1))), "`train` is DataLoader, whose rows have no number: give a map-style dataset"),
+        (
+            DataLoader(TensorDataset(torch.zeros(1))),
+            "`train` is DataLoader, whose rows have no number: give a map-style dataset",
+        ),
         (["text"], "a row is a str: rows must be mappings"),
         ([(PICTURE, (1, 2, 3))], r"an image with 3 target\(s\) for 2 task\(s\)"),
         ([{"x": "text", "kind": 0, "size": 0.0}], "holds 'text', which is not numeric"),
