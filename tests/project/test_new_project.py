@@ -234,6 +234,19 @@ def test_what_dvc_asks_for_after_the_training_is_asked_for_before_it(
     assert code == (2 if said else 0) and (said or "") in output
 
 
+def test_a_stage_of_ones_own_for_other_things_than_suites_follows_what_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    call("new", "my-study")
+    monkeypatch.chdir("my-study")
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text())
+    pipeline["stages"]["mine"] = {"foreach": ["a", "b"], "do": {"cmd": "echo ${item}", "params": ["defaults.${item}"]}}
+    Path("dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    defaults = {"studies": {"gradients": {}, "robustness": {}}}
+    own = {"active": ["digits"], "defaults": defaults, "suites": small_study()["suites"]}
+    Path("params.yaml").write_text(yaml.safe_dump(own))
+    code, output = call("stage", "dataset", "digits")
+    assert code == 0, output
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
