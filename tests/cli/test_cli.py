@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import json
 import socket
 import subprocess
@@ -175,6 +176,11 @@ def test_a_stage_refuses_a_name_with_a_space_as_the_commands_do(
     assert (
         "dataset my digits: params.yaml: a suite is called 'my digits': use 1 to 100 letters" in capsys.readouterr().err
     )
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert call("--version") == (0, f"mtlsweep {importlib.metadata.version('mtlsweep')}")
+    assert "Which optimizer, which task weighting" in call("--help")[1]
 
 
 @pytest.mark.parametrize("hiding", ["queue.py", "torch.py"])

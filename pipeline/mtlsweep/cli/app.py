@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,21 @@ app = typer.Typer(
 
 mlflow_app = typer.Typer(help="The MLflow record, a view of the ledger.", no_args_is_help=True)
 app.add_typer(mlflow_app, name="mlflow")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mtlsweep {importlib.metadata.version('mtlsweep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass  # `--version` is all that comes before a command
 
 
 Suites = Annotated[
