@@ -234,7 +234,9 @@ def test_what_dvc_asks_for_after_the_training_is_asked_for_before_it(
     assert code == (2 if said else 0) and (said or "") in output
 
 
-def test_a_stage_of_ones_own_for_other_things_than_suites_follows_what_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_of_ones_own_for_other_things_than_suites_follows_what_it_likes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     call("new", "my-study")
     monkeypatch.chdir("my-study")
     pipeline = yaml.safe_load(Path("dvc.yaml").read_text())
