@@ -151,6 +151,8 @@ def test_the_axes_of_fronts_are_the_metrics_that_count_unless_all_are_asked_for(
     assert [objective.label for objective in counted.axes] == ["left accuracy", "right accuracy", "mass mae"]
     assert everything.axes == OBJECTIVES
     assert (counted.axes_in_words, everything.axes_in_words) == ("the 3 metrics that count in Δm", "all 4 metrics")
+    one = replace(counted, reference_point=counted.reference_point.head(1))
+    assert one.axes_in_words == "the one metric that counts in Δm"
     assert counted.raw_members["full"].sum() <= everything.raw_members["full"].sum()
     assert len(counted.results.columns) == len(everything.results.columns)
 

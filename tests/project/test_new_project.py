@@ -242,8 +242,8 @@ def test_a_stage_of_ones_own_for_other_things_than_suites_follows_what_it_likes(
     pipeline = yaml.safe_load(Path("dvc.yaml").read_text())
     pipeline["stages"]["mine"] = {"foreach": ["a", "b"], "do": {"cmd": "echo ${item}", "params": ["defaults.${item}"]}}
     Path("dvc.yaml").write_text(yaml.safe_dump(pipeline))
-    defaults = {"studies": {"gradients": {}, "robustness": {}}}
-    own = {"active": ["digits"], "defaults": defaults, "suites": small_study()["suites"]}
+    studies: dict[str, object] = {"gradients": {}, "robustness": {}}
+    own = {"active": ["digits"], "defaults": {"studies": studies}, "suites": small_study()["suites"]}
     Path("params.yaml").write_text(yaml.safe_dump(own))
     code, output = call("stage", "dataset", "digits")
     assert code == 0, output

@@ -44,7 +44,7 @@ THREE = (("uw", "adam", 5.0), ("ew", "sgd", -2.0), ("ew", "adam", 7.0))
 def test_methods_stand_as_validation_ranks_them_beside_single_task_learning_with_their_intervals() -> None:
     figure = first_screen(results(*THREE), optimal=("cell 1",))
     (spec,) = figure.specifications
-    zero, rules, points, _ = spec["layer"]
+    zero, rules, points, *_ = spec["layer"]
     assert drawn(spec, "zero")["zero"].tolist() == [0.0] and zero["encoding"]["x"]["field"] == "zero"
     rows = drawn(spec, "delta_m")
     assert points["encoding"]["y"]["sort"] == rows["method"].tolist() == ["uw · adam", "ew · sgd", "ew · adam"]
@@ -76,6 +76,19 @@ def test_a_method_far_behind_is_a_figure_at_the_edge_and_does_not_flatten_the_ot
     high = spec["layer"][2]["encoding"]["x"]["scale"]["domain"][1]
     assert 8.0 < high < 20.0 and figure.caption.endswith("A figure at the right edge: Δm beyond it.")
     assert spec["layer"][3]["mark"]["type"] == "text"
+
+
+def test_an_interval_that_goes_on_beyond_the_edge_ends_in_an_arrow() -> None:
+    table = results(*((f"w{place}", "adam", 5.0 + place) for place in range(4)))
+    table.loc[3, "test_delta_m_high"] = 400.0
+    figure = first_screen(table)
+    (spec,) = figure.specifications
+    arrow, edge = spec["layer"][4], spec["layer"][2]["encoding"]["x"]["scale"]["domain"][1]
+    assert (
+        arrow["mark"]["shape"] == "triangle-right" and "datum.high >" in str(arrow["transform"]) and 8.0 < edge < 400.0
+    )
+    assert figure.caption.endswith("Arrow: the interval goes on beyond the edge.")
+    assert "Arrow" not in first_screen(results(*THREE)).caption
 
 
 def test_of_many_methods_the_best_are_drawn_and_the_best_of_each_optimizer() -> None:

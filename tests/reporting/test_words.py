@@ -159,7 +159,7 @@ def test_pareto_optimal_runs_are_counted_by_optimizer_over_named_axes() -> None:
         reference_point=pd.DataFrame({"objective": ["left_accuracy", "right_accuracy", "mass_mae", "mass_r2"]}),
     )  # fmt: skip
     assert list(fronts.pareto_counts(every)) == [
-        "1 run of 10 at the selected learning rates is Pareto-optimal over all 4 metrics: adam 1 times, sgd 0 times."
+        "1 run of 10 at the selected learning rates is Pareto-optimal over all 4 metrics: adam 1 time, sgd 0 times."
     ]
     nobody = hand_made(**tables | {"optimizer_counts": counts(5, 1)[:0]})
     assert list(fronts.pareto_counts(nobody)) == []

@@ -97,6 +97,8 @@ class SuiteAnalysis:
     def axes_in_words(self) -> str:
         """What fronts are over, such as `the 3 metrics that count in Δm`."""
         everything = len(self.axes) == len(self.objectives)
+        if len(self.axes) == 1:
+            return "the only metric" if everything else "the one metric that counts in Δm"
         return f"all {len(self.axes)} metrics" if everything else f"the {len(self.axes)} metrics that count in Δm"
 
 

@@ -19,7 +19,7 @@ def pareto_counts(analysis: SuiteAnalysis) -> Iterator[str]:
     if not optimizers:
         return
     total, runs = int(counts["pareto_full"].sum()), int(counts["runs"].sum())
-    shares = ", ".join(f"{name} {int(counts.loc[name, 'pareto_full'])} times" for name in optimizers)
+    shares = ", ".join(f"{name} {times(int(counts.loc[name, 'pareto_full']), 'time')}" for name in optimizers)
     which = f"{runs} at the selected learning rates" if analysis.has_other_runs else f"{runs}"
     yield f"{times(total, 'run')} of {which} {'is' if total == 1 else 'are'} Pareto-optimal over {analysis.axes_in_words}: {shares}."
 
