@@ -43,7 +43,7 @@ TARGETS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "selection": (
         ["mtlsweep.analysis.selection", "mtlsweep.analysis.chosen_epochs"],
-        ["tests/analysis/test_selection.py"],
+        ["tests/analysis/test_cells_and_epochs.py", "tests/analysis/test_selection.py"],
     ),
     "ledger": (
         ["mtlsweep.record.ledger", "mtlsweep.record.trial_file"],
@@ -65,6 +65,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "Cell.identity",
         "'json' -> 'jsonX'",
     ): "the fields of a training protocol are plain data in both of pydantic's modes",
+    ("best_at_each_rate", "True -> False"): "a category without a trial has no mean, and is never the lowest",
     ("without_compared", "1 -> 2"): "the first part of a text is the same in however many parts it is split",
 }
 """Function and change -> why no test can notice it."""

@@ -100,4 +100,4 @@ def select_learning_rates(trials: pd.DataFrame) -> pd.DataFrame:
         not appear.
     """
     visible = trials[[*METHOD, "cell_key", "lr", *tuned_axes(trials), "seed", "outcome", "val_delta_m"]]
-    return eligible_cells(visible, METHOD, "val_delta_m").groupby(METHOD, as_index=False, observed=True).head(1)
+    return eligible_cells(visible, METHOD, "val_delta_m").drop_duplicates(METHOD)
