@@ -66,6 +66,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "'json' -> 'jsonX'",
     ): "the fields of a training protocol are plain data in both of pydantic's modes",
     ("best_at_each_rate", "True -> False"): "a category without a trial has no mean, and is never the lowest",
+    ("", "b', \"detail\": ' -> b', \"detail\": X'"): "then the whole file is decoded, with the same result",
+    ("", "'S' -> 'SX'"): "a type variable's name is for people",
     ("without_compared", "1 -> 2"): "the first part of a text is the same in however many parts it is split",
 }
 """Function and change -> why no test can notice it."""

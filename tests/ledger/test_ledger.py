@@ -137,6 +137,17 @@ def test_ends_are_read_without_curves_and_agree_with_the_records(
         list(ledger.read_ends(keys))
 
 
+def test_a_file_that_another_program_formatted_is_read_all_the_same(
+    tmp_path: Path, make_finished: Callable[..., FinishedTrial]
+) -> None:
+    ledger, diverged = Ledger(tmp_path, "digits"), make_finished(outcome=Outcome.DIVERGED)
+    ledger.finish(diverged)
+    path = ledger.directory / diverged.trial.key / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()), indent=1))
+    assert list(ledger.read_ends([diverged.trial.key])) == [(diverged.trial.key, Outcome.DIVERGED, "nan")]
+    assert list(ledger.read_all()) == [diverged]
+
+
 def test_all_is_read_without_metrics_until_somebody_looks_at_a_curve(
     tmp_path: Path, make_finished: Callable[..., FinishedTrial]
 ) -> None:
