@@ -72,7 +72,7 @@ test: check
 gpu-test: venv
 	pytest -m gpu
 
-# Every benchmark beside its peers, as one table in build/benchmarks.md: an hour; the quick form takes two minutes.
+# Every benchmark beside its peers, as one table in build/benchmarks.md: 45 minutes; the quick form takes two minutes.
 bench: venv
 	python -m benchmarks.all
 

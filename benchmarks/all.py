@@ -1,6 +1,6 @@
 """Every benchmark that has a peer or a floor beside it, and the others' figures, as one Markdown table: `make bench`.
 
-    python -m benchmarks.all                 # about an hour on two cores
+    python -m benchmarks.all                 # 45 minutes on two cores
     python -m benchmarks.all --quick         # two minutes: small sizes, nothing is trained; to see whether something got slow
     python -m benchmarks.all --only step_cost scale
 
