@@ -13,6 +13,10 @@ from collections.abc import Iterable
 class UserError(Exception):
     """An error that the user can fix; only its message is shown, and the exit code is 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that a notebook shows in place of a traceback; IPython asks for them by this name."""
+        return [f"mtlsweep: {self}"]
+
 
 def first_line(error: object) -> str:
     """Return the first line of an error message (200 characters, no full stop), or its type if it is empty."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 import mtlsweep
 from mtlsweep.project.objects import named
@@ -27,6 +29,15 @@ def tables(directory: Path) -> dict[str, bytes]:
         for path in results.rglob("*.parquet")
         if path.name != "costs.parquet"
     }
+
+
+def test_a_mistake_is_one_sentence_in_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_cell("import mtlsweep\nmtlsweep.Project({'active': ['mine'], 'suitess': {}})")
+    assert capsys.readouterr().out.splitlines() == [
+        "mtlsweep: params: `suitess` is an unknown key; did you mean `suites`? Allowed: active, suites, studies, resources, "
+        "notify, defaults."
+    ]
 
 
 @pytest.mark.slow
