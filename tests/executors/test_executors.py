@@ -125,7 +125,7 @@ def test_what_a_users_code_raises_is_the_trials_and_not_the_sweeps(
         "        raise KeyError('a bug of mine')\n"
     )
     params = study(strategy="grid", weightings=["ew", "mine:Raises"], learning_rates=[0.01], seeds=[0])
-    hint = r"1 of 2 trials failed .* correct the cause, then run `mtlsweep retry digits && dvc repro"
+    hint = r"1 of 2 trials failed .* correct the cause, then run `mtlsweep retry digits && python -c"
     with pytest.raises(UserError, match=hint):
         run_stage(params, SUITE, "sweep")
     failed = [one for one in Ledger(Path("results"), SUITE).read_all() if one.state.outcome is Outcome.FAILED]

@@ -88,7 +88,8 @@ def test_an_interval_that_goes_on_beyond_the_edge_ends_in_an_arrow() -> None:
         arrow["mark"]["shape"] == "triangle-right" and "datum.high >" in str(arrow["transform"]) and 8.0 < edge < 400.0
     )
     assert figure.caption.endswith("Arrow: the interval goes on beyond the edge.")
-    assert "Arrow" not in first_screen(results(*THREE)).caption
+    whole = first_screen(results(*THREE))
+    assert "Arrow" not in whole.caption and len(whole.specifications[0]["layer"]) == 4
 
 
 def test_of_many_methods_the_best_are_drawn_and_the_best_of_each_optimizer() -> None:

@@ -113,7 +113,7 @@ def test_the_first_picture_has_single_task_learning_at_zero_and_marks_pareto_mem
     assert report.overview is not None
     (spec,) = report.overview.specifications
     rows = next(pd.DataFrame(rows) for rows in spec["datasets"].values() if "pareto" in rows[0])
-    zero, _, points, _ = spec["layer"]
+    zero, _, points, *_ = spec["layer"]
     assert zero["encoding"]["x"]["field"] == "zero"
     assert points["encoding"]["fillOpacity"]["condition"]["test"] == "datum.pareto"
     members = report.analysis.members

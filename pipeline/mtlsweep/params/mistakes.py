@@ -38,6 +38,8 @@ def what_is_wrong(problem: ErrorDetails) -> str:
     """Return pydantic's words on a value in those of YAML."""
     if problem["type"] in ("tuple_type", "list_type"):
         return "should be a list, such as `[a, b]`"
+    if problem["type"] == "missing":
+        return "it has too few values"
     if problem["type"] in ("dict_type", "mapping_type", "model_type"):
         return "should be a mapping, such as `{name: value}`"
     return problem["msg"].removeprefix("Value error, ").replace("Input should be", "should be")

@@ -113,7 +113,7 @@ class Registry(Generic[Made]):
             if first["type"] == "extra_forbidden":
                 fields = fields_at(model, first["loc"][:-1])
                 what = f"has no option `{option}`{nearest(str(first['loc'][-1]), fields)} Allowed: {', '.join(fields) or 'none'}."
-            elif first["type"] == "missing":
+            elif first["type"] == "missing" and isinstance(first["loc"][-1], str):
                 what = f"needs the option `{option}`."
             else:
                 what = f"option `{option}` is {first['input']!r}: {what_is_wrong(first)}."

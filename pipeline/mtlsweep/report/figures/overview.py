@@ -51,13 +51,20 @@ def overview(analysis: SuiteAnalysis) -> Figure | None:
     beyond = base.transform_filter(alt.datum.delta_m > limit).mark_text(align="right", dx=-4).encode(
         x=alt.value("width"), text=alt.Text("delta_m:Q", format="+.0f")
     )  # fmt: skip
-    further = base.transform_filter((alt.datum.high > limit) & (alt.datum.delta_m <= limit)).mark_point(
-        shape="triangle-right", filled=True, size=60, opacity=1, clip=False
-    )
-    further = further.encode(x=alt.value("width"), **coloured("optimizer", optimizers))
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4]).encode(x=alt.X("zero:Q", scale=scale))
-    chart = (zero + rules + points + beyond + further).properties(height=max(_LEAST_HEIGHT, _ROW_HEIGHT * len(data)))
+    layers = zero + rules + points + beyond
+    if _goes_on(data, limit).any():  # a layer without a mark would be a picture without a text alternative
+        arrows = base.transform_filter((alt.datum.high > limit) & (alt.datum.delta_m <= limit)).mark_point(
+            shape="triangle-right", filled=True, size=60, opacity=1
+        )
+        layers += arrows.encode(x=alt.value("width"), **coloured("optimizer", optimizers))
+    chart = layers.properties(height=max(_LEAST_HEIGHT, _ROW_HEIGHT * len(data)))
     return Figure("methods", _caption(data, rows, limit), (chart,), seen=_seen(data, optimizers))
+
+
+def _goes_on(data: pd.DataFrame, limit: float) -> pd.Series:
+    """Return of which methods the interval goes on beyond the edge, though the figure does not."""
+    return (data["high"] > limit) & (data["delta_m"] <= limit)
 
 
 def _rows(analysis: SuiteAnalysis) -> pd.DataFrame:
@@ -93,7 +100,7 @@ def _caption(data: pd.DataFrame, rows: pd.DataFrame, limit: float) -> str:
     ]
     if (data["delta_m"] > limit).any():
         words.append("A figure at the right edge: Δm beyond it.")
-    if ((data["high"] > limit) & (data["delta_m"] <= limit)).any():
+    if _goes_on(data, limit).any():
         words.append("Arrow: the interval goes on beyond the edge.")
     return " ".join(words)
 
