@@ -79,6 +79,12 @@ def test_epochs_are_ordered_by_trial_and_epoch_however_they_were_recorded() -> N
     table = at_epochs(curves, [MetricName("val", "left", "loss")])
     assert table.index.tolist() == [("a", 1), ("a", 2), ("b", 1)]
     assert table["val_left_loss"].tolist() == [3.0, 2.0, 4.0]
+    nothing = at_epochs(curves.head(0), [MetricName("val", "left", "loss")])
+    assert (nothing.empty, nothing.columns.tolist(), nothing.index.names) == (
+        True,
+        ["val_left_loss"],
+        ["trial_key", "epoch"],
+    )
 
 
 def test_each_trial_gets_its_own_figures_in_whatever_order_outcomes_are() -> None:

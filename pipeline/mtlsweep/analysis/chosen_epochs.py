@@ -24,7 +24,8 @@ def at_epochs(curves: pd.DataFrame, names: Sequence[MetricName]) -> pd.DataFrame
     """
     wanted = pd.DataFrame([astuple(name) for name in names], columns=_METRIC).assign(column=range(len(names)))
     rows = curves.merge(wanted, on=_METRIC)
-    codes, index = pd.MultiIndex.from_arrays([rows["trial_key"].astype(str), rows["epoch"]]).factorize(sort=True)
+    pairs = pd.MultiIndex.from_arrays([rows["trial_key"].astype(str), rows["epoch"]])
+    codes, index = pairs.factorize(sort=True) if len(pairs) else ([], [])  # pandas 2 cannot sort an empty index
     grid = np.full((len(index), len(names)), np.nan)
     grid[codes, rows["column"]] = rows["value"]
     index = pd.MultiIndex.from_tuples(list(index), names=["trial_key", "epoch"])
