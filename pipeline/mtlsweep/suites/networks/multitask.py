@@ -49,11 +49,11 @@ class Heads(nn.ModuleDict):
 
 
 _MARK = "!"
-_TAKEN = nn.ModuleDict()
+_TAKEN = frozenset(dir(nn.ModuleDict()))
 
 
 def _stored(task: str) -> str:
-    return f"{task}{_MARK}" if hasattr(_TAKEN, task) else task
+    return f"{task}{_MARK}" if task in _TAKEN else task
 
 
 class MultiTaskNetwork(nn.Module):
