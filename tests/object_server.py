@@ -21,6 +21,12 @@ from tests.servers import free_port
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
 
 
+def name_server(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Let the environment name a server and its keys."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": url}.items():
+        monkeypatch.setenv(name, value)
+
+
 @contextmanager
 def object_server(directory: Path) -> Iterator[int]:
     """Run the server and yield its port."""

@@ -8,7 +8,7 @@ import pytest
 
 from mtlsweep.addresses import StoreUri
 from mtlsweep.sweep.lease import objects as lease
-from tests.object_server import KEYS, Line, make_bucket, object_server
+from tests.object_server import Line, make_bucket, name_server, object_server
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +21,7 @@ def server_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def line(server_port: int, monkeypatch: pytest.MonkeyPatch) -> Line:
     """The line to the server that the environment names."""
     line = Line(server_port)
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{line.port}"}.items():
-        monkeypatch.setenv(name, value)
+    name_server(monkeypatch, f"http://127.0.0.1:{line.port}")
     return line
 
 

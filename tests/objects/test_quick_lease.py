@@ -15,7 +15,7 @@ from mtlsweep.record.storage.objects import LeaseLostError, ObjectStorage
 from mtlsweep.record.storage.server import OutageError
 from mtlsweep.sweep.lease import find_holder, hold_lease, holder_lives, objects
 from mtlsweep.sweep.lease.objects import ObjectLease
-from tests.object_server import KEYS
+from tests.object_server import name_server
 from tests.objects.memory_server import BUCKET, Answer, MemoryServer, memory_server, refusal
 
 LEASE = "digits/ledger/lease.json"
@@ -28,8 +28,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryServer]:
     monkeypatch.setattr(objects, "SECONDS_BETWEEN_LOOKS", 0.02)
     monkeypatch.setattr(objects, "SECONDS_UNTIL_GONE", 0.1)
     with memory_server() as running:
-        for name, value in {**KEYS, "AWS_ENDPOINT_URL": running.url}.items():
-            monkeypatch.setenv(name, value)
+        name_server(monkeypatch, running.url)
         yield running
 
 

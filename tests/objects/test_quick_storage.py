@@ -16,7 +16,7 @@ from mtlsweep.errors import UserError
 from mtlsweep.record.storage import StoreError, server
 from mtlsweep.record.storage.objects import TRIES, LeaseLostError, ObjectStorage
 from mtlsweep.record.storage.server import ConflictError, OutageError, Server
-from tests.object_server import KEYS
+from tests.object_server import KEYS, name_server
 from tests.objects.memory_server import BUCKET, Answer, MemoryServer, memory_server, refusal
 
 URI = StoreUri(BUCKET, "results")
@@ -28,8 +28,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryServer]:
     monkeypatch.setattr(server, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(server, "SECONDS_BETWEEN_LOOKS", 0.005)
     with memory_server() as running:
-        for name, value in {**KEYS, "AWS_ENDPOINT_URL": running.url}.items():
-            monkeypatch.setenv(name, value)
+        name_server(monkeypatch, running.url)
         yield running
 
 
