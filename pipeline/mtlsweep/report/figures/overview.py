@@ -30,7 +30,8 @@ def overview(analysis: SuiteAnalysis) -> Figure | None:
     limit = upper_fence(data["delta_m"], data["high"].fillna(data["delta_m"]), reach=3.0)
     low = min(0.0, float(data["low"].fillna(data["delta_m"]).min()))
     room = 0.02 * (limit - low)
-    scale = alt.Scale(domain=[low - room, limit + room], nice=False, zero=False)
+    edge = limit + room
+    scale = alt.Scale(domain=[low - room, edge], nice=False, zero=False)
     base = alt.Chart(data).encode(
         y=alt.Y(
             "method:N", sort=list(data["method"]), title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=190)
@@ -53,18 +54,18 @@ def overview(analysis: SuiteAnalysis) -> Figure | None:
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4]).encode(x=alt.X("zero:Q", scale=scale))
     layers = zero + rules + points + beyond
-    if _goes_on(data, limit).any():  # a layer without a mark would be a picture without a text alternative
-        arrows = base.transform_filter((alt.datum.high > limit) & (alt.datum.delta_m <= limit)).mark_point(
+    if _goes_on(data, limit, edge).any():  # a layer without a mark would be a picture without a text alternative
+        arrows = base.transform_filter((alt.datum.high > edge) & (alt.datum.delta_m <= limit)).mark_point(
             shape="triangle-right", filled=True, size=60, opacity=1
         )
         layers += arrows.encode(x=alt.value("width"), **coloured("optimizer", optimizers))
     chart = layers.properties(height=max(_LEAST_HEIGHT, _ROW_HEIGHT * len(data)))
-    return Figure("methods", _caption(data, rows, limit), (chart,), seen=_seen(data, optimizers))
+    return Figure("methods", _caption(data, rows, limit, edge), (chart,), seen=_seen(data, optimizers))
 
 
-def _goes_on(data: pd.DataFrame, limit: float) -> pd.Series:
+def _goes_on(data: pd.DataFrame, limit: float, edge: float) -> pd.Series:
     """Return of which methods the interval goes on beyond the edge, though the figure does not."""
-    return (data["high"] > limit) & (data["delta_m"] <= limit)
+    return (data["high"] > edge) & (data["delta_m"] <= limit)
 
 
 def _rows(analysis: SuiteAnalysis) -> pd.DataFrame:
@@ -87,7 +88,7 @@ def _rows(analysis: SuiteAnalysis) -> pd.DataFrame:
     )
 
 
-def _caption(data: pd.DataFrame, rows: pd.DataFrame, limit: float) -> str:
+def _caption(data: pd.DataFrame, rows: pd.DataFrame, limit: float, edge: float) -> str:
     order = (
         "best on validation first" if len(data) == len(rows) else f"the {len(data)} best of {len(rows)} on validation"
     )
@@ -100,7 +101,7 @@ def _caption(data: pd.DataFrame, rows: pd.DataFrame, limit: float) -> str:
     ]
     if (data["delta_m"] > limit).any():
         words.append("A figure at the right edge: Δm beyond it.")
-    if _goes_on(data, limit).any():
+    if _goes_on(data, limit, edge).any():
         words.append("Arrow: the interval goes on beyond the edge.")
     return " ".join(words)
 
